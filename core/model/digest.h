@@ -1,0 +1,45 @@
+// Digests of chunks and groups, the values by which source and replica are compared.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "storage/base/bytes.h"
+#include "storage/base/checksum.h"
+
+namespace asr {
+
+// A chunk is what is compared, sent and kept for older points; a group is what is read at once.
+inline constexpr std::uint64_t kChunkBytes = 64 * kKiB;
+inline constexpr std::uint64_t kGroupBytes = 4 * kMiB;
+inline constexpr std::uint64_t kChunksPerGroup = kGroupBytes / kChunkBytes;
+
+// 128 bits. All zero bits: the bytes are all zeros. All one bits: unknown, nothing is claimed.
+struct Digest {
+  Bits128 bits{};
+  auto operator<=>(const Digest&) const = default;
+
+  [[nodiscard]] static Digest Zero() { return {}; }
+  [[nodiscard]] static Digest Unknown() {
+    Digest digest;
+    digest.bits.fill(std::byte{0xFF});
+    return digest;
+  }
+  [[nodiscard]] bool is_zero() const { return *this == Zero(); }
+  [[nodiscard]] bool is_unknown() const { return *this == Unknown(); }
+};
+
+enum class DigestAlgorithm : std::uint8_t { kSha256, kXxh3 };
+[[nodiscard]] std::string DigestAlgorithmName(DigestAlgorithm algorithm);  // "sha256", "xxh3"
+
+// Digest of a chunk's bytes; the last chunk of a disk is filled up with zeros by the caller. A
+// value equal to one of the two special ones is mapped away.
+[[nodiscard]] Digest ComputeChunkDigest(DigestAlgorithm algorithm, ByteSpan chunk);
+
+// Digest over the digests of a group's chunks: zero if all are zero, unknown if any is unknown.
+[[nodiscard]] Digest ComputeGroupDigest(DigestAlgorithm algorithm, std::span<const Digest> chunks);
+
+}  // namespace asr

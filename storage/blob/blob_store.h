@@ -1,0 +1,112 @@
+// A container of blobs: small ones that are replaced whole, and page blobs with snapshots. Azure
+// Blob Storage has both natively; a directory and memory offer the same here. Names are relative
+// paths with '/' ("items/web-1a2b3c4d/item.json"): segments of [A-Za-z0-9._-], never "." or "..".
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/base/bytes.h"
+#include "storage/base/result.h"
+
+namespace asr {
+
+// Pages are the unit of a page blob: offsets and lengths of Write and Clear are multiples of it.
+inline constexpr std::uint64_t kPageBytes = 512;
+
+// Name of a snapshot; sorts by age. Chosen by the caller (the id of the recovery point).
+struct SnapshotId {
+  std::string value;
+  auto operator<=>(const SnapshotId&) const = default;
+};
+
+// One version of a page blob for reading: the live blob or a snapshot. Thread-safe.
+// A reader of a snapshot stays right beside a writer that writes, seals, folds and prunes others.
+class PageBlobReader {
+ public:
+  virtual ~PageBlobReader() = default;
+  [[nodiscard]] virtual std::uint64_t size_bytes() const = 0;
+  // Any offset and length inside; pages never written read as zeros. Large reads aligned to
+  // kDirectAlignment go round the page cache.
+  [[nodiscard]] virtual Status Read(std::uint64_t offset_bytes, MutableByteSpan out) = 0;
+};
+
+// The live blob, for its one writer (who holds the item's lease). Read, Write and Clear may be
+// called from several threads at once for ranges that do not overlap within a 64 KiB chunk; the
+// other methods not beside them.
+class PageBlob : public PageBlobReader {
+ public:
+  // Multiples of kPageBytes, inside the blob. Before bytes that the newest snapshot still shares
+  // are overwritten, they are durably kept for it. Durable itself only after Flush.
+  [[nodiscard]] virtual Status Write(std::uint64_t offset_bytes, ByteSpan bytes) = 0;
+  // The range reads as zeros afterwards, and takes no space.
+  [[nodiscard]] virtual Status Clear(Extent range) = 0;
+  // Keeps the old bytes of all these ranges for the newest snapshot at once: one round of syncs in
+  // place of one for each Write. An optimisation only; Write and Clear do it themselves.
+  [[nodiscard]] virtual Status Preserve(const std::vector<Extent>& ranges) = 0;
+  // Multiple of kPageBytes. What a snapshot needs of a cut tail is kept first.
+  [[nodiscard]] virtual Status Resize(std::uint64_t size_bytes) = 0;
+  // Returns when everything written is durable.
+  [[nodiscard]] virtual Status Flush() = 0;
+
+  // Freezes the present (flushed) content under `id`, which must sort after all others.
+  [[nodiscard]] virtual Status CreateSnapshot(const SnapshotId& id) = 0;
+  // Oldest first.
+  [[nodiscard]] virtual Result<std::vector<SnapshotId>> ListSnapshots() = 0;
+  // Any of them; the others and the live blob read the same as before. kNotFound if there is none.
+  [[nodiscard]] virtual Status DeleteSnapshot(const SnapshotId& id) = 0;
+};
+
+// The right to write; held until destroyed. Dies with the process.
+class Lease {
+ public:
+  virtual ~Lease() = default;
+};
+
+struct BlobInfo {
+  std::string name;
+  std::uint64_t size_bytes = 0;
+};
+
+enum class PutCondition : std::uint8_t {
+  kAlways,
+  kIfAbsent,  // kState (kBlobExists) if there is one
+};
+
+class BlobStore {
+ public:
+  virtual ~BlobStore() = default;
+
+  // The place itself, for people: a path or a URL without secrets.
+  [[nodiscard]] virtual std::string Description() const = 0;
+
+  // Small blobs (documents): atomic and durable. Get: kNotFound (kBlobNotFound) if absent.
+  [[nodiscard]] virtual Result<std::string> Get(const std::string& name) = 0;
+  [[nodiscard]] virtual Status Put(const std::string& name, ByteSpan bytes,
+                                   PutCondition condition = PutCondition::kAlways) = 0;
+  // Fine if there is none. A page blob goes with its snapshots. Durable.
+  [[nodiscard]] virtual Status Delete(const std::string& name) = 0;
+  // Blobs whose names begin with `prefix`, sorted by name; what the store keeps for itself
+  // (snapshots, locks, unfinished writes) is not among them. An unknown prefix gives none.
+  [[nodiscard]] virtual Result<std::vector<BlobInfo>> List(const std::string& prefix) = 0;
+  // Names one level below `prefix` ("items/"): documents and "directories", without the slash.
+  [[nodiscard]] virtual Result<std::vector<std::string>> ListNames(const std::string& prefix) = 0;
+
+  // kState (kBlobExists) if there is one. All zeros, durable.
+  [[nodiscard]] virtual Result<std::unique_ptr<PageBlob>> CreatePageBlob(
+      const std::string& name, std::uint64_t size_bytes) = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<PageBlob>> OpenPageBlob(const std::string& name) = 0;
+  // Read only, and without a lease. No snapshot: the live blob as it is at each read.
+  [[nodiscard]] virtual Result<std::unique_ptr<PageBlobReader>> OpenPageBlobReader(
+      const std::string& name, const std::optional<SnapshotId>& snapshot) = 0;
+
+  // kBusy (kLocked, retryable) if another process or handle holds the lease of `name`. The blob
+  // need not exist.
+  [[nodiscard]] virtual Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) = 0;
+};
+
+}  // namespace asr

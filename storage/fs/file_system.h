@@ -1,0 +1,120 @@
+// The one seam to the operating system's files. Everything that reads or writes files goes through
+// it, so that tests can make any call fail and forget what was not synced.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/base/bytes.h"
+#include "storage/base/result.h"
+
+namespace asr {
+
+enum class FileType : std::uint8_t { kRegular, kDirectory, kBlockDevice, kOther };
+
+// Who a file is and when it last changed; two equal stamps mean the same, untouched file.
+struct FileStamp {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size_bytes = 0;
+  std::int64_t modified_ns = 0;  // mtime, since 1970
+  std::int64_t changed_ns = 0;   // ctime, since 1970
+  FileType type = FileType::kRegular;
+  std::uint64_t allocated_bytes = 0;
+
+  bool operator==(const FileStamp&) const = default;
+};
+
+enum class OpenMode : std::uint8_t {
+  kRead,          // must exist
+  kWrite,         // must exist; read and write
+  kCreate,        // must not exist; read and write
+  kOpenOrCreate,  // read and write
+};
+
+struct OpenOptions {
+  OpenMode mode = OpenMode::kRead;
+  // Go round the page cache (O_DIRECT) for every request whose offset, length and address are
+  // multiples of kDirectAlignment; other requests go through the cache and stay coherent with it.
+  // Where the file system has no direct I/O, this is ignored.
+  bool direct = false;
+};
+
+// An open file. All methods may be called from several threads at once; overlapping concurrent
+// writes have no defined order.
+class File {
+ public:
+  virtual ~File() = default;
+
+  // Fills `out` whole, or fails; bytes past the end of the file are an error (kIo "ends early").
+  virtual Status ReadAt(std::uint64_t offset_bytes, MutableByteSpan out) = 0;
+  // Reads as much of `out` as the file has; returns the count.
+  virtual Result<std::size_t> ReadUpTo(std::uint64_t offset_bytes, MutableByteSpan out) = 0;
+  virtual Status WriteAt(std::uint64_t offset_bytes, ByteSpan bytes) = 0;
+  // Returns once data and size are durable (fdatasync).
+  virtual Status Sync() = 0;
+  virtual Status Resize(std::uint64_t size_bytes) = 0;
+  // The range reads as zeros afterwards and takes no space; the size stays.
+  virtual Status PunchHole(Extent range) = 0;
+  virtual Result<FileStamp> Stat() = 0;
+  // Parts of `range` that may hold data, ascending (SEEK_DATA); the rest are holes, which read as
+  // zeros. Where the file system cannot tell, all of it. Clipped to the file's end.
+  virtual Result<std::vector<Extent>> DataExtents(Extent range) = 0;
+};
+
+struct DirectoryEntry {
+  std::string name;
+  bool is_directory = false;
+};
+
+// Held until destroyed. The lock dies with the process.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+
+  virtual Result<std::unique_ptr<File>> Open(const std::string& path, OpenOptions options) = 0;
+  // Follows symbolic links.
+  virtual Result<FileStamp> Stat(const std::string& path) = 0;
+  // Sorted by name, without "." and "..".
+  virtual Result<std::vector<DirectoryEntry>> List(const std::string& path) = 0;
+  // With parents; fine if it exists. Durable when it returns.
+  virtual Status CreateDirectories(const std::string& path) = 0;
+  // Replaces `to`. Not durable until the directory is synced.
+  virtual Status Rename(const std::string& from, const std::string& to) = 0;
+  virtual Status RemoveFile(const std::string& path) = 0;
+  // A directory with all that is in it; fine if there is none.
+  virtual Status RemoveTree(const std::string& path) = 0;
+  virtual Status SyncDirectory(const std::string& path) = 0;
+  // An exclusive flock on `path`, which is created if missing. kBusy if somebody holds it.
+  virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
+  virtual Result<std::uint64_t> FreeBytes(const std::string& path) = 0;
+  // Absolute, without symbolic links; fails if it does not exist.
+  virtual Result<std::string> Canonical(const std::string& path) = 0;
+};
+
+// The machine's own.
+[[nodiscard]] FileSystem& PosixFileSystem();
+
+[[nodiscard]] bool Exists(FileSystem& fs, const std::string& path);
+
+// The whole file; more than `limit_bytes` is an error (kCorrupt).
+[[nodiscard]] Result<std::string> ReadWholeFile(FileSystem& fs, const std::string& path,
+                                                std::uint64_t limit_bytes = 16 * kMiB);
+
+// Durable and all or nothing: temporary name beside it, write, sync, rename, sync of the directory.
+[[nodiscard]] Status WriteFileAtomic(FileSystem& fs, const std::string& path, ByteSpan bytes);
+
+// "/a/b" and "c" -> "/a/b/c". ParentOf("/a/b") -> "/a".
+[[nodiscard]] std::string JoinPath(std::string_view directory, std::string_view name);
+[[nodiscard]] std::string ParentOf(std::string_view path);
+[[nodiscard]] std::string BaseName(std::string_view path);
+
+}  // namespace asr

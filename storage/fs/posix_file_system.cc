@@ -1,0 +1,161 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "storage/fs/posix_file.h"
+
+namespace asr {
+namespace {
+
+class HeldLock : public FileLock {
+ public:
+  explicit HeldLock(FileDescriptor descriptor) : descriptor_(std::move(descriptor)) {}
+
+ private:
+  FileDescriptor descriptor_;
+};
+
+class MachineFileSystem : public FileSystem {
+ public:
+  Result<std::unique_ptr<File>> Open(const std::string& path, OpenOptions options) override {
+    return OpenPosixFile(path, options);
+  }
+
+  Result<FileStamp> Stat(const std::string& path) override {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) {
+      return Fail(ErrnoError(errno, fmt::format("cannot stat {}", path)));
+    }
+    return StampFromStat(status);
+  }
+
+  Result<std::vector<DirectoryEntry>> List(const std::string& path) override {
+    DIR* directory = ::opendir(path.c_str());
+    if (directory == nullptr) {
+      return Fail(ErrnoError(errno, fmt::format("cannot list {}", path)));
+    }
+    std::vector<DirectoryEntry> entries;
+    errno = 0;
+    while (const dirent* entry = ::readdir(directory)) {
+      std::string name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      bool is_directory = entry->d_type == DT_DIR;
+      if (entry->d_type == DT_UNKNOWN || entry->d_type == DT_LNK) {
+        struct stat status {};
+        is_directory =
+            ::stat(JoinPath(path, name).c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+      }
+      entries.push_back({std::move(name), is_directory});
+      errno = 0;
+    }
+    const int problem = errno;
+    ::closedir(directory);
+    if (problem != 0) return Fail(ErrnoError(problem, fmt::format("cannot list {}", path)));
+    std::sort(entries.begin(), entries.end(),
+              [](const auto& left, const auto& right) { return left.name < right.name; });
+    return entries;
+  }
+
+  Status CreateDirectories(const std::string& path) override {
+    if (::mkdir(path.c_str(), 0755) == 0) return SyncDirectory(ParentOf(path));
+    if (errno == EEXIST) {
+      ASR_TRY(const FileStamp stamp, Stat(path));
+      if (stamp.type == FileType::kDirectory) return {};
+      return Fail(ErrnoError(EEXIST, fmt::format("cannot create directory {}", path)));
+    }
+    if (errno != ENOENT) {
+      return Fail(ErrnoError(errno, fmt::format("cannot create directory {}", path)));
+    }
+    const std::string parent = ParentOf(path);
+    if (parent == path) {
+      return Fail(ErrnoError(ENOENT, fmt::format("cannot create directory {}", path)));
+    }
+    ASR_CHECK(CreateDirectories(parent));
+    if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
+      return Fail(ErrnoError(errno, fmt::format("cannot create directory {}", path)));
+    }
+    return SyncDirectory(parent);
+  }
+
+  Status Rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) {
+      return Fail(ErrnoError(errno, fmt::format("cannot rename {} to {}", from, to)));
+    }
+    return {};
+  }
+
+  Status RemoveFile(const std::string& path) override {
+    if (::unlink(path.c_str()) != 0) {
+      return Fail(ErrnoError(errno, fmt::format("cannot remove {}", path)));
+    }
+    return {};
+  }
+
+  Status RemoveTree(const std::string& path) override {
+    std::error_code problem;
+    std::filesystem::remove_all(path, problem);
+    if (problem) return Fail(ErrnoError(problem.value(), fmt::format("cannot remove {}", path)));
+    return {};
+  }
+
+  Status SyncDirectory(const std::string& path) override {
+    const FileDescriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory.valid() || ::fsync(directory.get()) != 0) {
+      return Fail(ErrnoError(errno, fmt::format("cannot sync directory {}", path)));
+    }
+    return {};
+  }
+
+  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override {
+    FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+    if (!file.valid()) return Fail(ErrnoError(errno, fmt::format("cannot open {}", path)));
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) {
+        return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kLocked,
+                              fmt::format("{} is locked by another process", path))
+                        .Retryable());
+      }
+      return Fail(ErrnoError(errno, fmt::format("cannot lock {}", path)));
+    }
+    return std::make_unique<HeldLock>(std::move(file));
+  }
+
+  Result<std::uint64_t> FreeBytes(const std::string& path) override {
+    struct statvfs status {};
+    if (::statvfs(path.c_str(), &status) != 0) {
+      return Fail(ErrnoError(errno, fmt::format("cannot tell the free space at {}", path)));
+    }
+    return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
+  }
+
+  Result<std::string> Canonical(const std::string& path) override {
+    char* resolved = ::realpath(path.c_str(), nullptr);
+    if (resolved == nullptr) {
+      return Fail(ErrnoError(errno, fmt::format("cannot resolve {}", path)));
+    }
+    std::string text = resolved;
+    std::free(resolved);
+    return text;
+  }
+};
+
+}  // namespace
+
+FileSystem& PosixFileSystem() {
+  static MachineFileSystem file_system;
+  return file_system;
+}
+
+}  // namespace asr

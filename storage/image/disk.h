@@ -1,0 +1,57 @@
+// A virtual disk as its guest sees it, read from an image file of any format.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "storage/base/bytes.h"
+#include "storage/base/result.h"
+#include "storage/fs/file_system.h"
+
+namespace asr {
+
+enum class ImageFormat : std::uint8_t { kRaw, kVhdFixed, kVhdDynamic, kVhdxFixed, kVhdxDynamic };
+
+// "raw", "vhd", "vhdx": the name that people use, and the word for --format.
+[[nodiscard]] std::string FormatName(ImageFormat format);
+// "raw", "vhd (fixed)", "vhdx (dynamic)"...
+[[nodiscard]] std::string FormatDescription(ImageFormat format);
+
+// Read-only. All methods may be called from several threads at once.
+class Disk {
+ public:
+  virtual ~Disk() = default;
+
+  [[nodiscard]] virtual ImageFormat format() const = 0;
+  // What the guest sees; a multiple of logical_sector_bytes(), never 0.
+  [[nodiscard]] virtual std::uint64_t size_bytes() const = 0;
+  [[nodiscard]] virtual std::uint32_t logical_sector_bytes() const = 0;  // 512 or 4096
+
+  // Any offset and length inside the disk. Bytes that the image does not hold read as zeros,
+  // without any I/O. Large reads into memory aligned to kDirectAlignment go round the page cache.
+  // A file that ends inside a block it claims to hold is kCorrupt, never zeros.
+  [[nodiscard]] virtual Status Read(std::uint64_t offset_bytes, MutableByteSpan out) const = 0;
+
+  // Parts of `range` that may hold data other than zeros, ascending and joined. Cost and memory are
+  // those of the window asked for, not of the disk; ask in windows of a GiB or so.
+  [[nodiscard]] virtual Result<std::vector<Extent>> AllocatedExtents(Extent range) const = 0;
+
+  // Every file that the content comes from (for a chain: leaf first), with its stamp at opening.
+  struct BackingFile {
+    std::string path;
+    FileStamp stamp;
+  };
+  [[nodiscard]] virtual std::vector<BackingFile> files() const = 0;
+};
+
+// Opens the image at `path` by its name's ending: .vhd .avhd .vhdx .avhdx must carry their
+// signature, .raw is raw; never guessed from bytes that a guest can write. Others (.img) need
+// `declared`, which must agree with an ending that names a format.
+// Errors: kNotFound, kCorrupt (with what is wrong and where), kUnsupported (dirty log, parent,
+// qcow2), kIo. Every field of a header is checked before use.
+[[nodiscard]] Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
+                                                     const std::string& declared_format = "");
+
+}  // namespace asr

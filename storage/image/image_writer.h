@@ -1,0 +1,39 @@
+// Writers of new image files, for restore: raw, fixed VHD, dynamic VHDX.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "storage/base/bytes.h"
+#include "storage/base/result.h"
+#include "storage/fs/file_system.h"
+
+namespace asr {
+
+struct NewImage {
+  std::string path;    // must not exist; the caller decides on temporary names and renames
+  std::string format;  // "raw", "vhd" (fixed) or "vhdx" (dynamic)
+  std::uint64_t size_bytes = 0;
+  std::uint32_t logical_sector_bytes = 512;
+};
+
+// A new disk, all zeros until written. Not valid as an image until Finish() has returned.
+class ImageWriter {
+ public:
+  virtual ~ImageWriter() = default;
+
+  // Offset and length are multiples of 512, inside the disk. May be called from several threads for
+  // ranges that do not overlap. Never writes zeros for a hole: do not call it for them.
+  [[nodiscard]] virtual Status Write(std::uint64_t offset_bytes, ByteSpan bytes) = 0;
+
+  // Writes headers, tables and footers, and makes all of it durable. Once only.
+  [[nodiscard]] virtual Status Finish() = 0;
+};
+
+// Errors: kUsage for a format, size or sector that cannot be (fixed VHD: 512-byte sectors), kState
+// if the file exists, kIo, kNoSpace.
+[[nodiscard]] Result<std::unique_ptr<ImageWriter>> CreateImage(FileSystem& fs,
+                                                               const NewImage& image);
+
+}  // namespace asr

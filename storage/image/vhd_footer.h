@@ -1,0 +1,26 @@
+// The 512-byte footer of a VHD (Virtual Hard Disk Image Format Specification 1.0): every fixed VHD
+// ends with one, in the vault too.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "storage/base/bytes.h"
+#include "storage/base/checksum.h"
+
+namespace asr {
+
+inline constexpr std::size_t kVhdFooterBytes = 512;
+
+using VhdFooter = std::array<std::byte, kVhdFooterBytes>;
+
+// Footer of a fixed VHD of `size_bytes`. Creator `win ` 10.0 on `Wi2k`: with it every QEMU takes
+// the size from the current-size field and not from the geometry. `created_seconds` counts from
+// 2000-01-01 UTC. The same arguments give the same bytes.
+[[nodiscard]] VhdFooter MakeFixedVhdFooter(std::uint64_t size_bytes, const Bits128& unique_id,
+                                           std::uint32_t created_seconds);
+
+// One's complement of the byte sum, the checksum field (4 bytes at `checksum_offset`) left out.
+[[nodiscard]] std::uint32_t VhdChecksum(ByteSpan structure, std::size_t checksum_offset);
+
+}  // namespace asr
