@@ -1,0 +1,23 @@
+// What every verb needs of the world around it.
+#pragma once
+
+#include <stop_token>
+#include <string>
+
+#include "core/model/progress.h"
+#include "core/state/state_database.h"
+#include "storage/base/clock.h"
+#include "storage/fs/file_system.h"
+
+namespace asr {
+
+struct Environment {
+  FileSystem& fs;
+  Clock& clock;
+  StateDatabase& state;
+  ProgressSink& progress;
+  std::string state_directory;  // holds state.db, and the disks of test failovers
+  std::stop_token stop;         // set on Ctrl-C; work ends soon after, resumable
+};
+
+}  // namespace asr

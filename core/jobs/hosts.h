@@ -1,0 +1,27 @@
+// Hosts and their VMs: what can be protected.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/jobs/environment.h"
+#include "core/model/virtual_machine.h"
+
+namespace asr {
+
+// Registers a folder host. kNotFound if there is no such directory; kState if the name is taken by
+// another path; again with the same: fine.
+[[nodiscard]] Result<HostRegistration> AddFolderHost(Environment& environment,
+                                                     const std::string& name,
+                                                     const std::string& path);
+
+// VMs of `host`, or of all hosts if it is empty. A host that cannot be listed becomes a warning of
+// the progress sink when all are asked for.
+[[nodiscard]] Result<std::vector<VirtualMachine>> ListVms(Environment& environment,
+                                                          const std::string& host);
+
+// `name` is "NAME" or "HOST/NAME". kNotFound (with the nearest names) or kState (kVmAmbiguous, with
+// the candidates).
+[[nodiscard]] Result<VirtualMachine> FindVm(Environment& environment, const std::string& name);
+
+}  // namespace asr

@@ -1,0 +1,50 @@
+// Enable and disable protection.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/jobs/environment.h"
+#include "core/model/item.h"
+#include "core/model/plan.h"
+#include "core/model/policy.h"
+#include "core/vault/vault.h"
+
+namespace asr {
+
+// One prerequisite, looked at.
+struct CheckResult {
+  enum class Verdict : std::uint8_t { kPassed, kWarning, kFailed };
+  std::string name;  // "Disk root: format"
+  Verdict verdict = Verdict::kPassed;
+  std::string detail;  // what was found, and the limit
+};
+
+[[nodiscard]] Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
+                                                       const VirtualMachine& vm,
+                                                       const std::optional<Policy>& policy);
+
+struct EnableRequest {
+  std::string vm;  // "NAME" or "HOST/NAME"
+  std::string policy;
+  std::vector<std::string> excluded_disks;
+};
+
+[[nodiscard]] Result<Plan> PlanEnable(Environment& environment, Vault& vault,
+                                      const EnableRequest& request);
+
+// Checks, creates the item, replicates its disks for the first time, seals the first point,
+// finalizes. On an unfinished item it goes on where it was; kState (kItemExists) on a protected VM.
+// An error is returned where no job could be started; otherwise the job, which holds its own error.
+[[nodiscard]] Result<Job> EnableProtection(Environment& environment, Vault& vault,
+                                           const EnableRequest& request);
+
+// Removes the replica, or keeps it as an Unprotected item whose points can still be restored.
+[[nodiscard]] Result<Job> DisableProtection(Environment& environment, Vault& vault,
+                                            const Item& item, bool keep_data);
+
+// Deletes what an Unprotected item kept. kState for any other.
+[[nodiscard]] Result<Job> DeleteItem(Environment& environment, Vault& vault, const Item& item);
+
+}  // namespace asr

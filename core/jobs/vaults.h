@@ -1,0 +1,33 @@
+// Vaults as this machine knows them: create, connect, open, forget, delete.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/jobs/environment.h"
+#include "core/model/digest.h"
+#include "core/vault/vault.h"
+
+namespace asr {
+
+// `target`: a path, or file:///dir. Registers the vault under `name`; the first becomes the
+// default. Again with the same arguments: fine, unchanged. kState if the name or the place is taken
+// by another.
+[[nodiscard]] Result<VaultRegistration> CreateVault(Environment& environment,
+                                                    const std::string& name,
+                                                    const std::string& target,
+                                                    DigestAlgorithm algorithm);
+
+// Registers an existing vault. kNotFound (kVaultNotFound) if there is none at `target`.
+[[nodiscard]] Result<VaultRegistration> ConnectVault(Environment& environment,
+                                                     const std::string& name,
+                                                     const std::string& target);
+
+// Opens the vault registered as `name`; empty: the default.
+[[nodiscard]] Result<std::unique_ptr<Vault>> OpenVault(Environment& environment,
+                                                       const std::string& name);
+
+// Deletes all of its data, then forgets it. The caller has asked.
+[[nodiscard]] Status DeleteVault(Environment& environment, const std::string& name);
+
+}  // namespace asr

@@ -1,0 +1,64 @@
+// A replicated item: a protected VM as the vault knows it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/model/ids.h"
+#include "core/model/virtual_machine.h"
+#include "storage/base/checksum.h"
+#include "storage/base/clock.h"
+
+namespace asr {
+
+enum class ProtectionState : std::uint8_t {
+  kEnablingProtection,
+  kInitialReplicationInProgress,
+  kFinalizingProtection,
+  kProtected,
+  kPlannedFailoverInProgress,
+  kUnplannedFailoverInProgress,
+  kFailoverCommitPending,
+  kFailedOver,
+  kReverseReplicating,
+  kDisablingProtection,
+  kUnprotected,
+};
+enum class TestFailoverState : std::uint8_t { kNone, kInProgress, kWaitingForCleanup, kCleaningUp };
+
+// "Protected"...: the words of documents and JSON. Parse returns nullopt for any other word.
+[[nodiscard]] std::string_view ProtectionStateName(ProtectionState state);
+[[nodiscard]] std::optional<ProtectionState> ParseProtectionState(std::string_view name);
+[[nodiscard]] std::string_view TestFailoverStateName(TestFailoverState state);
+
+struct ItemDisk {
+  DiskName name;
+  std::string path;    // on the source host
+  std::string format;  // of the source image; restore's default
+  std::uint64_t size_bytes = 0;
+  std::uint32_t logical_sector_bytes = 512;
+  Bits128 unique_id{};  // of the replica's VHD footer; never changes
+  bool operator==(const ItemDisk&) const = default;
+};
+
+struct Item {
+  ItemId id;
+  std::string name;  // the VM's
+  std::string host;
+  std::string policy;
+  ProtectionState state = ProtectionState::kEnablingProtection;
+  std::uint64_t epoch = 1;  // who may write; only ever raised
+  GenerationId generation;
+  Timestamp created{};
+  std::vector<ItemDisk> disks;  // the first is the boot disk
+  std::vector<DiskName> excluded_disks;
+  MachineSettings settings;
+  bool operator==(const Item&) const = default;
+};
+
+// Restore's and the vault's size: the fixed VHD pads a disk with zeros to a whole MiB.
+[[nodiscard]] std::uint64_t PaddedDiskBytes(std::uint64_t size_bytes);
+
+}  // namespace asr

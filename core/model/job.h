@@ -1,0 +1,60 @@
+// A job: one piece of work that people can follow, task by task.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/model/ids.h"
+#include "storage/base/clock.h"
+#include "storage/base/error.h"
+
+namespace asr {
+
+enum class JobState : std::uint8_t {
+  kNotStarted,
+  kInProgress,
+  kWaitingForInput,
+  kSucceeded,
+  kFailed,
+  kCancelled,
+};
+[[nodiscard]] std::string_view JobStateName(JobState state);  // "Succeeded"
+[[nodiscard]] std::optional<JobState> ParseJobState(std::string_view name);
+
+// Bytes of the virtual disks. read = read from the source; sent = written to the target; skipped =
+// compared and found equal; zero = known or found to be zeros, and not sent.
+struct TransferStats {
+  std::uint64_t bytes_read = 0;
+  std::uint64_t bytes_sent = 0;
+  std::uint64_t bytes_skipped = 0;
+  std::uint64_t bytes_zero = 0;
+  TransferStats& operator+=(const TransferStats& other);
+  bool operator==(const TransferStats&) const = default;
+};
+
+struct Task {
+  std::string name;  // "Replicate disk root"
+  JobState state = JobState::kNotStarted;
+  std::uint64_t bytes_done = 0;
+  std::uint64_t bytes_total = 0;  // 0: not measured in bytes
+  std::optional<Error> error;
+};
+
+struct Job {
+  JobId id;
+  std::string type;   // "EnableProtection", "Replicate", "Restore", "TestFailover", ...
+  std::string item;   // the VM's name
+  std::string vault;  // the vault's name on this machine
+  JobState state = JobState::kNotStarted;
+  bool retryable = false;
+  Timestamp start_time{};
+  std::optional<Timestamp> end_time;
+  std::vector<Task> tasks;
+  std::optional<Error> error;
+  TransferStats stats;
+};
+
+}  // namespace asr

@@ -1,0 +1,34 @@
+#include "core/model/point.h"
+
+#include <fmt/format.h>
+
+namespace asr {
+
+std::string_view ConsistencyName(Consistency consistency) {
+  return consistency == Consistency::kApp ? "app" : "crash";
+}
+
+std::optional<Consistency> ParseConsistency(std::string_view name) {
+  if (name == "crash") return Consistency::kCrash;
+  if (name == "app") return Consistency::kApp;
+  return std::nullopt;
+}
+
+Result<PointSelector> ParsePointSelector(const std::string& text) {
+  using Kind = PointSelector::Kind;
+  // Points are sealed one by one and never processed later, so the two are the same here.
+  if (text.empty() || text == "latest" || text == "latest-processed") return PointSelector{};
+  if (text == "latest-app")
+    return PointSelector{.kind = Kind::kLatestApp, .id = {}, .not_after = {}};
+  if (ParseCompactTime(text))
+    return PointSelector{.kind = Kind::kId, .id = {text}, .not_after = {}};
+  if (const auto time = ParseTime(text)) {
+    return PointSelector{.kind = Kind::kTime, .id = {}, .not_after = *time};
+  }
+  return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                        fmt::format("'{}' is not a recovery point", text))
+                  .WithAction("give latest, latest-processed, latest-app, a point's id "
+                              "(asr points list), or a time like 2026-11-23T06:30:00Z"));
+}
+
+}  // namespace asr

@@ -1,0 +1,123 @@
+// This machine's rows: vault registrations, hosts, jobs, cursors, test failovers, settings. One
+// SQLite file (WAL, synchronous=FULL) in the state directory; several processes may use it at once.
+// It can be lost: everything needed to recover a VM is in the vault.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/model/ids.h"
+#include "core/model/job.h"
+#include "storage/base/result.h"
+#include "storage/fs/file_system.h"
+
+namespace asr {
+
+struct VaultRegistration {
+  std::string name;    // on this machine
+  std::string target;  // "file:///srv/vault", an https URL
+  std::string id;      // from vault.json
+  bool is_default = false;
+  bool operator==(const VaultRegistration&) const = default;
+};
+
+struct HostRegistration {
+  std::string name;
+  std::string kind;  // "folder"
+  std::string path;  // of a folder host, absolute
+  bool operator==(const HostRegistration&) const = default;
+};
+
+// What this machine knows of a disk of an item since its last complete pass: if the image's files
+// still have these stamps, the newest point holds their content already.
+struct DiskCursor {
+  std::string vault_id;
+  ItemId item;
+  DiskName disk;
+  PointId point;            // the newest point when the pass ended
+  std::string stamps_json;  // of every file of the chain, taken before the pass
+  Timestamp pass_started{};
+  Timestamp full_read{};  // when all of the image was last read
+};
+
+struct TestFailover {
+  std::string vault_id;
+  ItemId item;
+  PointId point;
+  JobId job;
+  std::string state;         // TestFailoverStateName
+  std::string directory;     // holds disks, sockets, logs
+  std::string machine_json;  // how to find the running guest again
+  Timestamp started{};
+};
+
+struct JobFilter {
+  std::string item;  // VM name; empty: all
+  std::optional<JobState> state;
+  std::optional<Timestamp> since;  // started at or after
+  std::size_t limit = 0;           // 0: all
+};
+
+// Thread-safe. Every change is durable when the call returns, except a running task's progress.
+class StateDatabase {
+ public:
+  // Opens or creates `directory`/state.db and brings its schema up to date. A newer schema than
+  // this program knows is refused.
+  [[nodiscard]] static Result<std::unique_ptr<StateDatabase>> Open(FileSystem& fs, Clock& clock,
+                                                                   const std::string& directory);
+  ~StateDatabase();
+
+  // Vaults. The first one added becomes the default. Add: kState if the name is taken.
+  [[nodiscard]] Status AddVault(const VaultRegistration& vault);
+  [[nodiscard]] Result<std::vector<VaultRegistration>> ListVaults();
+  // An empty name means the default vault. kNotFound (kVaultNotFound) with the nearest names.
+  [[nodiscard]] Result<VaultRegistration> FindVault(const std::string& name);
+  [[nodiscard]] Status UseVault(const std::string& name);
+  [[nodiscard]] Status RemoveVault(const std::string& name);
+
+  // Hosts. Add: kState if the name is taken.
+  [[nodiscard]] Status AddHost(const HostRegistration& host);
+  [[nodiscard]] Result<std::vector<HostRegistration>> ListHosts();
+  [[nodiscard]] Result<HostRegistration> FindHost(const std::string& name);
+  [[nodiscard]] Status RemoveHost(const std::string& name);
+
+  // Cursors. Find: nullopt if there is none.
+  [[nodiscard]] Status PutCursor(const DiskCursor& cursor);
+  [[nodiscard]] Result<std::optional<DiskCursor>> FindCursor(const std::string& vault_id,
+                                                             const ItemId& item,
+                                                             const DiskName& disk);
+  [[nodiscard]] Status RemoveCursors(const std::string& vault_id, const ItemId& item);
+
+  // Jobs. A job is inserted once and replaced whole at each change of state; the process that runs
+  // it is noted (pid and its start time), so that a job whose process is gone reads as Failed and
+  // retryable, with an error that says so.
+  [[nodiscard]] Status InsertJob(const Job& job);
+  [[nodiscard]] Status UpdateJob(const Job& job);
+  // Progress of one task only; not synced to disk by itself.
+  [[nodiscard]] Status UpdateTaskProgress(const JobId& job, std::size_t task_index,
+                                          std::uint64_t bytes_done);
+  // Newest first. With tasks.
+  [[nodiscard]] Result<std::vector<Job>> ListJobs(const JobFilter& filter);
+  // Also by a unique beginning of the id. kNotFound (kJobNotFound).
+  [[nodiscard]] Result<Job> FindJob(const std::string& id);
+
+  // Test failovers that are not cleaned up yet; at most one an item.
+  [[nodiscard]] Status PutTestFailover(const TestFailover& test);
+  [[nodiscard]] Result<std::optional<TestFailover>> FindTestFailover(const std::string& vault_id,
+                                                                     const ItemId& item);
+  [[nodiscard]] Result<std::vector<TestFailover>> ListTestFailovers();
+  [[nodiscard]] Status RemoveTestFailover(const std::string& vault_id, const ItemId& item);
+
+  // Settings of `asr config`. Find: nullopt if not set.
+  [[nodiscard]] Status SetSetting(const std::string& key, const std::string& value);
+  [[nodiscard]] Result<std::optional<std::string>> FindSetting(const std::string& key);
+
+ private:
+  class Implementation;
+  explicit StateDatabase(std::unique_ptr<Implementation> implementation);
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace asr

@@ -1,0 +1,78 @@
+// A vault: a container of blobs that describes itself (man/asr-vault.5). Everything needed to
+// recover a VM is in it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/model/digest.h"
+#include "core/model/item.h"
+#include "core/model/point.h"
+#include "core/model/policy.h"
+#include "storage/base/clock.h"
+#include "storage/blob/blob_store.h"
+
+namespace asr {
+
+struct VaultIdentity {
+  std::string id;  // 32 hex digits
+  DigestAlgorithm algorithm = DigestAlgorithm::kSha256;
+  Timestamp created{};
+};
+
+// Thread-safe; documents are read anew at each call, so that two machines see each other's changes.
+class Vault {
+ public:
+  // Writes vault.json. kState (kVaultExists) if there is one.
+  [[nodiscard]] static Result<std::unique_ptr<Vault>> Create(std::unique_ptr<BlobStore> store,
+                                                             DigestAlgorithm algorithm,
+                                                             Timestamp now);
+  // kNotFound (kVaultNotFound) without vault.json; kUnsupported (kVaultFormat) for a newer version.
+  [[nodiscard]] static Result<std::unique_ptr<Vault>> Open(std::unique_ptr<BlobStore> store);
+
+  [[nodiscard]] const VaultIdentity& identity() const { return identity_; }
+  [[nodiscard]] BlobStore& store() { return *store_; }
+
+  // Policies. Find: kNotFound (kPolicyNotFound) with the nearest names.
+  [[nodiscard]] Result<std::vector<Policy>> ListPolicies();
+  [[nodiscard]] Result<Policy> FindPolicy(const std::string& name);
+  [[nodiscard]] Status PutPolicy(const Policy& policy);
+  // kState (kPolicyInUse) naming the VMs that use it.
+  [[nodiscard]] Status DeletePolicy(const std::string& name);
+
+  // Items, sorted by name. Find: by the VM's name, "HOST/NAME" or the id; kNotFound with the
+  // nearest names, kState (kVmAmbiguous) with the candidates.
+  [[nodiscard]] Result<std::vector<Item>> ListItems();
+  [[nodiscard]] Result<Item> FindItem(const std::string& name);
+  [[nodiscard]] Status PutItem(const Item& item);
+  // Deletes all blobs of the item: points first, its document last.
+  [[nodiscard]] Status DeleteItem(const ItemId& id);
+  // kBusy (kItemBusy) naming the owner if another process works on the item.
+  [[nodiscard]] Result<std::unique_ptr<Lease>> LeaseItem(const Item& item);
+
+  // Recovery points, newest first. A point without its document does not exist.
+  [[nodiscard]] Result<std::vector<PointId>> ListPointIds(const ItemId& item);
+  [[nodiscard]] Result<RecoveryPoint> ReadPoint(const ItemId& item, const PointId& point);
+  // The last write of a seal. kState if there is one of that id.
+  [[nodiscard]] Status PutPoint(const RecoveryPoint& point);
+  [[nodiscard]] Status DeletePointDocument(const ItemId& item, const PointId& point);
+
+  // Proof: each test or check adds a document; reading merges them, the newest value wins.
+  [[nodiscard]] Status AddProof(const ItemId& item, const PointId& point, const Proof& proof,
+                                Timestamp now);
+  [[nodiscard]] Result<std::optional<Proof>> ReadProof(const ItemId& item, const PointId& point);
+
+  // Points that retention must leave alone: held by a person, or being read.
+  [[nodiscard]] Status HoldPoint(const ItemId& item, const PointId& point, Timestamp now);
+  [[nodiscard]] Status ReleasePoint(const ItemId& item, const PointId& point);
+  [[nodiscard]] Result<std::vector<PointId>> ListHeldPoints(const ItemId& item);
+
+ private:
+  Vault(std::unique_ptr<BlobStore> store, VaultIdentity identity);
+  std::unique_ptr<BlobStore> store_;
+  VaultIdentity identity_;
+};
+
+}  // namespace asr
