@@ -42,4 +42,23 @@ enum class DigestAlgorithm : std::uint8_t { kSha256, kXxh3 };
 // Digest over the digests of a group's chunks: zero if all are zero, unknown if any is unknown.
 [[nodiscard]] Digest ComputeGroupDigest(DigestAlgorithm algorithm, std::span<const Digest> chunks);
 
+using ChunkRow = std::array<Digest, kChunksPerGroup>;  // of one group's chunks, in order
+
+// What one group holds, both levels.
+struct GroupDigests {
+  std::uint64_t group = 0;
+  Digest digest;
+  ChunkRow chunks{};
+};
+
+// Chunks of one group that are about to change: bit i stands for chunk i.
+struct ChangedChunks {
+  std::uint64_t group = 0;
+  std::uint64_t chunk_mask = 0;
+};
+
+[[nodiscard]] inline std::uint64_t GroupCount(std::uint64_t disk_bytes) {
+  return DivideRoundingUp(disk_bytes, kGroupBytes);
+}
+
 }  // namespace asr

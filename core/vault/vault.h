@@ -22,6 +22,16 @@ struct VaultIdentity {
   Timestamp created{};
 };
 
+using PinId = Id<struct PinIdTag>;
+
+struct Pin {
+  PinId id;
+  PointId point;
+  std::string reader;              // "restore on host1"
+  std::optional<Timestamp> until;  // none: held by a person
+  [[nodiscard]] bool is_hold() const { return !until.has_value(); }
+};
+
 // Thread-safe; documents are read anew at each call, so that two machines see each other's changes.
 class Vault {
  public:
@@ -47,13 +57,17 @@ class Vault {
   [[nodiscard]] Result<std::vector<Item>> ListItems();
   [[nodiscard]] Result<Item> FindItem(const std::string& name);
   [[nodiscard]] Status PutItem(const Item& item);
-  // Deletes all blobs of the item: points first, its document last.
+  // Deletes all blobs of the item: points first, its document last. The caller holds its lease.
   [[nodiscard]] Status DeleteItem(const ItemId& id);
   // kBusy (kItemBusy) naming the owner if another process works on the item.
   [[nodiscard]] Result<std::unique_ptr<Lease>> LeaseItem(const Item& item);
 
   // Recovery points, newest first. A point without its document does not exist.
   [[nodiscard]] Result<std::vector<PointId>> ListPointIds(const ItemId& item);
+  // The newest one; nullopt if there is none yet.
+  [[nodiscard]] Result<std::optional<RecoveryPoint>> NewestPoint(const ItemId& item);
+  // kNotFound (kPointNotFound) if no point fits.
+  [[nodiscard]] Result<RecoveryPoint> FindPoint(const Item& item, const PointSelector& selector);
   [[nodiscard]] Result<RecoveryPoint> ReadPoint(const ItemId& item, const PointId& point);
   // The last write of a seal. kState if there is one of that id.
   [[nodiscard]] Status PutPoint(const RecoveryPoint& point);
@@ -64,10 +78,15 @@ class Vault {
                                 Timestamp now);
   [[nodiscard]] Result<std::optional<Proof>> ReadProof(const ItemId& item, const PointId& point);
 
-  // Points that retention must leave alone: held by a person, or being read.
-  [[nodiscard]] Status HoldPoint(const ItemId& item, const PointId& point, Timestamp now);
+  // Points that retention must leave alone. A hold is a person's and has no end; a pin is a
+  // reader's and ends at `until`, so that a reader that died does not keep a point for ever.
+  [[nodiscard]] Status HoldPoint(const ItemId& item, const PointId& point);
   [[nodiscard]] Status ReleasePoint(const ItemId& item, const PointId& point);
-  [[nodiscard]] Result<std::vector<PointId>> ListHeldPoints(const ItemId& item);
+  [[nodiscard]] Result<PinId> PinPoint(const ItemId& item, const PointId& point,
+                                       const std::string& reader, Timestamp until);
+  [[nodiscard]] Status UnpinPoint(const ItemId& item, const PinId& pin);
+  // Those in force at `now`.
+  [[nodiscard]] Result<std::vector<Pin>> ListPins(const ItemId& item, Timestamp now);
 
  private:
   Vault(std::unique_ptr<BlobStore> store, VaultIdentity identity);

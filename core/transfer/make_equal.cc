@@ -1,0 +1,256 @@
+#include "core/transfer/make_equal.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "core/transfer/group_commit.h"
+
+namespace asr {
+namespace {
+
+// Between two commits at most so much of the disk is worked on: bounds the digests held in memory,
+// and what is sent again after a crash.
+constexpr std::uint64_t kWindowBytes = kGiB;
+constexpr std::uint64_t kGroupsPerWindow = kWindowBytes / kGroupBytes;
+
+// One group to look at.
+struct GroupWork {
+  std::uint64_t group = 0;
+  Digest target;                // what the target says it holds
+  std::vector<Extent> extents;  // what the source may hold
+  bool announced = false;       // all chunks with data are announced already
+};
+
+std::uint64_t SumOf(const std::vector<Extent>& extents) {
+  std::uint64_t sum = 0;
+  for (const Extent& extent : extents) sum += extent.length_bytes;
+  return sum;
+}
+
+bool Touches(const std::vector<Extent>& extents, Extent range) {
+  return std::ranges::any_of(extents, [&](const Extent& extent) {
+    return extent.offset_bytes < range.end_bytes() && range.offset_bytes < extent.end_bytes();
+  });
+}
+
+// The whole of one MakeEqual.
+class Transfer {
+ public:
+  Transfer(const Disk& source, TransferTarget& target, const TransferOptions& options)
+      : source_(source), target_(target), options_(options), announcements_(target) {
+    for (int i = 0; i < std::max(1, options.groups_in_flight); ++i) {
+      buffers_.emplace_back(static_cast<std::size_t>(kGroupBytes));
+    }
+  }
+
+  Result<TransferStats> Run() {
+    const std::uint64_t group_count = GroupCount(source_.size_bytes());
+    for (std::uint64_t first = 0; first < group_count; first += kGroupsPerWindow) {
+      ASR_CHECK(RunWindow(first, std::min(kGroupsPerWindow, group_count - first)));
+    }
+    return stats_;
+  }
+
+ private:
+  Status RunWindow(std::uint64_t first_group, std::uint64_t count) {
+    if (options_.stop.stop_requested()) return Cancelled();
+    ASR_TRY(auto work, PlanWindow(first_group, count));
+    if (work.empty()) return {};
+    ASR_CHECK(AnnounceNewData(work));
+    copied_.clear();
+    ASR_CHECK(RunWorkers(work));
+    if (copied_.empty()) return {};
+    std::ranges::sort(copied_, {}, &GroupDigests::group);
+    return target_.Commit(copied_);
+  }
+
+  // Groups in which source or target may hold something.
+  Result<std::vector<GroupWork>> PlanWindow(std::uint64_t first_group, std::uint64_t count) {
+    std::vector<Digest> digests(count);
+    ASR_CHECK(target_.ReadGroups(first_group, digests));
+    const std::uint64_t begin = first_group * kGroupBytes;
+    const std::uint64_t end = std::min(begin + count * kGroupBytes, source_.size_bytes());
+    ASR_TRY(const auto extents, source_.AllocatedExtents({begin, end - begin}));
+    std::vector<GroupWork> work;
+    auto next = extents.begin();
+    for (std::uint64_t i = 0; i < count; ++i) {
+      GroupWork group{.group = first_group + i, .target = digests[i], .extents = {}};
+      const std::uint64_t group_begin = begin + i * kGroupBytes;
+      const std::uint64_t group_end = std::min(group_begin + kGroupBytes, end);
+      while (next != extents.end() && next->offset_bytes < group_end) {
+        const std::uint64_t from = std::max(next->offset_bytes, group_begin);
+        const std::uint64_t to = std::min(next->end_bytes(), group_end);
+        AppendExtent(group.extents, {from, to - from});
+        if (next->end_bytes() > group_end) break;
+        ++next;
+      }
+      if (group.extents.empty() && group.target.is_zero()) {
+        stats_.bytes_zero += group_end - group_begin;
+      } else {
+        work.push_back(std::move(group));
+      }
+    }
+    return work;
+  }
+
+  // Where the target holds nothing, data of the source will almost surely change it: these groups
+  // are announced at once, in place of a sync for each.
+  Status AnnounceNewData(std::vector<GroupWork>& work) {
+    std::vector<ChangedChunks> changes;
+    for (GroupWork& group : work) {
+      if (!group.target.is_zero()) continue;
+      ChangedChunks change{.group = group.group, .chunk_mask = 0};
+      for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+        if (Touches(group.extents, ChunkRange(group.group, i))) change.chunk_mask |= 1ULL << i;
+      }
+      changes.push_back(change);
+      group.announced = true;
+    }
+    return changes.empty() ? Status() : target_.Prepare(changes);
+  }
+
+  Status RunWorkers(const std::vector<GroupWork>& work) {
+    std::atomic<std::size_t> next = 0;
+    std::optional<Error> problem;
+    std::atomic<bool> failed = false;
+    const auto run = [&](AlignedBuffer& buffer) {
+      for (std::size_t i = next++; i < work.size() && !failed; i = next++) {
+        Status status = options_.stop.stop_requested() ? Cancelled() : CopyGroup(work[i], buffer);
+        if (status) continue;
+        const std::lock_guard lock(mutex_);
+        if (!problem) problem = std::move(status).error();
+        failed = true;
+      }
+    };
+    {
+      std::vector<std::jthread> threads;
+      for (std::size_t i = 1; i < std::min(buffers_.size(), work.size()); ++i) {
+        threads.emplace_back([&run, this, i] { run(buffers_[i]); });
+      }
+      run(buffers_[0]);
+    }
+    return problem ? Status(Fail(*std::move(problem))) : Status();
+  }
+
+  Status CopyGroup(const GroupWork& work, AlignedBuffer& buffer) {
+    const std::uint64_t begin = work.group * kGroupBytes;
+    ASR_CHECK(ReadGroup(work, buffer.span()));
+    GroupDigests copied{.group = work.group, .digest = {}, .chunks = {}};
+    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+      if (!Touches(work.extents, ChunkRange(work.group, i))) continue;  // stays zero
+      copied.chunks[i] = ComputeChunkDigest(options_.algorithm,
+                                            buffer.span().subspan(i * kChunkBytes, kChunkBytes));
+    }
+    copied.digest = ComputeGroupDigest(options_.algorithm, copied.chunks);
+    TransferStats stats{.bytes_read = SumOf(work.extents)};
+    const bool is_equal = copied.digest == work.target && !work.announced;
+    ASR_TRY(const std::uint64_t changed,
+            is_equal ? Result<std::uint64_t>(0) : ChangedMask(work, copied.chunks));
+    ASR_CHECK(SendChunks(changed, copied.chunks, begin, buffer.span(), stats));
+    options_.on_progress(stats.bytes_read);
+    const std::lock_guard lock(mutex_);
+    stats_ += stats;
+    if (!is_equal) copied_.push_back(copied);
+    return {};
+  }
+
+  Status ReadGroup(const GroupWork& work, MutableByteSpan buffer) {
+    const std::uint64_t begin = work.group * kGroupBytes;
+    if (SumOf(work.extents) != kGroupBytes) std::ranges::fill(buffer, std::byte{0});
+    for (const Extent& extent : work.extents) {
+      ASR_CHECK(source_.Read(extent.offset_bytes,
+                             buffer.subspan(extent.offset_bytes - begin, extent.length_bytes)));
+    }
+    return {};
+  }
+
+  // Which chunks differ; announced when this returns.
+  Result<std::uint64_t> ChangedMask(const GroupWork& work, const ChunkRow& source) {
+    ChunkRow target{};
+    if (!work.target.is_zero()) ASR_CHECK(target_.ReadChunks(work.group, target));
+    std::uint64_t mask = 0;
+    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+      if (target[i] != source[i]) mask |= 1ULL << i;
+    }
+    if (mask != 0 && !work.announced) {
+      ASR_CHECK(announcements_.Prepare({.group = work.group, .chunk_mask = mask}));
+    }
+    return mask;
+  }
+
+  // Sends or clears runs of changed chunks.
+  Status SendChunks(std::uint64_t mask, const ChunkRow& chunks, std::uint64_t begin,
+                    ByteSpan buffer, TransferStats& stats) {
+    std::uint64_t i = 0;
+    while (i < kChunksPerGroup) {
+      const bool changed = (mask >> i & 1) != 0;
+      const bool zero = chunks[i].is_zero();
+      std::uint64_t end = i + 1;
+      while (end < kChunksPerGroup && ((mask >> end & 1) != 0) == changed &&
+             chunks[end].is_zero() == zero) {
+        ++end;
+      }
+      const Extent run = Clip({begin + i * kChunkBytes, (end - i) * kChunkBytes});
+      (zero      ? stats.bytes_zero
+       : changed ? stats.bytes_sent
+                 : stats.bytes_skipped) += run.length_bytes;
+      if (changed && run.length_bytes > 0) {
+        ASR_CHECK(zero ? target_.Clear(run)
+                       : target_.Write(run.offset_bytes,
+                                       buffer.subspan(run.offset_bytes - begin, run.length_bytes)));
+      }
+      i = end;
+    }
+    return {};
+  }
+
+  static Extent ChunkRange(std::uint64_t group, std::uint64_t chunk) {
+    return {group * kGroupBytes + chunk * kChunkBytes, kChunkBytes};
+  }
+
+  Extent Clip(Extent range) const {
+    const std::uint64_t end = std::min(range.end_bytes(), source_.size_bytes());
+    return {range.offset_bytes, end > range.offset_bytes ? end - range.offset_bytes : 0};
+  }
+
+  static Status Cancelled() {
+    return Fail(MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled, "stopped on request")
+                    .WithAction("run the same command again; it goes on where it was")
+                    .Retryable());
+  }
+
+  const Disk& source_;
+  TransferTarget& target_;
+  const TransferOptions& options_;
+  GroupCommit announcements_;
+  std::vector<AlignedBuffer> buffers_;
+  std::mutex mutex_;  // guards stats_ and copied_ while workers run
+  TransferStats stats_;
+  std::vector<GroupDigests> copied_;
+};
+
+}  // namespace
+
+Result<std::uint64_t> AllocatedBytes(const Disk& source) {
+  std::uint64_t sum = 0;
+  for (std::uint64_t begin = 0; begin < source.size_bytes(); begin += kWindowBytes) {
+    ASR_TRY(const auto extents,
+            source.AllocatedExtents({begin, std::min(kWindowBytes, source.size_bytes() - begin)}));
+    sum += SumOf(extents);
+  }
+  return sum;
+}
+
+Result<TransferStats> MakeEqual(const Disk& source, TransferTarget& target,
+                                const TransferOptions& options) {
+  return Transfer(source, target, options).Run();
+}
+
+}  // namespace asr

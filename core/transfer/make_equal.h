@@ -1,0 +1,34 @@
+// The one algorithm that moves data: make the target equal to the source. Initial replication, a
+// delta found by digests, restore: all of them are this. Run again after an interruption, it goes
+// on where it was, for what was sent is known by its digests.
+#pragma once
+
+#include <functional>
+#include <stop_token>
+
+#include "core/model/digest.h"
+#include "core/model/job.h"
+#include "core/transfer/transfer_target.h"
+#include "storage/image/disk.h"
+
+namespace asr {
+
+struct TransferOptions {
+  DigestAlgorithm algorithm = DigestAlgorithm::kSha256;
+  // Groups in flight, each a 4 MiB buffer with a thread that reads, compares and writes it.
+  int groups_in_flight = 4;
+  // Called with source bytes that are done, from several threads. The sum is
+  // AllocatedBytes(source).
+  std::function<void(std::uint64_t)> on_progress = [](std::uint64_t) {};
+  std::stop_token stop;
+};
+
+// Bytes of the source that may hold data: what a transfer has to read.
+[[nodiscard]] Result<std::uint64_t> AllocatedBytes(const Disk& source);
+
+// On an error the target holds what was committed, and nothing it does not announce. kCancelled
+// when the stop was asked for.
+[[nodiscard]] Result<TransferStats> MakeEqual(const Disk& source, TransferTarget& target,
+                                              const TransferOptions& options);
+
+}  // namespace asr

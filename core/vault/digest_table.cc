@@ -1,0 +1,237 @@
+#include "core/vault/digest_table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace asr {
+namespace {
+
+constexpr std::string_view kMagic = "ASRDIGST";
+constexpr std::uint32_t kTableVersion = 1;
+constexpr std::uint64_t kHeaderBytes = 4096;
+constexpr std::size_t kHeaderChecksumOffset = 32;
+constexpr std::size_t kHeaderUsedBytes = 36;
+
+constexpr std::uint64_t kDigestBytes = sizeof(Digest);
+constexpr std::uint64_t kRowBytes = sizeof(ChunkRow);
+constexpr std::uint64_t kGroupsPerSegment = 4096;
+constexpr std::uint64_t kSegmentGroupBytes = kGroupsPerSegment * kDigestBytes;
+constexpr std::uint64_t kSegmentBytes = kSegmentGroupBytes + kGroupsPerSegment * kRowBytes;
+constexpr std::uint64_t kDigestsPerPage = kPageBytes / kDigestBytes;
+
+// How many groups are read or changed at once: bounds memory at 256 rows of a KiB.
+constexpr std::uint64_t kGroupsAtOnce = 256;
+
+std::uint64_t SegmentOffset(std::uint64_t group) {
+  return kHeaderBytes + group / kGroupsPerSegment * kSegmentBytes;
+}
+
+std::uint64_t GroupOffset(std::uint64_t group) {
+  return SegmentOffset(group) + group % kGroupsPerSegment * kDigestBytes;
+}
+
+std::uint64_t RowOffset(std::uint64_t group) {
+  return SegmentOffset(group) + kSegmentGroupBytes + group % kGroupsPerSegment * kRowBytes;
+}
+
+std::uint64_t TableBytes(std::uint64_t disk_bytes) {
+  return kHeaderBytes + DivideRoundingUp(GroupCount(disk_bytes), kGroupsPerSegment) * kSegmentBytes;
+}
+
+std::uint32_t AlgorithmNumber(DigestAlgorithm algorithm) {
+  return algorithm == DigestAlgorithm::kSha256 ? 0 : 1;
+}
+
+std::vector<std::byte> MakeHeader(DigestAlgorithm algorithm, std::uint64_t disk_bytes) {
+  std::vector<std::byte> header(kHeaderBytes);
+  const MutableByteSpan bytes(header);
+  std::ranges::copy(AsBytes(kMagic), header.begin());
+  StoreLittle<std::uint32_t>(bytes, 8, kTableVersion);
+  StoreLittle<std::uint32_t>(bytes, 12, AlgorithmNumber(algorithm));
+  StoreLittle<std::uint32_t>(bytes, 16, static_cast<std::uint32_t>(kChunkBytes));
+  StoreLittle<std::uint32_t>(bytes, 20, static_cast<std::uint32_t>(kGroupBytes));
+  StoreLittle<std::uint64_t>(bytes, 24, disk_bytes);
+  StoreLittle<std::uint32_t>(bytes, kHeaderChecksumOffset,
+                             Crc32c(ByteSpan(header).first(kHeaderChecksumOffset)));
+  return header;
+}
+
+Status CheckHeader(PageBlobReader& blob, DigestAlgorithm algorithm, std::uint64_t disk_bytes) {
+  const auto expected = MakeHeader(algorithm, disk_bytes);
+  std::vector<std::byte> found(kHeaderBytes);
+  if (blob.size_bytes() >= TableBytes(disk_bytes)) ASR_CHECK(blob.Read(0, found));
+  if (std::equal(found.begin(), found.begin() + kHeaderUsedBytes, expected.begin())) return {};
+  return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kBlobCorrupt,
+                        fmt::format("the digest blob's header is not that of a disk of {} bytes",
+                                    disk_bytes))
+                  .WithCause("the blob was damaged, or belongs to another disk")
+                  .WithAction("disable protection of the VM with --keep-data and enable it again"));
+}
+
+Status ReadGroupsOf(PageBlobReader& blob, std::uint64_t first, std::span<Digest> out) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const std::uint64_t group = first + done;
+    const auto count = static_cast<std::size_t>(
+        std::min<std::uint64_t>(out.size() - done, kGroupsPerSegment - group % kGroupsPerSegment));
+    ASR_CHECK(blob.Read(GroupOffset(group), std::as_writable_bytes(out.subspan(done, count))));
+    done += count;
+  }
+  return {};
+}
+
+// Calls `visit(first, digests)` over all groups in windows; stops early when it returns false.
+template <class Read, class Visit>
+Result<bool> ForEachWindow(std::uint64_t group_count, const Read& read, const Visit& visit) {
+  std::vector<Digest> window(kGroupsPerSegment);
+  for (std::uint64_t first = 0; first < group_count; first += kGroupsPerSegment) {
+    const auto count = static_cast<std::size_t>(std::min(kGroupsPerSegment, group_count - first));
+    const std::span<Digest> digests = std::span(window).first(count);
+    ASR_CHECK(read(first, digests));
+    ASR_TRY(const bool go_on, visit(first, digests));
+    if (!go_on) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+DigestTableReader::DigestTableReader(std::unique_ptr<PageBlobReader> blob,
+                                     std::uint64_t group_count)
+    : blob_(std::move(blob)), group_count_(group_count) {}
+
+Result<std::unique_ptr<DigestTableReader>> DigestTableReader::Open(
+    std::unique_ptr<PageBlobReader> blob, DigestAlgorithm algorithm, std::uint64_t disk_bytes) {
+  ASR_CHECK(CheckHeader(*blob, algorithm, disk_bytes));
+  return std::unique_ptr<DigestTableReader>(
+      new DigestTableReader(std::move(blob), GroupCount(disk_bytes)));
+}
+
+Status DigestTableReader::ReadGroups(std::uint64_t first, std::span<Digest> out) {
+  return ReadGroupsOf(*blob_, first, out);
+}
+
+Status DigestTableReader::ReadChunks(std::uint64_t group, ChunkRow& out) {
+  return blob_->Read(RowOffset(group), std::as_writable_bytes(std::span(out)));
+}
+
+Result<DigestTable> DigestTable::Create(BlobStore& store, const std::string& name,
+                                        DigestAlgorithm algorithm, std::uint64_t disk_bytes) {
+  ASR_TRY(auto blob, store.CreatePageBlob(name, TableBytes(disk_bytes)));
+  ASR_CHECK(blob->Write(0, MakeHeader(algorithm, disk_bytes)));
+  ASR_CHECK(blob->Flush());
+  return DigestTable(std::move(blob));
+}
+
+Result<DigestTable> DigestTable::Open(BlobStore& store, const std::string& name,
+                                      DigestAlgorithm algorithm, std::uint64_t disk_bytes) {
+  ASR_TRY(auto blob, store.OpenPageBlob(name));
+  ASR_CHECK(CheckHeader(*blob, algorithm, disk_bytes));
+  return DigestTable(std::move(blob));
+}
+
+Status DigestTable::ReadGroups(std::uint64_t first, std::span<Digest> out) {
+  return ReadGroupsOf(*blob_, first, out);
+}
+
+Status DigestTable::ReadChunks(std::uint64_t group, ChunkRow& out) {
+  return blob_->Read(RowOffset(group), std::as_writable_bytes(std::span(out)));
+}
+
+// Reads both levels of groups [first, first + count), lets `update(digests, rows)` change them, and
+// writes them back. The groups lie in one segment.
+template <class Update>
+Status DigestTable::UpdateGroups(std::uint64_t first, std::size_t count, const Update& update) {
+  std::vector<ChunkRow> rows(count);
+  ASR_CHECK(blob_->Read(RowOffset(first), std::as_writable_bytes(std::span(rows))));
+  // Digests of groups share a page with their neighbours'.
+  const std::uint64_t page_first = AlignDown(first, kDigestsPerPage);
+  const std::uint64_t page_end = AlignUp(first + count, kDigestsPerPage);
+  std::vector<Digest> digests(page_end - page_first);
+  ASR_CHECK(blob_->Read(GroupOffset(page_first), std::as_writable_bytes(std::span(digests))));
+  update(std::span(digests).subspan(first - page_first, count), std::span(rows));
+  ASR_CHECK(blob_->Write(RowOffset(first), std::as_bytes(std::span(rows))));
+  return blob_->Write(GroupOffset(page_first), std::as_bytes(std::span(digests)));
+}
+
+namespace {
+
+// Length of the run of neighbouring groups that begins at `begin` and lies in one segment.
+template <class Entry>
+std::size_t RunLength(std::span<const Entry> entries, std::size_t begin) {
+  std::size_t end = begin + 1;
+  while (end < entries.size() && end - begin < kGroupsAtOnce &&
+         entries[end].group == entries[end - 1].group + 1 &&
+         entries[end].group % kGroupsPerSegment != 0) {
+    ++end;
+  }
+  return end - begin;
+}
+
+}  // namespace
+
+Status DigestTable::MarkUnknown(std::span<const ChangedChunks> changes) {
+  std::vector<Extent> touched;
+  for (const ChangedChunks& change : changes) {
+    AppendExtent(touched, {AlignDown(GroupOffset(change.group), kPageBytes), kPageBytes});
+    AppendExtent(touched, {RowOffset(change.group), kRowBytes});
+  }
+  ASR_CHECK(blob_->Preserve(touched));
+  for (std::size_t i = 0; i < changes.size();) {
+    const std::size_t count = RunLength(changes, i);
+    const auto run = changes.subspan(i, count);
+    ASR_CHECK(UpdateGroups(run.front().group, count, [&](auto digests, auto rows) {
+      for (std::size_t k = 0; k < count; ++k) {
+        digests[k] = Digest::Unknown();
+        for (std::size_t chunk = 0; chunk < kChunksPerGroup; ++chunk) {
+          if ((run[k].chunk_mask >> chunk & 1) != 0) rows[k][chunk] = Digest::Unknown();
+        }
+      }
+    }));
+    i += count;
+  }
+  return blob_->Flush();
+}
+
+Status DigestTable::Store(std::span<const GroupDigests> all) {
+  for (std::size_t i = 0; i < all.size();) {
+    const std::size_t count = RunLength(all, i);
+    const auto run = all.subspan(i, count);
+    ASR_CHECK(UpdateGroups(run.front().group, count, [&](auto digests, auto rows) {
+      for (std::size_t k = 0; k < count; ++k) {
+        digests[k] = run[k].digest;
+        rows[k] = run[k].chunks;
+      }
+    }));
+    i += count;
+  }
+  return {};
+}
+
+Result<bool> TablesAgree(DigestTable& live, DigestTableReader& sealed, std::uint64_t disk_bytes) {
+  std::vector<Digest> other(kGroupsPerSegment);
+  return ForEachWindow(
+      GroupCount(disk_bytes),
+      [&](std::uint64_t first, std::span<Digest> out) { return live.ReadGroups(first, out); },
+      [&](std::uint64_t first, std::span<Digest> digests) -> Result<bool> {
+        const std::span<Digest> sealed_digests = std::span(other).first(digests.size());
+        ASR_CHECK(sealed.ReadGroups(first, sealed_digests));
+        return std::equal(digests.begin(), digests.end(), sealed_digests.begin()) &&
+               std::none_of(digests.begin(), digests.end(),
+                            [](const Digest& digest) { return digest.is_unknown(); });
+      });
+}
+
+Result<bool> AllKnown(DigestTable& table, std::uint64_t disk_bytes) {
+  return ForEachWindow(
+      GroupCount(disk_bytes),
+      [&](std::uint64_t first, std::span<Digest> out) { return table.ReadGroups(first, out); },
+      [](std::uint64_t, std::span<Digest> digests) -> Result<bool> {
+        return std::none_of(digests.begin(), digests.end(),
+                            [](const Digest& digest) { return digest.is_unknown(); });
+      });
+}
+
+}  // namespace asr

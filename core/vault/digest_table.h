@@ -1,0 +1,72 @@
+// The digests of one disk in the vault: one a 4 MiB group, one a 64 KiB chunk (man/asr-vault.5,
+// "Digest blob"). Groups and their chunks lie in segments of fixed place, so that growth moves
+// nothing.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "core/model/digest.h"
+#include "storage/blob/blob_store.h"
+
+namespace asr {
+
+// Reads any version of a table. Thread-safe.
+class DigestTableReader {
+ public:
+  // kCorrupt if the header is damaged, is of another algorithm, or of another disk size.
+  [[nodiscard]] static Result<std::unique_ptr<DigestTableReader>> Open(
+      std::unique_ptr<PageBlobReader> blob, DigestAlgorithm algorithm, std::uint64_t disk_bytes);
+
+  // Groups first, first+1, ...: as many as `out` holds.
+  [[nodiscard]] Status ReadGroups(std::uint64_t first, std::span<Digest> out);
+  [[nodiscard]] Status ReadChunks(std::uint64_t group, ChunkRow& out);
+  [[nodiscard]] std::uint64_t group_count() const { return group_count_; }
+
+ private:
+  DigestTableReader(std::unique_ptr<PageBlobReader> blob, std::uint64_t group_count);
+  std::unique_ptr<PageBlobReader> blob_;
+  std::uint64_t group_count_;
+};
+
+// The live table, for the disk's one writer.
+class DigestTable {
+ public:
+  // A new table: all digests are zero, which is true of a new blob of pages.
+  [[nodiscard]] static Result<DigestTable> Create(BlobStore& store, const std::string& name,
+                                                  DigestAlgorithm algorithm,
+                                                  std::uint64_t disk_bytes);
+  [[nodiscard]] static Result<DigestTable> Open(BlobStore& store, const std::string& name,
+                                                DigestAlgorithm algorithm,
+                                                std::uint64_t disk_bytes);
+
+  [[nodiscard]] Status ReadGroups(std::uint64_t first, std::span<Digest> out);
+  [[nodiscard]] Status ReadChunks(std::uint64_t group, ChunkRow& out);
+  // The write intent: these chunks and their groups say "unknown", durably, when this returns.
+  // `changes` ascend by group.
+  [[nodiscard]] Status MarkUnknown(std::span<const ChangedChunks> changes);
+  // What the pages hold now; the caller has made them durable. `digests` ascend by group. Durable
+  // after Flush.
+  [[nodiscard]] Status Store(std::span<const GroupDigests> digests);
+  [[nodiscard]] Status Flush() { return blob_->Flush(); }
+  [[nodiscard]] PageBlob& blob() { return *blob_; }
+
+ private:
+  explicit DigestTable(std::unique_ptr<PageBlob> blob) : blob_(std::move(blob)) {}
+  template <class Update>
+  Status UpdateGroups(std::uint64_t first, std::size_t count, const Update& update);
+
+  std::unique_ptr<PageBlob> blob_;
+};
+
+// True if both say the same of every group, and none is unknown.
+[[nodiscard]] Result<bool> TablesAgree(DigestTable& live, DigestTableReader& sealed,
+                                       std::uint64_t disk_bytes);
+// True if no digest is unknown.
+[[nodiscard]] Result<bool> AllKnown(DigestTable& table, std::uint64_t disk_bytes);
+
+}  // namespace asr

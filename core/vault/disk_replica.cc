@@ -1,0 +1,161 @@
+#include "core/vault/disk_replica.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/vault/layout.h"
+#include "storage/image/vhd_footer.h"
+
+namespace asr {
+namespace {
+
+// VHD counts time from 2000-01-01 UTC.
+constexpr std::int64_t kVhdEpochSeconds = 946'684'800;
+
+VhdFooter FooterOf(const Item& item, const ItemDisk& disk) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(item.created.time_since_epoch());
+  return MakeFixedVhdFooter(PaddedDiskBytes(disk.size_bytes), disk.unique_id,
+                            static_cast<std::uint32_t>(seconds.count() - kVhdEpochSeconds));
+}
+
+bool IsMissing(const Error& error) { return error.code == ErrorCode::kBlobNotFound; }
+
+// A new blob of pages with its footer. What is left of an earlier try is removed: without digests
+// it holds nothing that anybody was promised.
+Result<std::unique_ptr<PageBlob>> CreatePages(BlobStore& store, const std::string& name,
+                                              const Item& item, const ItemDisk& disk) {
+  ASR_CHECK(store.Delete(name));
+  const std::uint64_t padded_bytes = PaddedDiskBytes(disk.size_bytes);
+  ASR_TRY(auto pages, store.CreatePageBlob(name, padded_bytes + kVhdFooterBytes));
+  ASR_CHECK(pages->Write(padded_bytes, FooterOf(item, disk)));
+  ASR_CHECK(pages->Flush());
+  return pages;
+}
+
+std::vector<Extent> ChunksOf(std::span<const ChangedChunks> changes) {
+  std::vector<Extent> extents;
+  for (const ChangedChunks& change : changes) {
+    for (std::uint64_t chunk = 0; chunk < kChunksPerGroup; ++chunk) {
+      if ((change.chunk_mask >> chunk & 1) == 0) continue;
+      AppendExtent(extents, {change.group * kGroupBytes + chunk * kChunkBytes, kChunkBytes});
+    }
+  }
+  return extents;
+}
+
+}  // namespace
+
+DiskReplica::DiskReplica(Vault& vault, const Item& item, ItemDisk disk,
+                         std::unique_ptr<PageBlob> pages, DigestTable digests)
+    : vault_(vault),
+      item_(item.id),
+      disk_(std::move(disk)),
+      pages_(std::move(pages)),
+      digests_(std::move(digests)) {}
+
+Result<std::unique_ptr<DiskReplica>> DiskReplica::Open(Vault& vault, const Item& item,
+                                                       const ItemDisk& disk) {
+  const std::string pages_name = layout::DiskBlob(item.id, disk.name);
+  ASR_TRY(auto digests, DigestTable::Open(vault.store(), layout::DigestBlob(item.id, disk.name),
+                                          vault.identity().algorithm, disk.size_bytes));
+  ASR_TRY(auto pages, vault.store().OpenPageBlob(pages_name));
+  const std::uint64_t padded_bytes = PaddedDiskBytes(disk.size_bytes);
+  if (pages->size_bytes() != padded_bytes + kVhdFooterBytes) {
+    return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kBlobCorrupt,
+                          fmt::format("{} is {} bytes long, {} are right", pages_name,
+                                      pages->size_bytes(), padded_bytes + kVhdFooterBytes))
+                    .WithCause("somebody changed the vault's files by hand")
+                    .WithAction("bring the file back from a copy of the vault; points that were "
+                                "sealed can be restored while their undo files are whole"));
+  }
+  return std::unique_ptr<DiskReplica>(
+      new DiskReplica(vault, item, disk, std::move(pages), std::move(digests)));
+}
+
+Result<std::unique_ptr<DiskReplica>> DiskReplica::OpenOrCreate(Vault& vault, const Item& item,
+                                                               const ItemDisk& disk) {
+  auto replica = Open(vault, item, disk);
+  if (replica || !IsMissing(replica.error())) return replica;
+  // Digests are made last and removed first: their claim that all is zero must only ever stand
+  // beside pages that are.
+  const std::string digest_name = layout::DigestBlob(item.id, disk.name);
+  ASR_CHECK(vault.store().Delete(digest_name));
+  ASR_TRY(auto pages, CreatePages(vault.store(), layout::DiskBlob(item.id, disk.name), item, disk));
+  ASR_TRY(auto digests, DigestTable::Create(vault.store(), digest_name, vault.identity().algorithm,
+                                            disk.size_bytes));
+  return std::unique_ptr<DiskReplica>(
+      new DiskReplica(vault, item, disk, std::move(pages), std::move(digests)));
+}
+
+Status DiskReplica::Prepare(std::span<const ChangedChunks> changes) {
+  ASR_CHECK(digests_.MarkUnknown(changes));
+  std::vector<Extent> chunks = ChunksOf(changes);
+  // The last chunk may reach over the blob's end.
+  for (Extent& chunk : chunks) {
+    chunk.length_bytes = std::min(chunk.end_bytes(), pages_->size_bytes()) - chunk.offset_bytes;
+  }
+  return pages_->Preserve(chunks);
+}
+
+Status DiskReplica::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
+  return pages_->Write(offset_bytes, bytes);
+}
+
+Status DiskReplica::Clear(Extent range) {
+  // The footer behind the disk's end stays.
+  const std::uint64_t end = std::min(range.end_bytes(), PaddedDiskBytes(disk_.size_bytes));
+  return pages_->Clear({range.offset_bytes, end - range.offset_bytes});
+}
+
+Status DiskReplica::Commit(std::span<const GroupDigests> digests) {
+  ASR_CHECK(pages_->Flush());
+  return digests_.Store(digests);
+}
+
+Status DiskReplica::Snapshot(const PointId& point) {
+  ASR_TRY(const bool known, AllKnown(digests_, disk_.size_bytes));
+  if (!known) {
+    return Fail(
+        MakeError(ErrorKind::kInternal, ErrorCode::kInternal,
+                  fmt::format("disk {} has unknown digests and cannot be sealed", disk_.name.value))
+            .WithAction("run the replication again"));
+  }
+  ASR_CHECK(pages_->Flush());
+  ASR_CHECK(digests_.Flush());
+  ASR_CHECK(pages_->CreateSnapshot({point.value}));
+  return digests_.blob().CreateSnapshot({point.value});
+}
+
+Status DiskReplica::DropUnsealed(std::span<const PointId> sealed) {
+  for (PageBlob* blob : {pages_.get(), &digests_.blob()}) {
+    ASR_TRY(const auto snapshots, blob->ListSnapshots());
+    for (const SnapshotId& snapshot : snapshots) {
+      const bool is_sealed = std::ranges::any_of(
+          sealed, [&](const PointId& point) { return point.value == snapshot.value; });
+      if (!is_sealed) ASR_CHECK(blob->DeleteSnapshot(snapshot));
+    }
+  }
+  return {};
+}
+
+Status DiskReplica::DeleteSnapshot(const PointId& point) {
+  for (PageBlob* blob : {&digests_.blob(), pages_.get()}) {
+    Status deleted = blob->DeleteSnapshot({point.value});
+    if (!deleted && deleted.error().kind != ErrorKind::kNotFound) return deleted;
+  }
+  return {};
+}
+
+Result<bool> DiskReplica::HoldsPoint(const PointId& point) {
+  ASR_TRY(auto blob, vault_.store().OpenPageBlobReader(layout::DigestBlob(item_, disk_.name),
+                                                       SnapshotId{point.value}));
+  ASR_TRY(auto sealed,
+          DigestTableReader::Open(std::move(blob), vault_.identity().algorithm, disk_.size_bytes));
+  return TablesAgree(digests_, *sealed, disk_.size_bytes);
+}
+
+}  // namespace asr

@@ -1,0 +1,62 @@
+// The vault's copy of one disk, for its one writer: the pages of a fixed VHD and their digests,
+// kept in step by the order of writes (man/asr-vault.5, "Order of writes").
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "core/model/item.h"
+#include "core/model/point.h"
+#include "core/vault/digest_table.h"
+#include "core/vault/vault.h"
+
+namespace asr {
+
+// The caller holds the item's lease. Write and Clear may be called from several threads for
+// different chunks; the rest not beside them, except the reading of digests.
+class DiskReplica {
+ public:
+  // Opens it, or makes it if it is not there whole: an unfinished one holds nothing yet.
+  [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> OpenOrCreate(Vault& vault,
+                                                                         const Item& item,
+                                                                         const ItemDisk& disk);
+  // kNotFound (kBlobNotFound) or kCorrupt if it is not there whole.
+  [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> Open(Vault& vault, const Item& item,
+                                                                 const ItemDisk& disk);
+
+  [[nodiscard]] const ItemDisk& disk() const { return disk_; }
+  [[nodiscard]] DigestTable& digests() { return digests_; }
+
+  // First step of every change: the digests say unknown, and older points have what they need of
+  // these chunks. All of it durable when this returns. `changes` ascend by group.
+  [[nodiscard]] Status Prepare(std::span<const ChangedChunks> changes);
+  // Second step. Only prepared chunks; offsets and lengths are multiples of 512 inside the disk.
+  [[nodiscard]] Status Write(std::uint64_t offset_bytes, ByteSpan bytes);
+  [[nodiscard]] Status Clear(Extent range);
+  // Third step: makes the pages durable, then notes their digests. `digests` ascend by group.
+  [[nodiscard]] Status Commit(std::span<const GroupDigests> digests);
+
+  // Freezes pages and digests under the point's id. Only while no digest is unknown: else
+  // kInternal.
+  [[nodiscard]] Status Snapshot(const PointId& point);
+  // Drops snapshots that no point's document names: left-overs of a seal or a prune that was cut.
+  [[nodiscard]] Status DropUnsealed(std::span<const PointId> sealed);
+  [[nodiscard]] Status DeleteSnapshot(const PointId& point);
+
+  // True if the live pages hold exactly what `point` holds.
+  [[nodiscard]] Result<bool> HoldsPoint(const PointId& point);
+
+ private:
+  DiskReplica(Vault& vault, const Item& item, ItemDisk disk, std::unique_ptr<PageBlob> pages,
+              DigestTable digests);
+
+  Vault& vault_;
+  ItemId item_;
+  ItemDisk disk_;
+  std::unique_ptr<PageBlob> pages_;
+  DigestTable digests_;
+};
+
+}  // namespace asr

@@ -1,0 +1,257 @@
+#include "core/vault/documents.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/vault/document_reader.h"
+
+namespace asr {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kDocumentVersion = 1;
+
+std::string Write(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json EncodeSettings(const MachineSettings& settings) {
+  return {{"generation", settings.generation},
+          {"cpuCount", settings.cpu_count},
+          {"memoryBytes", settings.memory_bytes},
+          {"signOfLife",
+           {{"serialText", settings.sign_of_life.serial_text},
+            {"waitSeconds", settings.sign_of_life.wait.count()}}}};
+}
+
+MachineSettings DecodeSettings(DocumentReader& reader) {
+  DocumentReader machine = reader.Object("machine");
+  MachineSettings settings;
+  settings.generation = static_cast<int>(machine.Unsigned("generation"));
+  settings.cpu_count = static_cast<int>(machine.Unsigned("cpuCount"));
+  settings.memory_bytes = machine.Unsigned("memoryBytes");
+  DocumentReader life = machine.Object("signOfLife");
+  settings.sign_of_life.serial_text = life.Text("serialText");
+  settings.sign_of_life.wait =
+      std::chrono::seconds(static_cast<std::int64_t>(life.Unsigned("waitSeconds")));
+  if (settings.generation > 2) machine.Reject("generation", "0, 1 or 2");
+  machine.Adopt(life);
+  reader.Adopt(machine);
+  return settings;
+}
+
+std::uint32_t DecodeSector(DocumentReader& reader) {
+  const std::uint64_t sector_bytes = reader.Unsigned("logicalSectorBytes");
+  if (sector_bytes != 512 && sector_bytes != 4096) {
+    reader.Reject("logicalSectorBytes", "512 or 4096");
+    return 512;
+  }
+  return static_cast<std::uint32_t>(sector_bytes);
+}
+
+template <class Value>
+Result<Value> Finish(const DocumentReader& reader, Value value) {
+  ASR_CHECK(reader.status());
+  return value;
+}
+
+}  // namespace
+
+std::string EncodeIdentity(const VaultIdentity& identity) {
+  return Write({{"version", kDocumentVersion},
+                {"id", identity.id},
+                {"digest", DigestAlgorithmName(identity.algorithm)},
+                {"created", FormatTime(identity.created)},
+                {"encryption", nullptr}});
+}
+
+Result<VaultIdentity> DecodeIdentity(const std::string& name, const std::string& text) {
+  ASR_TRY(auto reader, DocumentReader::Parse(name, text, kDocumentVersion));
+  VaultIdentity identity;
+  identity.id = reader.Text("id");
+  identity.created = reader.Time("created");
+  const std::string algorithm = reader.Text("digest");
+  if (algorithm == "xxh3") {
+    identity.algorithm = DigestAlgorithm::kXxh3;
+  } else if (algorithm != "sha256") {
+    reader.Reject("digest", "sha256 or xxh3");
+  }
+  return Finish(reader, std::move(identity));
+}
+
+std::string EncodePolicy(const Policy& policy) {
+  return Write({{"version", kDocumentVersion},
+                {"name", policy.name},
+                {"frequencySeconds", policy.frequency.count()},
+                {"retention", FormatRetention(policy.retention)},
+                {"appConsistentSeconds", policy.app_consistent.count()},
+                {"start", policy.start}});
+}
+
+Result<Policy> DecodePolicy(const std::string& name, const std::string& text) {
+  ASR_TRY(auto reader, DocumentReader::Parse(name, text, kDocumentVersion));
+  Policy policy;
+  policy.name = reader.Text("name");
+  policy.frequency =
+      std::chrono::seconds(static_cast<std::int64_t>(reader.Unsigned("frequencySeconds")));
+  policy.app_consistent =
+      std::chrono::seconds(static_cast<std::int64_t>(reader.Unsigned("appConsistentSeconds")));
+  policy.start = reader.Text("start");
+  const std::string retention = reader.Text("retention");
+  ASR_CHECK(reader.status());
+  ASR_TRY(policy.retention, ParseRetention(retention));
+  return policy;
+}
+
+std::string EncodeItem(const Item& item) {
+  Json disks = Json::array();
+  for (const ItemDisk& disk : item.disks) {
+    disks.push_back({{"name", disk.name.value},
+                     {"path", disk.path},
+                     {"format", disk.format},
+                     {"sizeBytes", disk.size_bytes},
+                     {"logicalSectorBytes", disk.logical_sector_bytes},
+                     {"uniqueId", ToHex(disk.unique_id)}});
+  }
+  Json excluded = Json::array();
+  for (const DiskName& disk : item.excluded_disks) excluded.push_back(disk.value);
+  return Write({{"version", kDocumentVersion},
+                {"id", item.id.value},
+                {"name", item.name},
+                {"host", item.host},
+                {"policy", item.policy},
+                {"state", ProtectionStateName(item.state)},
+                {"epoch", item.epoch},
+                {"generation", item.generation.value},
+                {"created", FormatTime(item.created)},
+                {"disks", disks},
+                {"excludedDisks", excluded},
+                {"machine", EncodeSettings(item.settings)}});
+}
+
+Result<Item> DecodeItem(const std::string& name, const std::string& text) {
+  ASR_TRY(auto reader, DocumentReader::Parse(name, text, kDocumentVersion));
+  Item item;
+  item.id = {reader.Text("id")};
+  item.name = reader.Text("name");
+  item.host = reader.Text("host");
+  item.policy = reader.Text("policy");
+  item.epoch = reader.Unsigned("epoch");
+  item.generation = {reader.Text("generation")};
+  item.created = reader.Time("created");
+  if (const auto state = ParseProtectionState(reader.Text("state"))) {
+    item.state = *state;
+  } else {
+    reader.Reject("state", "a protection state");
+  }
+  for (DocumentReader& element : reader.Objects("disks")) {
+    ItemDisk disk;
+    disk.name = {element.Text("name")};
+    disk.path = element.Text("path");
+    disk.format = element.Text("format");
+    disk.size_bytes = element.Unsigned("sizeBytes");
+    disk.logical_sector_bytes = DecodeSector(element);
+    disk.unique_id = element.HexBits("uniqueId");
+    reader.Adopt(element);
+    item.disks.push_back(std::move(disk));
+  }
+  for (std::string& disk : reader.Texts("excludedDisks")) {
+    item.excluded_disks.push_back({std::move(disk)});
+  }
+  item.settings = DecodeSettings(reader);
+  return Finish(reader, std::move(item));
+}
+
+std::string EncodePoint(const RecoveryPoint& point) {
+  Json disks = Json::array();
+  for (const PointDisk& disk : point.disks) {
+    disks.push_back({{"name", disk.name.value},
+                     {"format", disk.format},
+                     {"sizeBytes", disk.size_bytes},
+                     {"logicalSectorBytes", disk.logical_sector_bytes},
+                     {"snapshot", point.id.value}});
+  }
+  return Write({{"version", kDocumentVersion},
+                {"id", point.id.value},
+                {"time", FormatTime(point.time)},
+                {"consistency", ConsistencyName(point.consistency)},
+                {"item", point.item.value},
+                {"epoch", point.epoch},
+                {"generation", point.generation.value},
+                {"parent", point.parent ? Json(point.parent->value) : Json(nullptr)},
+                {"changedBytes", point.changed_bytes},
+                {"disks", disks},
+                {"machine", EncodeSettings(point.settings)}});
+}
+
+Result<RecoveryPoint> DecodePoint(const std::string& name, const std::string& text) {
+  ASR_TRY(auto reader, DocumentReader::Parse(name, text, kDocumentVersion));
+  RecoveryPoint point;
+  point.id = {reader.Text("id")};
+  point.time = reader.Time("time");
+  if (const auto consistency = ParseConsistency(reader.Text("consistency"))) {
+    point.consistency = *consistency;
+  } else {
+    reader.Reject("consistency", "crash or app");
+  }
+  point.item = {reader.Text("item")};
+  point.epoch = reader.Unsigned("epoch");
+  point.generation = {reader.Text("generation")};
+  const std::string parent = reader.TextOr("parent", "");
+  if (!parent.empty()) point.parent = PointId{parent};
+  point.changed_bytes = reader.Unsigned("changedBytes");
+  for (DocumentReader& element : reader.Objects("disks")) {
+    PointDisk disk;
+    disk.name = {element.Text("name")};
+    disk.format = element.Text("format");
+    disk.size_bytes = element.Unsigned("sizeBytes");
+    disk.logical_sector_bytes = DecodeSector(element);
+    reader.Adopt(element);
+    point.disks.push_back(std::move(disk));
+  }
+  point.settings = DecodeSettings(reader);
+  return Finish(reader, std::move(point));
+}
+
+std::string EncodeProof(const Proof& proof) {
+  Json json = {{"version", kDocumentVersion}};
+  if (proof.verified_at) json["verifiedAt"] = FormatTime(*proof.verified_at);
+  if (proof.booted) json["booted"] = *proof.booted;
+  if (proof.boot_seconds) json["bootSeconds"] = *proof.boot_seconds;
+  if (!proof.sign_of_life.empty()) json["signOfLife"] = proof.sign_of_life;
+  if (proof.tested_at) json["testedAt"] = FormatTime(*proof.tested_at);
+  if (!proof.notes.empty()) json["notes"] = proof.notes;
+  return Write(json);
+}
+
+Result<Proof> DecodeProof(const std::string& name, const std::string& text) {
+  ASR_TRY(auto reader, DocumentReader::Parse(name, text, kDocumentVersion));
+  Proof proof;
+  proof.verified_at = reader.OptionalTime("verifiedAt");
+  proof.booted = reader.OptionalBool("booted");
+  proof.boot_seconds = reader.OptionalNumber("bootSeconds");
+  proof.sign_of_life = reader.TextOr("signOfLife", "");
+  proof.tested_at = reader.OptionalTime("testedAt");
+  proof.notes = reader.TextOr("notes", "");
+  return Finish(reader, std::move(proof));
+}
+
+std::string EncodePin(const Pin& pin) {
+  return Write({{"version", kDocumentVersion},
+                {"id", pin.id.value},
+                {"point", pin.point.value},
+                {"reader", pin.reader},
+                {"until", pin.until ? Json(FormatTime(*pin.until)) : Json(nullptr)}});
+}
+
+Result<Pin> DecodePin(const std::string& name, const std::string& text) {
+  ASR_TRY(auto reader, DocumentReader::Parse(name, text, kDocumentVersion));
+  Pin pin;
+  pin.id = {reader.Text("id")};
+  pin.point = {reader.Text("point")};
+  pin.reader = reader.Text("reader");
+  pin.until = reader.OptionalTime("until");
+  return Finish(reader, std::move(pin));
+}
+
+}  // namespace asr
