@@ -10,6 +10,10 @@
 
 namespace asr {
 
+// A path or file:///dir as "file:///absolute/dir", without opening anything. kUsage for other
+// schemes.
+[[nodiscard]] Result<std::string> NormalizeTarget(const std::string& target);
+
 // `target`: a path, or file:///dir. Registers the vault under `name`; the first becomes the
 // default. Again with the same arguments: fine, unchanged. kState if the name or the place is taken
 // by another.

@@ -26,6 +26,7 @@ TransferStats& TransferStats::operator+=(const TransferStats& other) {
   bytes_sent += other.bytes_sent;
   bytes_skipped += other.bytes_skipped;
   bytes_zero += other.bytes_zero;
+  bytes_cleared += other.bytes_cleared;
   return *this;
 }
 

@@ -31,6 +31,7 @@ struct TransferStats {
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_skipped = 0;
   std::uint64_t bytes_zero = 0;
+  std::uint64_t bytes_cleared = 0;  // those of bytes_zero that the target had to clear
   TransferStats& operator+=(const TransferStats& other);
   bool operator==(const TransferStats&) const = default;
 };

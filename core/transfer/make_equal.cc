@@ -201,6 +201,7 @@ class Transfer {
       (zero      ? stats.bytes_zero
        : changed ? stats.bytes_sent
                  : stats.bytes_skipped) += run.length_bytes;
+      if (changed && zero) stats.bytes_cleared += run.length_bytes;
       if (changed && run.length_bytes > 0) {
         ASR_CHECK(zero ? target_.Clear(run)
                        : target_.Write(run.offset_bytes,

@@ -11,6 +11,7 @@ namespace asr::layout {
 inline constexpr std::string_view kVaultDocument = "vault.json";
 inline constexpr std::string_view kPolicies = "policies/";
 inline constexpr std::string_view kItems = "items/";
+inline constexpr std::string_view kNewItemsLease = "items/lease";
 
 // A name that people chose, as a segment of a blob's name: characters other than letters, digits,
 // '-' and (not in front) '.' become "_XX" in hex, so that different names stay different.

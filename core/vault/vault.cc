@@ -38,11 +38,12 @@ Error NotFound(ErrorCode code, const std::string& message, const std::string& na
 
 }  // namespace
 
-Vault::Vault(std::unique_ptr<BlobStore> store, VaultIdentity identity)
-    : store_(std::move(store)), identity_(std::move(identity)) {}
+Vault::Vault(std::unique_ptr<BlobStore> store, std::string name, VaultIdentity identity)
+    : store_(std::move(store)), name_(std::move(name)), identity_(std::move(identity)) {}
 
 Result<std::unique_ptr<Vault>> Vault::Create(std::unique_ptr<BlobStore> store,
-                                             DigestAlgorithm algorithm, Timestamp now) {
+                                             const std::string& name, DigestAlgorithm algorithm,
+                                             Timestamp now) {
   VaultIdentity identity{.id = ToHex(RandomBits()), .algorithm = algorithm, .created = now};
   const Status written = store->Put(std::string(layout::kVaultDocument),
                                     AsBytes(EncodeIdentity(identity)), PutCondition::kIfAbsent);
@@ -52,12 +53,13 @@ Result<std::unique_ptr<Vault>> Vault::Create(std::unique_ptr<BlobStore> store,
                     .WithAction("connect it: asr vault connect NAME --target URL"));
   }
   ASR_CHECK(written);
-  return std::unique_ptr<Vault>(new Vault(std::move(store), std::move(identity)));
+  return std::unique_ptr<Vault>(new Vault(std::move(store), name, std::move(identity)));
 }
 
-Result<std::unique_ptr<Vault>> Vault::Open(std::unique_ptr<BlobStore> store) {
-  const std::string name(layout::kVaultDocument);
-  const auto text = store->Get(name);
+Result<std::unique_ptr<Vault>> Vault::Open(std::unique_ptr<BlobStore> store,
+                                           const std::string& name) {
+  const std::string document(layout::kVaultDocument);
+  const auto text = store->Get(document);
   if (WasDeleted(text)) {
     return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kVaultNotFound,
                           fmt::format("there is no vault at {}", store->Description()))
@@ -65,8 +67,8 @@ Result<std::unique_ptr<Vault>> Vault::Open(std::unique_ptr<BlobStore> store) {
                     .WithAction("look at the path, or make a vault: asr vault create"));
   }
   ASR_CHECK(text);
-  ASR_TRY(VaultIdentity identity, DecodeIdentity(name, *text));
-  return std::unique_ptr<Vault>(new Vault(std::move(store), std::move(identity)));
+  ASR_TRY(VaultIdentity identity, DecodeIdentity(document, *text));
+  return std::unique_ptr<Vault>(new Vault(std::move(store), name, std::move(identity)));
 }
 
 Result<std::vector<Policy>> Vault::ListPolicies() {
@@ -178,6 +180,10 @@ Status Vault::DeleteItem(const ItemId& id) {
     if (blob.name != document) ASR_CHECK(store_->Delete(blob.name));
   }
   return store_->Delete(document);
+}
+
+Result<std::unique_ptr<Lease>> Vault::LeaseNewItems() {
+  return store_->AcquireLease(std::string(layout::kNewItemsLease));
 }
 
 Result<std::unique_ptr<Lease>> Vault::LeaseItem(const Item& item) {

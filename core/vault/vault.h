@@ -35,13 +35,16 @@ struct Pin {
 // Thread-safe; documents are read anew at each call, so that two machines see each other's changes.
 class Vault {
  public:
-  // Writes vault.json. kState (kVaultExists) if there is one.
+  // `name` is what this machine calls it. Writes vault.json. kState (kVaultExists) if there is one.
   [[nodiscard]] static Result<std::unique_ptr<Vault>> Create(std::unique_ptr<BlobStore> store,
+                                                             const std::string& name,
                                                              DigestAlgorithm algorithm,
                                                              Timestamp now);
   // kNotFound (kVaultNotFound) without vault.json; kUnsupported (kVaultFormat) for a newer version.
-  [[nodiscard]] static Result<std::unique_ptr<Vault>> Open(std::unique_ptr<BlobStore> store);
+  [[nodiscard]] static Result<std::unique_ptr<Vault>> Open(std::unique_ptr<BlobStore> store,
+                                                           const std::string& name);
 
+  [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const VaultIdentity& identity() const { return identity_; }
   [[nodiscard]] BlobStore& store() { return *store_; }
 
@@ -59,6 +62,8 @@ class Vault {
   [[nodiscard]] Status PutItem(const Item& item);
   // Deletes all blobs of the item: points first, its document last. The caller holds its lease.
   [[nodiscard]] Status DeleteItem(const ItemId& id);
+  // Held while it is decided whether a VM becomes a new item: two at once must not make two.
+  [[nodiscard]] Result<std::unique_ptr<Lease>> LeaseNewItems();
   // kBusy (kItemBusy) naming the owner if another process works on the item.
   [[nodiscard]] Result<std::unique_ptr<Lease>> LeaseItem(const Item& item);
 
@@ -89,8 +94,9 @@ class Vault {
   [[nodiscard]] Result<std::vector<Pin>> ListPins(const ItemId& item, Timestamp now);
 
  private:
-  Vault(std::unique_ptr<BlobStore> store, VaultIdentity identity);
+  Vault(std::unique_ptr<BlobStore> store, std::string name, VaultIdentity identity);
   std::unique_ptr<BlobStore> store_;
+  std::string name_;
   VaultIdentity identity_;
 };
 

@@ -1,0 +1,42 @@
+#include "core/failover/restore_disk.h"
+
+#include <utility>
+
+#include "core/failover/image_target.h"
+#include "core/points/sealed_disk.h"
+#include "storage/image/image_writer.h"
+
+namespace asr {
+
+Result<std::uint64_t> BytesToRestore(Vault& vault, const RecoveryPoint& point,
+                                     const PointDisk& disk) {
+  ASR_TRY(const auto sealed, SealedDisk::Open(vault, point, disk));
+  return AllocatedBytes(*sealed);
+}
+
+Result<TransferStats> RestoreDisk(FileSystem& fs, Vault& vault, const RecoveryPoint& point,
+                                  const PointDisk& disk, const RestoredImage& image,
+                                  TransferOptions options) {
+  options.algorithm = vault.identity().algorithm;
+  ASR_TRY(const auto sealed, SealedDisk::Open(vault, point, disk));
+  const std::string partial = image.path + ".partial";
+  if (Exists(fs, partial)) ASR_CHECK(fs.RemoveFile(partial));
+  const auto write = [&]() -> Result<TransferStats> {
+    ASR_TRY(const auto writer,
+            CreateImage(fs, {.path = partial,
+                             .format = image.format,
+                             .size_bytes = disk.size_bytes,
+                             .logical_sector_bytes = disk.logical_sector_bytes}));
+    ImageTarget target(*writer, sealed->digests());
+    ASR_TRY(const TransferStats stats, MakeEqual(*sealed, target, options));
+    ASR_CHECK(writer->Finish());
+    ASR_CHECK(fs.Rename(partial, image.path));
+    ASR_CHECK(fs.SyncDirectory(ParentOf(image.path)));
+    return stats;
+  };
+  auto stats = write();
+  if (!stats && Exists(fs, partial)) static_cast<void>(fs.RemoveFile(partial).has_value());
+  return stats;
+}
+
+}  // namespace asr

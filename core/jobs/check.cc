@@ -1,0 +1,89 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/failover/boot_disk.h"
+#include "core/jobs/protect.h"
+
+namespace asr {
+namespace {
+
+using Verdict = CheckResult::Verdict;
+
+constexpr std::uint64_t kLargestDiskBytes = 64 * kTiB;  // [MS-VHDX] 2.6.2.2
+// Azure Site Recovery support matrix for Hyper-V: data disks, and the OS disk of generation 1.
+constexpr std::uint64_t kLargestAzureDiskBytes = 4095 * kGiB;
+constexpr std::uint64_t kLargestAzureBiosBootBytes = 2048 * kGiB;
+
+std::string SizeText(std::uint64_t bytes) {
+  return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / static_cast<double>(kGiB));
+}
+
+CheckResult CheckSize(const VmDisk& disk, bool is_bios_boot) {
+  const std::string name = fmt::format("Disk {}: size", disk.name.value);
+  if (disk.size_bytes > kLargestDiskBytes) {
+    return {
+        name, Verdict::kFailed,
+        fmt::format("{}; the limit is {}", SizeText(disk.size_bytes), SizeText(kLargestDiskBytes))};
+  }
+  const std::uint64_t azure_limit =
+      is_bios_boot ? kLargestAzureBiosBootBytes : kLargestAzureDiskBytes;
+  if (disk.size_bytes > azure_limit) {
+    return {name, Verdict::kWarning,
+            fmt::format("{}; it could not fail over to Azure, whose limit is {}",
+                        SizeText(disk.size_bytes), SizeText(azure_limit))};
+  }
+  return {name, Verdict::kPassed,
+          fmt::format("{} (limit {})", SizeText(disk.size_bytes), SizeText(kLargestDiskBytes))};
+}
+
+CheckResult CheckSectors(const VmDisk& disk) {
+  const std::string name = fmt::format("Disk {}: sectors", disk.name.value);
+  const std::string found = fmt::format("{} bytes", disk.logical_sector_bytes);
+  if (disk.logical_sector_bytes == 512) return {name, Verdict::kPassed, found};
+  return {name, Verdict::kWarning, found + "; Azure takes disks with 512-byte sectors only"};
+}
+
+}  // namespace
+
+Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
+                                         const VirtualMachine& vm,
+                                         const std::optional<Policy>& policy) {
+  std::vector<CheckResult> results;
+  for (const std::string& reason : vm.reasons) {
+    results.push_back({"Virtual machine", Verdict::kFailed, reason});
+  }
+  if (vm.protectable()) {
+    results.push_back({"Virtual machine", Verdict::kPassed,
+                       fmt::format("{} disk(s), all readable", vm.disks.size())});
+  }
+  results.push_back({"Vault", Verdict::kPassed, vault.store().Description()});
+  if (policy) {
+    results.push_back(
+        {"Policy", Verdict::kPassed,
+         fmt::format("{}: every {}, kept {}", policy->name, FormatDuration(policy->frequency),
+                     FormatRetention(policy->retention))});
+  }
+  for (const VmDisk& disk : vm.disks) {
+    if (disk.size_bytes == 0) continue;  // unreadable: named above
+    const bool is_boot = &disk == &vm.disks.front();
+    results.push_back(CheckSize(disk, is_boot && vm.settings.generation == 1));
+    results.push_back(CheckSectors(disk));
+  }
+  if (vm.protectable() && vm.settings.generation == 0) {
+    const VmDisk& boot = vm.disks.front();
+    ASR_TRY(const auto disk, OpenDisk(environment.fs, boot.path, boot.format));
+    const auto generation = DetectGeneration(*disk);
+    const std::string name = fmt::format("Disk {}: boot", boot.name.value);
+    if (generation) {
+      results.push_back({name, Verdict::kPassed,
+                         *generation == 1 ? "MBR: generation 1 (BIOS)"
+                                          : "GPT with an EFI partition: generation 2 (UEFI)"});
+    } else {
+      results.push_back({name, Verdict::kWarning, generation.error().message});
+    }
+  }
+  return results;
+}
+
+}  // namespace asr

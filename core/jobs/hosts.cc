@@ -1,0 +1,81 @@
+#include "core/jobs/hosts.h"
+
+#include <fmt/format.h>
+
+#include "core/source/folder_source.h"
+#include "storage/base/text.h"
+
+namespace asr {
+
+Result<HostRegistration> AddFolderHost(Environment& environment, const std::string& name,
+                                       const std::string& path) {
+  ASR_TRY(const std::string absolute, environment.fs.Canonical(path));
+  ASR_TRY(const FileStamp stamp, environment.fs.Stat(absolute));
+  if (stamp.type != FileType::kDirectory) {
+    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kFileNotFound,
+                          fmt::format("{} is not a directory", absolute))
+                    .WithAction("give the directory whose sub-directories hold the VMs' disks"));
+  }
+  const HostRegistration host{.name = name, .kind = "folder", .path = absolute};
+  ASR_TRY(const auto hosts, environment.state.ListHosts());
+  for (const HostRegistration& known : hosts) {
+    if (known.name != name) continue;
+    if (known == host) return known;
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kHostExists,
+                          fmt::format("host '{}' is registered already, with {} {}", name,
+                                      known.kind, known.path))
+                    .WithAction(fmt::format("take another name, or remove it first: asr host "
+                                            "remove {}",
+                                            name)));
+  }
+  ASR_CHECK(environment.state.AddHost(host));
+  return host;
+}
+
+Result<std::vector<VirtualMachine>> ListVms(Environment& environment, const std::string& host) {
+  if (!host.empty()) {
+    ASR_TRY(const HostRegistration registration, environment.state.FindHost(host));
+    return ListFolderVms(environment.fs, registration.name, registration.path);
+  }
+  ASR_TRY(const auto hosts, environment.state.ListHosts());
+  std::vector<VirtualMachine> all;
+  for (const HostRegistration& registration : hosts) {
+    auto vms = ListFolderVms(environment.fs, registration.name, registration.path);
+    if (!vms) {
+      environment.progress.Warn(
+          fmt::format("host {} cannot be looked at: {}", registration.name, vms.error().Line()));
+      continue;
+    }
+    all.insert(all.end(), vms->begin(), vms->end());
+  }
+  return all;
+}
+
+Result<VirtualMachine> FindVm(Environment& environment, const std::string& name) {
+  ASR_TRY(const auto vms, ListVms(environment, ""));
+  std::vector<VirtualMachine> found;
+  std::vector<std::string> names;
+  std::vector<std::string> candidates;
+  for (const VirtualMachine& vm : vms) {
+    names.push_back(vm.name);
+    const std::string full_name = fmt::format("{}/{}", vm.host, vm.name);
+    if (vm.name != name && full_name != name) continue;
+    candidates.push_back(full_name);
+    found.push_back(vm);
+  }
+  if (found.size() == 1) return found.front();
+  if (found.empty()) {
+    const std::string nearest = NearestName(name, names);
+    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kVmNotFound,
+                          fmt::format("there is no VM '{}' on the registered hosts", name))
+                    .WithCause("its name is another, or its host is not registered (asr host list)")
+                    .WithAction(nearest.empty()
+                                    ? "see what there is: asr vm list"
+                                    : fmt::format("did you mean '{}'? All: asr vm list", nearest)));
+  }
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kVmAmbiguous,
+                        fmt::format("'{}' may be {}", name, fmt::join(candidates, " or ")))
+                  .WithAction("give HOST/NAME"));
+}
+
+}  // namespace asr

@@ -1,0 +1,264 @@
+#include "core/jobs/protect.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/jobs/hosts.h"
+#include "core/jobs/replication.h"
+#include "core/transfer/make_equal.h"
+
+namespace asr {
+namespace {
+
+// The VM's disks without the excluded ones. kNotFound if an excluded one does not exist.
+Result<std::vector<VmDisk>> ChosenDisks(const VirtualMachine& vm,
+                                        const std::vector<std::string>& excluded) {
+  for (const std::string& name : excluded) {
+    if (std::ranges::find(vm.disks, DiskName{name}, &VmDisk::name) == vm.disks.end()) {
+      return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kVmNotFound,
+                            fmt::format("VM {} has no disk '{}' to exclude", vm.name, name))
+                      .WithAction("see its disks: asr vm show " + vm.name));
+    }
+  }
+  std::vector<VmDisk> chosen;
+  for (const VmDisk& disk : vm.disks) {
+    if (std::ranges::find(excluded, disk.name.value) == excluded.end()) chosen.push_back(disk);
+  }
+  if (chosen.empty()) {
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kVmNotProtectable,
+                          fmt::format("VM {} has no disk left to replicate", vm.name)));
+  }
+  return chosen;
+}
+
+// The item that protection of this VM goes on with, or a new one.
+struct EnableTarget {
+  Item item;
+  bool is_new = true;
+};
+
+std::vector<DiskName> SortedNames(const std::vector<std::string>& names) {
+  std::vector<DiskName> sorted;
+  for (const std::string& name : names) sorted.push_back({name});
+  std::ranges::sort(sorted);
+  return sorted;
+}
+
+Item NewItem(const VirtualMachine& vm, const EnableRequest& request,
+             const std::vector<VmDisk>& disks, Timestamp now) {
+  Item item;
+  item.id = NewItemId(vm.name);
+  item.name = vm.name;
+  item.host = vm.host;
+  item.policy = request.policy;
+  item.generation = NewGenerationId();
+  item.created = now;
+  item.settings = vm.settings;
+  item.excluded_disks = SortedNames(request.excluded_disks);
+  for (const VmDisk& disk : disks) {
+    item.disks.push_back({.name = disk.name,
+                          .path = disk.path,
+                          .format = disk.format,
+                          .size_bytes = disk.size_bytes,
+                          .logical_sector_bytes = disk.logical_sector_bytes,
+                          .unique_id = RandomBits()});
+  }
+  return item;
+}
+
+bool IsUnfinished(const Item& item) {
+  return item.state == ProtectionState::kEnablingProtection ||
+         item.state == ProtectionState::kInitialReplicationInProgress ||
+         item.state == ProtectionState::kFinalizingProtection;
+}
+
+Result<EnableTarget> FindTarget(Environment& environment, Vault& vault, const VirtualMachine& vm,
+                                const EnableRequest& request) {
+  ASR_TRY(const auto disks, ChosenDisks(vm, request.excluded_disks));
+  ASR_TRY(const auto items, vault.ListItems());
+  for (const Item& item : items) {
+    if (item.name != vm.name || item.host != vm.host) continue;
+    if (item.state == ProtectionState::kUnprotected) continue;
+    if (!IsUnfinished(item)) {
+      return Fail(
+          MakeError(ErrorKind::kState, ErrorCode::kItemExists,
+                    fmt::format("VM {} is in this vault already: {}", item.name,
+                                ProtectionStateName(item.state)))
+              .WithAction(fmt::format("replicate its changes: asr replicate {}; look at it: "
+                                      "asr items show {}",
+                                      item.name, item.name)));
+    }
+    if (item.policy != request.policy ||
+        item.excluded_disks != SortedNames(request.excluded_disks)) {
+      return Fail(
+          MakeError(ErrorKind::kState, ErrorCode::kItemExists,
+                    fmt::format("protection of VM {} was begun with policy {} and other "
+                                "settings",
+                                item.name, item.policy))
+              .WithAction(fmt::format("go on with the same settings: asr enable {} --policy "
+                                      "{}; or begin anew after: asr disable {}",
+                                      item.name, item.policy, item.name)));
+    }
+    return EnableTarget{.item = item, .is_new = false};
+  }
+  return EnableTarget{.item = NewItem(vm, request, disks, environment.clock.Now())};
+}
+
+// Fails with the reasons, unless all prerequisites hold.
+Status Require(const VirtualMachine& vm, const std::vector<CheckResult>& results) {
+  Error error = MakeError(ErrorKind::kState, ErrorCode::kVmNotProtectable,
+                          fmt::format("VM {} cannot be protected", vm.name));
+  for (const CheckResult& result : results) {
+    if (result.verdict != CheckResult::Verdict::kFailed) continue;
+    error.causes.push_back(fmt::format("{}: {}", result.name, result.detail));
+  }
+  if (error.causes.empty()) return {};
+  error.action = fmt::format("mend this, look again (asr check {}), then enable", vm.name);
+  return Fail(std::move(error));
+}
+
+Status SetState(Vault& vault, Item& item, ProtectionState state) {
+  item.state = state;
+  return vault.PutItem(item);
+}
+
+Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualMachine& vm,
+                          Item& item, JobRun& run) {
+  std::optional<SourceSnapshot> source;
+  Replicas replicas;
+  ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
+    ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
+    source.emplace(std::move(snapshot));
+    ASR_TRY(replicas, OpenReplicas(vault, item, /*create=*/true));
+    return SetState(vault, item, ProtectionState::kInitialReplicationInProgress);
+  }));
+  ReplicationPass pass{environment, vault, item, *source, replicas, run};
+  ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Initial replication of disk"));
+  ASR_CHECK(SealPass(pass, changed_bytes));
+  return {};
+}
+
+// Decides once more, now that nobody else can, whether there is an item already; leases it.
+Result<std::unique_ptr<Lease>> ClaimItem(Environment& environment, Vault& vault,
+                                         const VirtualMachine& vm, const EnableRequest& request,
+                                         Item& item) {
+  ASR_TRY(const auto deciding, vault.LeaseNewItems());
+  ASR_TRY(EnableTarget target, FindTarget(environment, vault, vm, request));
+  ASR_TRY(auto lease, vault.LeaseItem(target.item));
+  if (target.is_new) ASR_CHECK(vault.PutItem(target.item));
+  item = std::move(target.item);
+  return lease;
+}
+
+Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
+              const Policy& policy, const EnableRequest& request, JobRun& run) {
+  ASR_CHECK(run.RunTask("Check prerequisites", 0, [&](TaskProgress&) -> Status {
+    ASR_TRY(const auto results, CheckVm(environment, vault, vm, policy));
+    return Require(vm, results);
+  }));
+  Item item;
+  std::unique_ptr<Lease> lease;
+  ASR_CHECK(run.RunTask("Enable protection", 0, [&](TaskProgress&) -> Status {
+    ASR_TRY(lease, ClaimItem(environment, vault, vm, request, item));
+    return {};
+  }));
+  // A point that was sealed before the crash makes a second initial replication needless.
+  ASR_TRY(const auto points, vault.ListPointIds(item.id));
+  if (points.empty()) ASR_CHECK(ReplicateFirstTime(environment, vault, vm, item, run));
+  return run.RunTask("Finalize protection", 0, [&](TaskProgress&) -> Status {
+    ASR_CHECK(SetState(vault, item, ProtectionState::kFinalizingProtection));
+    return SetState(vault, item, ProtectionState::kProtected);
+  });
+}
+
+Status RequireNoTestFailover(Environment& environment, Vault& vault, const Item& item) {
+  ASR_TRY(const auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
+  if (!test) return {};
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
+                        fmt::format("a test failover of VM {} is not cleaned up yet", item.name))
+                  .WithAction("asr test-failover-cleanup " + item.name));
+}
+
+}  // namespace
+
+Result<Plan> PlanEnable(Environment& environment, Vault& vault, const EnableRequest& request) {
+  ASR_TRY(const VirtualMachine vm, FindVm(environment, request.vm));
+  ASR_TRY(const Policy policy, vault.FindPolicy(request.policy));
+  ASR_TRY(const auto results, CheckVm(environment, vault, vm, policy));
+  ASR_CHECK(Require(vm, results));
+  ASR_TRY(const EnableTarget target, FindTarget(environment, vault, vm, request));
+  Plan plan;
+  for (const CheckResult& result : results) {
+    if (result.verdict != CheckResult::Verdict::kWarning) continue;
+    plan.warnings.push_back(fmt::format("{}: {}", result.name, result.detail));
+  }
+  plan.steps.push_back({.step = "Enable protection", .item = vm.name, .disk = ""});
+  ASR_TRY(const SourceSnapshot source, SnapshotOf(environment, target.item, vm));
+  for (const SnapshotDisk& disk : source.disks()) {
+    ASR_TRY(const std::uint64_t bytes, AllocatedBytes(*disk.disk));
+    plan.steps.push_back({.step = "Initial replication",
+                          .item = vm.name,
+                          .disk = disk.description.name.value,
+                          .bytes = bytes});
+  }
+  plan.steps.push_back({.step = "Seal recovery point", .item = vm.name, .disk = ""});
+  plan.steps.push_back({.step = "Finalize protection", .item = vm.name, .disk = ""});
+  return plan;
+}
+
+Result<Job> EnableProtection(Environment& environment, Vault& vault, const EnableRequest& request) {
+  ASR_TRY(const VirtualMachine vm, FindVm(environment, request.vm));
+  ASR_TRY(const Policy policy, vault.FindPolicy(request.policy));
+  // An image that cannot be read has no disks to choose from: the job's check says why.
+  if (vm.protectable()) ASR_CHECK(FindTarget(environment, vault, vm, request));
+  ASR_TRY(JobRun run, JobRun::Start(environment, "EnableProtection", vm.name, vault.name()));
+  const Status outcome = Enable(environment, vault, vm, policy, request, run);
+  return run.End(outcome);
+}
+
+Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item& item,
+                              bool keep_data) {
+  if (item.state == ProtectionState::kUnprotected) {
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
+                          fmt::format("VM {} is not protected any more", item.name))
+                    .WithAction("to remove what was kept: asr items delete " + item.id.value));
+  }
+  ASR_CHECK(RequireNoTestFailover(environment, vault, item));
+  ASR_TRY(JobRun run, JobRun::Start(environment, "DisableProtection", item.name, vault.name()));
+  const auto disable = [&]() -> Status {
+    ASR_TRY(const auto lease, vault.LeaseItem(item));
+    Item changed = item;
+    ASR_CHECK(run.RunTask("Stop protection", 0, [&](TaskProgress&) -> Status {
+      ASR_CHECK(SetState(vault, changed, ProtectionState::kDisablingProtection));
+      return environment.state.RemoveCursors(vault.identity().id, item.id);
+    }));
+    if (keep_data) {
+      return run.RunTask("Keep recovery points", 0, [&](TaskProgress&) {
+        return SetState(vault, changed, ProtectionState::kUnprotected);
+      });
+    }
+    return run.RunTask("Remove replica", 0,
+                       [&](TaskProgress&) { return vault.DeleteItem(item.id); });
+  };
+  return run.End(disable());
+}
+
+Result<Job> DeleteItem(Environment& environment, Vault& vault, const Item& item) {
+  if (item.state != ProtectionState::kUnprotected) {
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
+                          fmt::format("VM {} is {}", item.name, ProtectionStateName(item.state)))
+                    .WithAction("stop its protection instead: asr disable " + item.name));
+  }
+  ASR_CHECK(RequireNoTestFailover(environment, vault, item));
+  ASR_TRY(JobRun run, JobRun::Start(environment, "DeleteItem", item.name, vault.name()));
+  const auto remove = [&]() -> Status {
+    ASR_TRY(const auto lease, vault.LeaseItem(item));
+    return run.RunTask("Remove replica", 0,
+                       [&](TaskProgress&) { return vault.DeleteItem(item.id); });
+  };
+  return run.End(remove());
+}
+
+}  // namespace asr

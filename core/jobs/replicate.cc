@@ -1,0 +1,128 @@
+#include "core/jobs/replicate.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/jobs/hosts.h"
+#include "core/jobs/replication.h"
+#include "core/points/retention.h"
+#include "core/transfer/make_equal.h"
+
+namespace asr {
+namespace {
+
+Status RequireProtected(const Item& item) {
+  if (item.state == ProtectionState::kProtected) return {};
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
+                        fmt::format("VM {} is {}", item.name, ProtectionStateName(item.state)))
+                  .WithCause("enabling its protection was interrupted, or protection was stopped")
+                  .WithAction(fmt::format("asr enable {} --policy {}", item.name, item.policy)));
+}
+
+Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
+  ASR_TRY(VirtualMachine vm, FindVm(environment, item.host + "/" + item.name));
+  if (vm.protectable()) return vm;
+  Error error = MakeError(ErrorKind::kState, ErrorCode::kVmNotProtectable,
+                          fmt::format("the disks of VM {} cannot be read now", item.name));
+  error.causes = vm.reasons;
+  error.action = "mend this, then replicate again; the recovery points are safe";
+  return Fail(std::move(error));
+}
+
+// What retention would remove now.
+Result<RetentionDecision> Decide(Environment& environment, Vault& vault, const Item& item) {
+  ASR_TRY(const Policy policy, vault.FindPolicy(item.policy));
+  ASR_TRY(const auto ids, vault.ListPointIds(item.id));
+  ASR_TRY(const auto pins, vault.ListPins(item.id, environment.clock.Now()));
+  std::vector<RetentionPoint> points;
+  for (const PointId& id : ids) {
+    ASR_TRY(const RecoveryPoint point, vault.ReadPoint(item.id, id));
+    points.push_back({.id = id,
+                      .time = point.time,
+                      .consistency = point.consistency,
+                      .kept_by_hand = std::ranges::find(pins, id, &Pin::point) != pins.end()});
+  }
+  if (points.empty()) return RetentionDecision{};
+  const Timestamp now =
+      RetentionNow(environment.clock.Now(), std::nullopt, points.front().time, policy.frequency);
+  return DecideRetention(policy.retention, std::move(points), now);
+}
+
+Status ApplyRetention(Environment& environment, Vault& vault, const Item& item,
+                      const Replicas& replicas) {
+  ASR_TRY(const RetentionDecision decision, Decide(environment, vault, item));
+  if (decision.asks) {
+    environment.progress.Warn(fmt::format(
+        "VM {}: retention would remove over half of the recovery points at once and has removed "
+        "none; look at the clock and at policy {}, or run asr points prune {}",
+        item.name, item.policy, item.name));
+    return {};
+  }
+  for (const Removal& removal : decision.removals) {
+    ASR_CHECK(RemovePoint(vault, replicas, item.id, removal.id));
+  }
+  return {};
+}
+
+Status RunCycle(Environment& environment, Vault& vault, Item item, JobRun& run,
+                ReplicateOutcome& outcome) {
+  ASR_TRY(const auto lease, vault.LeaseItem(item));
+  // Another process may have changed it before the lease was ours.
+  ASR_TRY(item, vault.FindItem(item.id.value));
+  ASR_CHECK(RequireProtected(item));
+  std::optional<SourceSnapshot> source;
+  Replicas replicas;
+  ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
+    ASR_TRY(const VirtualMachine vm, SourceOf(environment, item));
+    item.settings = vm.settings;
+    ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
+    source.emplace(std::move(snapshot));
+    ASR_TRY(replicas, OpenReplicas(vault, item, /*create=*/false));
+    return {};
+  }));
+  ReplicationPass pass{environment, vault, item, *source, replicas, run};
+  ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Replicate disk"));
+  ASR_TRY(const auto sealed, SealPass(pass, changed_bytes));
+  outcome.is_new = sealed.has_value();
+  ASR_TRY(outcome.point, vault.NewestPoint(item.id));
+  return run.RunTask("Apply retention", 0, [&](TaskProgress&) {
+    return ApplyRetention(environment, vault, item, replicas);
+  });
+}
+
+}  // namespace
+
+Result<ReplicateOutcome> Replicate(Environment& environment, Vault& vault, const Item& item) {
+  ASR_CHECK(RequireProtected(item));
+  ASR_TRY(JobRun run, JobRun::Start(environment, "Replicate", item.name, vault.name()));
+  ReplicateOutcome outcome;
+  const Status status = RunCycle(environment, vault, item, run, outcome);
+  ASR_TRY(outcome.job, run.End(status));
+  return outcome;
+}
+
+Result<Plan> PlanReplicate(Environment& environment, Vault& vault, const Item& item) {
+  ASR_CHECK(RequireProtected(item));
+  ASR_TRY(const VirtualMachine vm, SourceOf(environment, item));
+  ASR_TRY(const SourceSnapshot source, SnapshotOf(environment, item, vm));
+  Plan plan;
+  for (const SnapshotDisk& disk : source.disks()) {
+    ASR_TRY(const std::uint64_t bytes, AllocatedBytes(*disk.disk));
+    plan.steps.push_back({.step = "Compare and send changes",
+                          .item = item.name,
+                          .disk = disk.description.name.value,
+                          .bytes = bytes});
+  }
+  plan.steps.push_back({.step = "Seal recovery point", .item = item.name, .disk = ""});
+  ASR_TRY(const RetentionDecision decision, Decide(environment, vault, item));
+  for (const Removal& removal : decision.removals) {
+    plan.steps.push_back({.step = fmt::format("Remove recovery point {}", removal.id.value),
+                          .item = item.name,
+                          .disk = ""});
+  }
+  return plan;
+}
+
+}  // namespace asr

@@ -1,0 +1,200 @@
+#include "core/jobs/replication.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/jobs/replica_target.h"
+#include "core/transfer/make_equal.h"
+
+namespace asr {
+namespace {
+
+Error DiskSetChanged(const Item& item, const std::string& what) {
+  return MakeError(ErrorKind::kState, ErrorCode::kDiskSetChanged,
+                   fmt::format("VM {}: {}", item.name, what))
+      .WithCause("disks were added, removed, renamed or resized since the VM was protected")
+      .WithAction(
+          fmt::format("bring the old disks back; or keep the old points and start anew: asr "
+                      "disable {0} --keep-data, then asr enable {0} --policy {1}",
+                      item.name, item.policy));
+}
+
+// True if the newest point holds this disk's content already, so that it need not be read.
+Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
+                      const std::optional<PointId>& newest) {
+  if (!newest) return false;
+  const ItemDisk& disk = pass.item.disks[index];
+  ASR_TRY(const auto cursor,
+          pass.environment.state.FindCursor(pass.vault.identity().id, pass.item.id, disk.name));
+  if (!cursor || cursor->point != *newest) return false;
+  const auto stamps = ParseStamps(cursor->stamps_json);
+  if (!stamps ||
+      !IsUntouched(pass.source.disks()[index].disk->files(), *stamps, cursor->pass_started,
+                   cursor->full_read, pass.environment.clock.Now())) {
+    return false;
+  }
+  // An interrupted pass over another state of the disk may have changed the replica.
+  return pass.replicas[index]->HoldsPoint(*newest);
+}
+
+Status NoteCursor(ReplicationPass& pass, std::size_t index, const PointId& point, bool was_read) {
+  Environment& environment = pass.environment;
+  const std::string& vault_id = pass.vault.identity().id;
+  const DiskName& disk = pass.item.disks[index].name;
+  DiskCursor cursor{.vault_id = vault_id,
+                    .item = pass.item.id,
+                    .disk = disk,
+                    .point = point,
+                    .stamps_json = StampsToJson(pass.source.disks()[index].disk->files()),
+                    .pass_started = pass.source.taken(),
+                    .full_read = pass.source.taken()};
+  if (!was_read) {
+    ASR_TRY(const auto old, environment.state.FindCursor(vault_id, pass.item.id, disk));
+    if (old) {
+      cursor.pass_started = old->pass_started;
+      cursor.full_read = old->full_read;
+    }
+  }
+  return environment.state.PutCursor(cursor);
+}
+
+RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<PointId>& newest,
+                            std::uint64_t changed_bytes) {
+  RecoveryPoint point;
+  point.id = NextPointId(pass.source.taken(), newest);
+  point.time = pass.source.taken();
+  point.item = pass.item.id;
+  point.epoch = pass.item.epoch;
+  point.generation = pass.item.generation;
+  point.parent = newest;
+  point.changed_bytes = changed_bytes;
+  point.settings = pass.item.settings;
+  for (const ItemDisk& disk : pass.item.disks) {
+    point.disks.push_back({.name = disk.name,
+                           .format = disk.format,
+                           .size_bytes = disk.size_bytes,
+                           .logical_sector_bytes = disk.logical_sector_bytes});
+  }
+  return point;
+}
+
+Result<std::optional<PointId>> NewestId(ReplicationPass& pass) {
+  ASR_TRY(const auto ids, pass.vault.ListPointIds(pass.item.id));
+  if (ids.empty()) return std::nullopt;
+  return ids.front();
+}
+
+Result<bool> HoldPoint(const Replicas& replicas, const PointId& point) {
+  for (const auto& replica : replicas) {
+    ASR_TRY(const bool holds, replica->HoldsPoint(point));
+    if (!holds) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<Replicas> OpenReplicas(Vault& vault, const Item& item, bool create) {
+  ASR_TRY(const auto points, vault.ListPointIds(item.id));
+  Replicas replicas;
+  for (const ItemDisk& disk : item.disks) {
+    auto replica = create ? DiskReplica::OpenOrCreate(vault, item, disk)
+                          : DiskReplica::Open(vault, item, disk);
+    if (!replica) {
+      return Fail(std::move(replica).error().WithContext(
+          fmt::format("VM {}, disk {}", item.name, disk.name.value)));
+    }
+    ASR_CHECK((*replica)->DropUnsealed(points));
+    replicas.push_back(*std::move(replica));
+  }
+  return replicas;
+}
+
+Result<SourceSnapshot> SnapshotOf(Environment& environment, const Item& item,
+                                  const VirtualMachine& vm) {
+  std::vector<VmDisk> disks;
+  for (const ItemDisk& wanted : item.disks) {
+    const auto found = std::ranges::find(vm.disks, wanted.name, &VmDisk::name);
+    if (found == vm.disks.end()) {
+      return Fail(DiskSetChanged(item, fmt::format("disk {} is gone", wanted.name.value)));
+    }
+    if (found->size_bytes != wanted.size_bytes ||
+        found->logical_sector_bytes != wanted.logical_sector_bytes) {
+      return Fail(DiskSetChanged(
+          item, fmt::format("disk {} has {} bytes in sectors of {}, it had {} in sectors of {}",
+                            wanted.name.value, found->size_bytes, found->logical_sector_bytes,
+                            wanted.size_bytes, wanted.logical_sector_bytes)));
+    }
+    disks.push_back(*found);
+  }
+  for (const VmDisk& disk : vm.disks) {
+    const bool known =
+        std::ranges::find(item.disks, disk.name, &ItemDisk::name) != item.disks.end() ||
+        std::ranges::find(item.excluded_disks, disk.name) != item.excluded_disks.end();
+    if (known) continue;
+    environment.progress.Warn(
+        fmt::format("VM {}: disk {} was added after protection began and is not replicated",
+                    item.name, disk.name.value));
+  }
+  return SourceSnapshot::Take(environment.fs, environment.clock, item.name, disks);
+}
+
+Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& task_prefix) {
+  ASR_TRY(const auto newest, NewestId(pass));
+  std::uint64_t changed_bytes = 0;
+  for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {
+    const ItemDisk& item_disk = pass.item.disks[i];
+    SnapshotDisk& source = pass.source.disks()[i];
+    ASR_TRY(const bool unread, IsUnread(pass, i, newest));
+    source.was_read = !unread;
+    std::uint64_t total_bytes = 0;
+    if (!unread) {
+      ASR_TRY(total_bytes, AllocatedBytes(*source.disk));
+    }
+    const auto copy = [&](TaskProgress& progress) -> Status {
+      if (unread) {
+        pass.run.AddStats({.bytes_skipped = item_disk.size_bytes});
+        return {};
+      }
+      ReplicaTarget target(*pass.replicas[i]);
+      TransferOptions options{.algorithm = pass.vault.identity().algorithm,
+                              .on_progress = [&](std::uint64_t bytes) { progress.Advance(bytes); },
+                              .stop = pass.environment.stop};
+      ASR_TRY(const TransferStats stats, MakeEqual(*source.disk, target, options));
+      pass.run.AddStats(stats);
+      changed_bytes += stats.bytes_sent + stats.bytes_cleared;
+      return {};
+    };
+    ASR_CHECK(pass.run.RunTask(fmt::format("{} {}", task_prefix, item_disk.name.value), total_bytes,
+                               copy));
+  }
+  return changed_bytes;
+}
+
+Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64_t changed_bytes) {
+  std::optional<RecoveryPoint> sealed;
+  const auto seal = [&](TaskProgress&) -> Status {
+    ASR_CHECK(pass.source.Verify());
+    ASR_TRY(const auto newest, NewestId(pass));
+    PointId held;
+    ASR_TRY(const bool same, newest ? HoldPoint(pass.replicas, *newest) : Result<bool>(false));
+    if (same) {
+      held = *newest;
+    } else {
+      const RecoveryPoint point = DescribePoint(pass, newest, changed_bytes);
+      ASR_CHECK(SealPoint(pass.vault, pass.replicas, point));
+      held = point.id;
+      sealed = point;
+    }
+    for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {
+      ASR_CHECK(NoteCursor(pass, i, held, pass.source.disks()[i].was_read));
+    }
+    return {};
+  };
+  ASR_CHECK(pass.run.RunTask("Seal recovery point", 0, seal));
+  return sealed;
+}
+
+}  // namespace asr

@@ -1,0 +1,46 @@
+// What enable and replicate share: read a VM's disks into their replicas, and seal what they hold.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/jobs/environment.h"
+#include "core/jobs/job_run.h"
+#include "core/model/item.h"
+#include "core/model/virtual_machine.h"
+#include "core/points/seal.h"
+#include "core/source/source_snapshot.h"
+#include "core/vault/vault.h"
+
+namespace asr {
+
+// Everything that one pass over an item's disks works with. The caller holds the item's lease.
+struct ReplicationPass {
+  Environment& environment;
+  Vault& vault;
+  const Item& item;
+  SourceSnapshot& source;  // its disks stand in the order of the item's
+  Replicas& replicas;      // likewise
+  JobRun& run;
+};
+
+// Replicas of all disks of the item, cleared of what an interrupted seal or prune left.
+[[nodiscard]] Result<Replicas> OpenReplicas(Vault& vault, const Item& item, bool create);
+
+// The VM's snapshot with its disks in the order of the item's. kState (kDiskSetChanged) if a disk
+// is missing, of another size, or has other sectors than the item's.
+[[nodiscard]] Result<SourceSnapshot> SnapshotOf(Environment& environment, const Item& item,
+                                                const VirtualMachine& vm);
+
+// One task a disk: "Replicate disk root". A disk whose files nobody touched since the newest point
+// is not read. Returns the bytes that were sent or cleared.
+[[nodiscard]] Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass,
+                                                   const std::string& task_prefix);
+
+// Task "Seal recovery point": the source is looked at once more, then the point is sealed. nullopt
+// if the replicas hold just what the newest point holds. In both cases the cursors are noted.
+[[nodiscard]] Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass,
+                                                            std::uint64_t changed_bytes);
+
+}  // namespace asr

@@ -1,0 +1,111 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/failover/restore_disk.h"
+#include "core/jobs/job_run.h"
+#include "core/jobs/point_pin.h"
+#include "core/jobs/recover.h"
+#include "core/vault/layout.h"
+
+namespace asr {
+namespace {
+
+// One disk and the file it becomes.
+struct RestoreStep {
+  PointDisk disk;
+  RestoredImage image;
+  std::uint64_t bytes = 0;
+};
+
+struct RestoreWork {
+  RecoveryPoint point;
+  std::vector<RestoreStep> steps;
+};
+
+// A disk's name is its image's stem, which may hold anything but '/'.
+std::string ImageName(const DiskName& disk, const std::string& format) {
+  return fmt::format("{}.{}", disk.value, format == "raw" ? "raw" : format);
+}
+
+Status RequireDisks(const Item& item, const RecoveryPoint& point,
+                    const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (std::ranges::find(point.disks, DiskName{name}, &PointDisk::name) != point.disks.end()) {
+      continue;
+    }
+    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kPointNotFound,
+                          fmt::format("point {} of VM {} has no disk '{}'", point.id.value,
+                                      item.name, name))
+                    .WithAction(fmt::format("see its disks: asr points show {} {}", item.name,
+                                            point.id.value)));
+  }
+  return {};
+}
+
+Result<RestoreWork> PlanWork(Environment& environment, Vault& vault, const Item& item,
+                             const RestoreRequest& request) {
+  RestoreWork work;
+  ASR_TRY(work.point, vault.FindPoint(item, request.point));
+  ASR_CHECK(RequireDisks(item, work.point, request.disks));
+  for (const PointDisk& disk : work.point.disks) {
+    const bool wanted = request.disks.empty() ||
+                        std::ranges::find(request.disks, disk.name.value) != request.disks.end();
+    if (!wanted) continue;
+    // What cannot be written yet is given as raw, which every program reads.
+    const bool writable = disk.format == "raw" || disk.format == "vhd" || disk.format == "vhdx";
+    const std::string source_format = writable ? disk.format : "raw";
+    const std::string format = request.format.empty() ? source_format : request.format;
+    const std::string path = JoinPath(request.directory, ImageName(disk.name, format));
+    if (!request.overwrite && Exists(environment.fs, path)) {
+      return Fail(MakeError(ErrorKind::kState, ErrorCode::kAlreadyExists,
+                            fmt::format("{} exists already", path))
+                      .WithAction("restore to another directory, or replace it with --force"));
+    }
+    ASR_TRY(const std::uint64_t bytes, BytesToRestore(vault, work.point, disk));
+    work.steps.push_back({disk, {path, format}, bytes});
+  }
+  return work;
+}
+
+}  // namespace
+
+Result<Plan> PlanRestore(Environment& environment, Vault& vault, const Item& item,
+                         const RestoreRequest& request) {
+  ASR_TRY(const RestoreWork work, PlanWork(environment, vault, item, request));
+  Plan plan;
+  for (const RestoreStep& step : work.steps) {
+    plan.steps.push_back({.step = fmt::format("Restore to {}", step.image.path),
+                          .item = item.name,
+                          .disk = step.disk.name.value,
+                          .bytes = step.bytes});
+  }
+  return plan;
+}
+
+Result<Job> RestorePoint(Environment& environment, Vault& vault, const Item& item,
+                         const RestoreRequest& request) {
+  ASR_TRY(const RestoreWork work, PlanWork(environment, vault, item, request));
+  ASR_TRY(JobRun run, JobRun::Start(environment, "Restore", item.name, vault.name()));
+  const auto restore = [&]() -> Status {
+    ASR_TRY(const auto pin, PointPin::Take(environment, vault, item.id, work.point.id, "restore"));
+    ASR_CHECK(environment.fs.CreateDirectories(request.directory));
+    for (const RestoreStep& step : work.steps) {
+      ASR_CHECK(run.RunTask(
+          fmt::format("Restore disk {}", step.disk.name.value), step.bytes,
+          [&](TaskProgress& progress) -> Status {
+            ASR_TRY(
+                const TransferStats stats,
+                RestoreDisk(environment.fs, vault, work.point, step.disk, step.image,
+                            {.on_progress = [&](std::uint64_t bytes) { progress.Advance(bytes); },
+                             .stop = environment.stop}));
+            run.AddStats(stats);
+            return {};
+          }));
+    }
+    return {};
+  };
+  return run.End(restore());
+}
+
+}  // namespace asr

@@ -1,0 +1,156 @@
+#include "core/jobs/vaults.h"
+
+#include <filesystem>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/vault/layout.h"
+#include "storage/blob/directory_store.h"
+
+namespace asr {
+namespace {
+
+constexpr std::string_view kFileScheme = "file://";
+
+Error BadTarget(const std::string& target, const std::string& why) {
+  return MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                   fmt::format("'{}' cannot be a vault's place: {}", target, why))
+      .WithAction("give a directory: --target /srv/vault or --target file:///srv/vault");
+}
+
+std::string DirectoryOf(const VaultRegistration& vault) {
+  return vault.target.substr(kFileScheme.size());
+}
+
+Result<std::unique_ptr<BlobStore>> OpenStore(Environment& environment, const std::string& target,
+                                             bool create) {
+  return OpenDirectoryStore(environment.fs, target.substr(kFileScheme.size()), create);
+}
+
+// The registration of `name`, if there is one.
+Result<std::optional<VaultRegistration>> Registered(Environment& environment,
+                                                    const std::string& name) {
+  ASR_TRY(const auto vaults, environment.state.ListVaults());
+  for (const VaultRegistration& vault : vaults) {
+    if (vault.name == name) return vault;
+  }
+  return std::nullopt;
+}
+
+Error NameTaken(const VaultRegistration& vault) {
+  return MakeError(ErrorKind::kState, ErrorCode::kVaultExists,
+                   fmt::format("vault '{}' is registered already, at {}", vault.name, vault.target))
+      .WithAction(fmt::format("take another name, or forget it first: asr vault disconnect {}",
+                              vault.name));
+}
+
+// Registers the opened vault, and tells how it is registered.
+Result<VaultRegistration> Register(Environment& environment, const std::string& name,
+                                   const std::string& target, const Vault& vault) {
+  ASR_CHECK(environment.state.AddVault(
+      {.name = name, .target = target, .id = vault.identity().id, .is_default = false}));
+  return environment.state.FindVault(name);
+}
+
+}  // namespace
+
+Result<std::string> NormalizeTarget(const std::string& target) {
+  std::string path = target;
+  if (target.starts_with(kFileScheme)) {
+    path = target.substr(kFileScheme.size());
+    if (!path.starts_with('/')) return Fail(BadTarget(target, "file:// needs an absolute path"));
+  } else if (const auto scheme = target.find("://"); scheme != std::string::npos) {
+    return Fail(BadTarget(
+        target, fmt::format("this version knows no '{}' vaults", target.substr(0, scheme))));
+  }
+  if (path.empty()) return Fail(BadTarget(target, "it is empty"));
+  std::error_code problem;
+  const auto absolute = std::filesystem::absolute(path, problem).lexically_normal();
+  if (problem) return Fail(ErrnoError(problem.value(), fmt::format("cannot resolve {}", path)));
+  std::string text = absolute.string();
+  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  return std::string(kFileScheme) + text;
+}
+
+Result<VaultRegistration> CreateVault(Environment& environment, const std::string& name,
+                                      const std::string& target, DigestAlgorithm algorithm) {
+  ASR_TRY(const std::string place, NormalizeTarget(target));
+  ASR_TRY(const auto known, Registered(environment, name));
+  if (known) {
+    if (known->target != place) return Fail(NameTaken(*known));
+    ASR_TRY(const auto vault, OpenVault(environment, name));
+    if (vault->identity().algorithm == algorithm) return *known;
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kVaultExists,
+                          fmt::format("vault '{}' was created with --digest {}", name,
+                                      DigestAlgorithmName(vault->identity().algorithm)))
+                    .WithAction("a vault keeps its digest; create another vault"));
+  }
+  ASR_TRY(auto store, OpenStore(environment, place, /*create=*/true));
+  ASR_TRY(const auto vault,
+          Vault::Create(std::move(store), name, algorithm, environment.clock.Now()));
+  return Register(environment, name, place, *vault);
+}
+
+Result<VaultRegistration> ConnectVault(Environment& environment, const std::string& name,
+                                       const std::string& target) {
+  ASR_TRY(const std::string place, NormalizeTarget(target));
+  ASR_TRY(const auto known, Registered(environment, name));
+  if (known && known->target != place) return Fail(NameTaken(*known));
+  auto store = OpenStore(environment, place, /*create=*/false);
+  if (!store && store.error().kind == ErrorKind::kNotFound) {
+    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kVaultNotFound,
+                          fmt::format("there is no vault at {}", place))
+                    .WithCause("the path is wrong, or its file system is not mounted")
+                    .WithAction("look at the path, or make a vault: asr vault create"));
+  }
+  ASR_CHECK(store);
+  ASR_TRY(const auto vault, Vault::Open(*std::move(store), name));
+  if (known) return *known;
+  return Register(environment, name, place, *vault);
+}
+
+Result<std::unique_ptr<Vault>> OpenVault(Environment& environment, const std::string& name) {
+  ASR_TRY(const VaultRegistration registration, environment.state.FindVault(name));
+  auto store = OpenStore(environment, registration.target, /*create=*/false);
+  if (!store) {
+    Error error = std::move(store).error();
+    error.code = ErrorCode::kVaultUnreachable;
+    error.causes.insert(error.causes.begin(), "the vault's file system is not mounted");
+    error.action =
+        fmt::format("make {} reachable, then run the command again", registration.target);
+    return Fail(std::move(error).WithContext("vault " + registration.name));
+  }
+  ASR_TRY(auto vault, Vault::Open(*std::move(store), registration.name));
+  if (vault->identity().id != registration.id) {
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kVaultUnreachable,
+                          fmt::format("at {} is another vault than the one registered as '{}'",
+                                      registration.target, registration.name))
+                    .WithCause("another file system is mounted there, or the vault was replaced")
+                    .WithAction(fmt::format("if it is meant: asr vault disconnect {0}; asr vault "
+                                            "connect {0} --target {1}",
+                                            registration.name, registration.target)));
+  }
+  return vault;
+}
+
+Status DeleteVault(Environment& environment, const std::string& name) {
+  ASR_TRY(const VaultRegistration registration, environment.state.FindVault(name));
+  ASR_TRY(const auto vault, OpenVault(environment, name));
+  ASR_TRY(const auto items, vault->ListItems());
+  for (const Item& item : items) {
+    ASR_TRY(const auto lease, vault->LeaseItem(item));
+    ASR_CHECK(vault->DeleteItem(item.id));
+    ASR_CHECK(environment.state.RemoveCursors(registration.id, item.id));
+  }
+  ASR_TRY(const auto blobs, vault->store().List(""));
+  for (const BlobInfo& blob : blobs) {
+    if (blob.name != layout::kVaultDocument) ASR_CHECK(vault->store().Delete(blob.name));
+  }
+  // Last: until here a second try still finds a vault.
+  ASR_CHECK(vault->store().Delete(std::string(layout::kVaultDocument)));
+  ASR_CHECK(environment.fs.RemoveTree(DirectoryOf(registration)));
+  return environment.state.RemoveVault(name);
+}
+
+}  // namespace asr
