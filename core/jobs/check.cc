@@ -73,15 +73,12 @@ Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
   if (vm.protectable() && vm.settings.generation == 0) {
     const VmDisk& boot = vm.disks.front();
     ASR_TRY(const auto disk, OpenDisk(environment.fs, boot.path, boot.format));
-    const auto generation = DetectGeneration(*disk);
-    const std::string name = fmt::format("Disk {}: boot", boot.name.value);
-    if (generation) {
-      results.push_back({name, Verdict::kPassed,
-                         *generation == 1 ? "MBR: generation 1 (BIOS)"
-                                          : "GPT with an EFI partition: generation 2 (UEFI)"});
-    } else {
-      results.push_back({name, Verdict::kWarning, generation.error().message});
-    }
+    ASR_TRY(const BootDisk found, DetectBootDisk(*disk));
+    results.push_back({fmt::format("Disk {}: boot", boot.name.value),
+                       found.generation == 0 ? Verdict::kWarning : Verdict::kPassed,
+                       found.generation == 0
+                           ? found.detail
+                           : fmt::format("generation {}: {}", found.generation, found.detail)});
   }
   return results;
 }

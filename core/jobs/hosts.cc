@@ -35,12 +35,13 @@ Result<HostRegistration> AddFolderHost(Environment& environment, const std::stri
 Result<std::vector<VirtualMachine>> ListVms(Environment& environment, const std::string& host) {
   if (!host.empty()) {
     ASR_TRY(const HostRegistration registration, environment.state.FindHost(host));
-    return ListFolderVms(environment.fs, registration.name, registration.path);
+    return ListFolderVms(environment.fs, {.name = registration.name, .path = registration.path});
   }
   ASR_TRY(const auto hosts, environment.state.ListHosts());
   std::vector<VirtualMachine> all;
   for (const HostRegistration& registration : hosts) {
-    auto vms = ListFolderVms(environment.fs, registration.name, registration.path);
+    auto vms =
+        ListFolderVms(environment.fs, {.name = registration.name, .path = registration.path});
     if (!vms) {
       environment.progress.Warn(
           fmt::format("host {} cannot be looked at: {}", registration.name, vms.error().Line()));

@@ -127,6 +127,7 @@ Status SetState(Vault& vault, Item& item, ProtectionState state) {
 Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualMachine& vm,
                           Item& item, JobRun& run) {
   std::optional<SourceSnapshot> source;
+  const Timestamp taken = environment.clock.Now();
   Replicas replicas;
   ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
     ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
@@ -134,7 +135,7 @@ Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualM
     ASR_TRY(replicas, OpenReplicas(vault, item, /*create=*/true));
     return SetState(vault, item, ProtectionState::kInitialReplicationInProgress);
   }));
-  ReplicationPass pass{environment, vault, item, *source, replicas, run};
+  ReplicationPass pass{environment, vault, item, *source, taken, replicas, run};
   ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Initial replication of disk"));
   ASR_CHECK(SealPass(pass, changed_bytes));
   return {};
@@ -196,12 +197,10 @@ Result<Plan> PlanEnable(Environment& environment, Vault& vault, const EnableRequ
   }
   plan.steps.push_back({.step = "Enable protection", .item = vm.name, .disk = ""});
   ASR_TRY(const SourceSnapshot source, SnapshotOf(environment, target.item, vm));
-  for (const SnapshotDisk& disk : source.disks()) {
+  for (const SourceSnapshot::OpenedDisk& disk : source.disks()) {
     ASR_TRY(const std::uint64_t bytes, AllocatedBytes(*disk.disk));
-    plan.steps.push_back({.step = "Initial replication",
-                          .item = vm.name,
-                          .disk = disk.description.name.value,
-                          .bytes = bytes});
+    plan.steps.push_back(
+        {.step = "Initial replication", .item = vm.name, .disk = disk.name.value, .bytes = bytes});
   }
   plan.steps.push_back({.step = "Seal recovery point", .item = vm.name, .disk = ""});
   plan.steps.push_back({.step = "Finalize protection", .item = vm.name, .disk = ""});

@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include "core/jobs/hosts.h"
+#include "core/jobs/prune.h"
 #include "core/jobs/replication.h"
-#include "core/points/retention.h"
 #include "core/transfer/make_equal.h"
 
 namespace asr {
@@ -31,41 +31,6 @@ Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
   return Fail(std::move(error));
 }
 
-// What retention would remove now.
-Result<RetentionDecision> Decide(Environment& environment, Vault& vault, const Item& item) {
-  ASR_TRY(const Policy policy, vault.FindPolicy(item.policy));
-  ASR_TRY(const auto ids, vault.ListPointIds(item.id));
-  ASR_TRY(const auto pins, vault.ListPins(item.id, environment.clock.Now()));
-  std::vector<RetentionPoint> points;
-  for (const PointId& id : ids) {
-    ASR_TRY(const RecoveryPoint point, vault.ReadPoint(item.id, id));
-    points.push_back({.id = id,
-                      .time = point.time,
-                      .consistency = point.consistency,
-                      .kept_by_hand = std::ranges::find(pins, id, &Pin::point) != pins.end()});
-  }
-  if (points.empty()) return RetentionDecision{};
-  const Timestamp now =
-      RetentionNow(environment.clock.Now(), std::nullopt, points.front().time, policy.frequency);
-  return DecideRetention(policy.retention, std::move(points), now);
-}
-
-Status ApplyRetention(Environment& environment, Vault& vault, const Item& item,
-                      const Replicas& replicas) {
-  ASR_TRY(const RetentionDecision decision, Decide(environment, vault, item));
-  if (decision.asks) {
-    environment.progress.Warn(fmt::format(
-        "VM {}: retention would remove over half of the recovery points at once and has removed "
-        "none; look at the clock and at policy {}, or run asr points prune {}",
-        item.name, item.policy, item.name));
-    return {};
-  }
-  for (const Removal& removal : decision.removals) {
-    ASR_CHECK(RemovePoint(vault, replicas, item.id, removal.id));
-  }
-  return {};
-}
-
 Status RunCycle(Environment& environment, Vault& vault, Item item, JobRun& run,
                 ReplicateOutcome& outcome) {
   ASR_TRY(const auto lease, vault.LeaseItem(item));
@@ -73,16 +38,20 @@ Status RunCycle(Environment& environment, Vault& vault, Item item, JobRun& run,
   ASR_TRY(item, vault.FindItem(item.id.value));
   ASR_CHECK(RequireProtected(item));
   std::optional<SourceSnapshot> source;
+  const Timestamp taken = environment.clock.Now();
   Replicas replicas;
   ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
     ASR_TRY(const VirtualMachine vm, SourceOf(environment, item));
-    item.settings = vm.settings;
+    if (item.settings != vm.settings) {
+      item.settings = vm.settings;
+      ASR_CHECK(vault.PutItem(item));
+    }
     ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
     source.emplace(std::move(snapshot));
     ASR_TRY(replicas, OpenReplicas(vault, item, /*create=*/false));
     return {};
   }));
-  ReplicationPass pass{environment, vault, item, *source, replicas, run};
+  ReplicationPass pass{environment, vault, item, *source, taken, replicas, run};
   ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Replicate disk"));
   ASR_TRY(const auto sealed, SealPass(pass, changed_bytes));
   outcome.is_new = sealed.has_value();
@@ -108,15 +77,15 @@ Result<Plan> PlanReplicate(Environment& environment, Vault& vault, const Item& i
   ASR_TRY(const VirtualMachine vm, SourceOf(environment, item));
   ASR_TRY(const SourceSnapshot source, SnapshotOf(environment, item, vm));
   Plan plan;
-  for (const SnapshotDisk& disk : source.disks()) {
+  for (const SourceSnapshot::OpenedDisk& disk : source.disks()) {
     ASR_TRY(const std::uint64_t bytes, AllocatedBytes(*disk.disk));
     plan.steps.push_back({.step = "Compare and send changes",
                           .item = item.name,
-                          .disk = disk.description.name.value,
+                          .disk = disk.name.value,
                           .bytes = bytes});
   }
   plan.steps.push_back({.step = "Seal recovery point", .item = item.name, .disk = ""});
-  ASR_TRY(const RetentionDecision decision, Decide(environment, vault, item));
+  ASR_TRY(const RetentionDecision decision, DecideRemovals(environment, vault, item));
   for (const Removal& removal : decision.removals) {
     plan.steps.push_back({.step = fmt::format("Remove recovery point {}", removal.id.value),
                           .item = item.name,

@@ -29,10 +29,12 @@ Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
   ASR_TRY(const auto cursor,
           pass.environment.state.FindCursor(pass.vault.identity().id, pass.item.id, disk.name));
   if (!cursor || cursor->point != *newest) return false;
-  const auto stamps = ParseStamps(cursor->stamps_json);
-  if (!stamps ||
-      !IsUntouched(pass.source.disks()[index].disk->files(), *stamps, cursor->pass_started,
-                   cursor->full_read, pass.environment.clock.Now())) {
+  auto stamps = ParseStamps(cursor->stamps_json);
+  if (!stamps) return false;
+  const LastPass last{.stamps = *std::move(stamps),
+                      .pass_started = cursor->pass_started,
+                      .full_read = cursor->full_read};
+  if (!IsUntouched(pass.source.disks()[index].stamps, last, pass.environment.clock.Now())) {
     return false;
   }
   // An interrupted pass over another state of the disk may have changed the replica.
@@ -47,9 +49,9 @@ Status NoteCursor(ReplicationPass& pass, std::size_t index, const PointId& point
                     .item = pass.item.id,
                     .disk = disk,
                     .point = point,
-                    .stamps_json = StampsToJson(pass.source.disks()[index].disk->files()),
-                    .pass_started = pass.source.taken(),
-                    .full_read = pass.source.taken()};
+                    .stamps_json = StampsToJson(pass.source.disks()[index].stamps),
+                    .pass_started = pass.taken,
+                    .full_read = pass.taken};
   if (!was_read) {
     ASR_TRY(const auto old, environment.state.FindCursor(vault_id, pass.item.id, disk));
     if (old) {
@@ -63,8 +65,8 @@ Status NoteCursor(ReplicationPass& pass, std::size_t index, const PointId& point
 RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<PointId>& newest,
                             std::uint64_t changed_bytes) {
   RecoveryPoint point;
-  point.id = NextPointId(pass.source.taken(), newest);
-  point.time = pass.source.taken();
+  point.id = NextPointId(pass.taken, newest);
+  point.time = pass.taken;
   point.item = pass.item.id;
   point.epoch = pass.item.epoch;
   point.generation = pass.item.generation;
@@ -138,7 +140,7 @@ Result<SourceSnapshot> SnapshotOf(Environment& environment, const Item& item,
         fmt::format("VM {}: disk {} was added after protection began and is not replicated",
                     item.name, disk.name.value));
   }
-  return SourceSnapshot::Take(environment.fs, environment.clock, item.name, disks);
+  return SourceSnapshot::Open(environment.fs, item.name, disks);
 }
 
 Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& task_prefix) {
@@ -146,12 +148,12 @@ Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& t
   std::uint64_t changed_bytes = 0;
   for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {
     const ItemDisk& item_disk = pass.item.disks[i];
-    SnapshotDisk& source = pass.source.disks()[i];
+    const Disk& source = *pass.source.disks()[i].disk;
     ASR_TRY(const bool unread, IsUnread(pass, i, newest));
-    source.was_read = !unread;
+    pass.was_read.push_back(!unread);
     std::uint64_t total_bytes = 0;
     if (!unread) {
-      ASR_TRY(total_bytes, AllocatedBytes(*source.disk));
+      ASR_TRY(total_bytes, AllocatedBytes(source));
     }
     const auto copy = [&](TaskProgress& progress) -> Status {
       if (unread) {
@@ -162,7 +164,7 @@ Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& t
       TransferOptions options{.algorithm = pass.vault.identity().algorithm,
                               .on_progress = [&](std::uint64_t bytes) { progress.Advance(bytes); },
                               .stop = pass.environment.stop};
-      ASR_TRY(const TransferStats stats, MakeEqual(*source.disk, target, options));
+      ASR_TRY(const TransferStats stats, MakeEqual(source, target, options));
       pass.run.AddStats(stats);
       changed_bytes += stats.bytes_sent + stats.bytes_cleared;
       return {};
@@ -189,7 +191,7 @@ Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64
       sealed = point;
     }
     for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {
-      ASR_CHECK(NoteCursor(pass, i, held, pass.source.disks()[i].was_read));
+      ASR_CHECK(NoteCursor(pass, i, held, pass.was_read[i]));
     }
     return {};
   };

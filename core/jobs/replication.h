@@ -20,9 +20,11 @@ struct ReplicationPass {
   Environment& environment;
   Vault& vault;
   const Item& item;
-  SourceSnapshot& source;  // its disks stand in the order of the item's
-  Replicas& replicas;      // likewise
+  const SourceSnapshot& source;  // its disks stand in the order of the item's
+  Timestamp taken;               // when the source was opened: the instant of consistency
+  Replicas& replicas;            // in the same order
   JobRun& run;
+  std::vector<bool> was_read = {};  // by ReplicateDisks, in the same order
 };
 
 // Replicas of all disks of the item, cleared of what an interrupted seal or prune left.

@@ -20,7 +20,7 @@ struct TransferOptions {
   // Called with source bytes that are done, from several threads. The sum is
   // AllocatedBytes(source).
   std::function<void(std::uint64_t)> on_progress = [](std::uint64_t) {};
-  std::stop_token stop;
+  std::stop_token stop = {};
 };
 
 // Bytes of the source that may hold data: what a transfer has to read.

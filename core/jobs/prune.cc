@@ -1,0 +1,77 @@
+#include "core/jobs/prune.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/jobs/job_run.h"
+#include "core/jobs/replication.h"
+
+namespace asr {
+namespace {
+
+Status RemoveAll(Vault& vault, const Item& item, const Replicas& replicas,
+                 const std::vector<Removal>& removals) {
+  for (const Removal& removal : removals) {
+    ASR_CHECK(RemovePoint(vault, replicas, item.id, removal.id));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault, const Item& item) {
+  ASR_TRY(const Policy policy, vault.FindPolicy(item.policy));
+  ASR_TRY(const auto ids, vault.ListPointIds(item.id));
+  ASR_TRY(const auto pins, vault.ListPins(item.id, environment.clock.Now()));
+  std::vector<RetentionPoint> points;
+  for (const PointId& id : ids) {
+    ASR_TRY(const RecoveryPoint point, vault.ReadPoint(item.id, id));
+    points.push_back({.id = id,
+                      .time = point.time,
+                      .consistency = point.consistency,
+                      .kept_by_hand = std::ranges::find(pins, id, &Pin::point) != pins.end()});
+  }
+  if (points.empty()) return RetentionDecision{};
+  const Timestamp now =
+      RetentionNow(environment.clock.Now(), std::nullopt, points.front().time, policy.frequency);
+  return DecideRetention(policy.retention, std::move(points), now);
+}
+
+Status ApplyRetention(Environment& environment, Vault& vault, const Item& item,
+                      const Replicas& replicas) {
+  ASR_TRY(const RetentionDecision decision, DecideRemovals(environment, vault, item));
+  if (!decision.asks) return RemoveAll(vault, item, replicas, decision.removals);
+  environment.progress.Warn(fmt::format(
+      "VM {0}: policy {1} would remove {2} recovery points at once, over half of them, and has "
+      "removed none. Look at the clock and at the policy; if it is right: asr points prune {0}",
+      item.name, item.policy, decision.removals.size()));
+  return {};
+}
+
+Result<Job> PrunePoints(Environment& environment, Vault& vault, const Item& item) {
+  ASR_TRY(JobRun run, JobRun::Start(environment, "PrunePoints", item.name, vault.name()));
+  const auto prune = [&]() -> Status {
+    ASR_TRY(const auto lease, vault.LeaseItem(item));
+    return run.RunTask("Remove recovery points", 0, [&](TaskProgress&) -> Status {
+      ASR_TRY(const Replicas replicas, OpenReplicas(vault, item, /*create=*/false));
+      ASR_TRY(const RetentionDecision decision, DecideRemovals(environment, vault, item));
+      return RemoveAll(vault, item, replicas, decision.removals);
+    });
+  };
+  return run.End(prune());
+}
+
+Result<Plan> PlanPrune(Environment& environment, Vault& vault, const Item& item) {
+  ASR_TRY(const RetentionDecision decision, DecideRemovals(environment, vault, item));
+  Plan plan;
+  for (const Removal& removal : decision.removals) {
+    plan.steps.push_back({.step = fmt::format("Remove recovery point {}", removal.id.value),
+                          .item = item.name,
+                          .disk = ""});
+  }
+  return plan;
+}
+
+}  // namespace asr

@@ -1,0 +1,26 @@
+// Retention at work: which points of an item go now, and removing them.
+#pragma once
+
+#include "core/jobs/environment.h"
+#include "core/model/item.h"
+#include "core/model/plan.h"
+#include "core/points/retention.h"
+#include "core/points/seal.h"
+#include "core/vault/vault.h"
+
+namespace asr {
+
+// By the item's policy, its points, and the pins in force.
+[[nodiscard]] Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault,
+                                                       const Item& item);
+
+// Part of each cycle: removes what the policy lets go. Where that would be over half of the points
+// at once, it removes nothing and warns. The caller holds the item's lease.
+[[nodiscard]] Status ApplyRetention(Environment& environment, Vault& vault, const Item& item,
+                                    const Replicas& replicas);
+
+// The same on request, without the limit of a half: the caller has asked.
+[[nodiscard]] Result<Job> PrunePoints(Environment& environment, Vault& vault, const Item& item);
+[[nodiscard]] Result<Plan> PlanPrune(Environment& environment, Vault& vault, const Item& item);
+
+}  // namespace asr
