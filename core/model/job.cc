@@ -2,11 +2,31 @@
 
 #include <array>
 
+#include <fmt/format.h>
+
+#include "storage/base/checksum.h"
+#include "storage/base/text.h"
+
 namespace asr {
 namespace {
 
 constexpr std::array<std::string_view, 6> kJobStates = {
     "NotStarted", "InProgress", "WaitingForInput", "Succeeded", "Failed", "Cancelled"};
+
+struct Verb {
+  std::string_view job_type;
+  std::string_view words;    // before the VM's name
+  std::string_view options;  // that it cannot do without
+};
+constexpr std::array<Verb, 7> kVerbs = {{
+    {"EnableProtection", "enable", " --policy POLICY"},
+    {"DisableProtection", "disable", ""},
+    {"DeleteItem", "items delete", ""},
+    {"Replicate", "replicate", ""},
+    {"Restore", "restore", " --to DIR"},
+    {"TestFailover", "test-failover", ""},
+    {"TestFailoverCleanup", "test-failover-cleanup", ""},
+}};
 
 }  // namespace
 
@@ -19,6 +39,20 @@ std::optional<JobState> ParseJobState(std::string_view name) {
     if (kJobStates[i] == name) return static_cast<JobState>(i);
   }
   return std::nullopt;
+}
+
+JobId NewJobId(Timestamp start) {
+  const std::string time = FormatCompactTime(start);  // "20261123T063000.123Z"
+  return {time.substr(0, time.find('.')) + "-" + ToHex(ByteSpan(RandomBits()).first(3))};
+}
+
+std::string RepeatCommand(const Job& job) {
+  for (const Verb& verb : kVerbs) {
+    if (verb.job_type != job.type) continue;
+    const std::string vault = job.vault.empty() ? "" : " --vault " + ShellQuote(job.vault);
+    return fmt::format("asr {} {}{}{}", verb.words, ShellQuote(job.item), verb.options, vault);
+  }
+  return fmt::format("the command that began this {} job", job.type);
 }
 
 TransferStats& TransferStats::operator+=(const TransferStats& other) {

@@ -58,4 +58,10 @@ struct Job {
   TransferStats stats;
 };
 
+// "20261123T063000-4f2a9c": sorts by start, to the second.
+[[nodiscard]] JobId NewJobId(Timestamp start);
+
+// The command that does the same work again: "asr replicate web --vault main".
+[[nodiscard]] std::string RepeatCommand(const Job& job);
+
 }  // namespace asr

@@ -1,0 +1,249 @@
+// Jobs and their tasks.
+#include <unordered_map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/model/error_json.h"
+#include "core/state/implementation.h"
+#include "core/state/interrupted_jobs.h"
+#include "storage/base/process.h"
+
+namespace asr {
+namespace {
+
+constexpr std::string_view kJobColumns =
+    "number, id, type, item, vault, state, retryable, start_time, end_time, error, bytes_read, "
+    "bytes_sent, bytes_skipped, bytes_zero";
+
+struct NumberedJob {
+  std::int64_t number = 0;
+  Job job;
+};
+
+std::optional<std::string> ErrorText(const std::optional<Error>& error) {
+  if (!error) return std::nullopt;
+  return ErrorToJsonText(*error);
+}
+
+std::optional<Error> ErrorAt(const SqlStatement& row, int column) {
+  if (row.IsNull(column)) return std::nullopt;
+  return ErrorFromJsonText(row.View(column));
+}
+
+NumberedJob ReadJob(const SqlStatement& row) {
+  NumberedJob result;
+  Job& job = result.job;
+  result.number = row.Integer(0);
+  job.id = {row.Text(1)};
+  job.type = row.Text(2);
+  job.item = row.Text(3);
+  job.vault = row.Text(4);
+  job.state = ParseJobState(row.View(5)).value_or(JobState::kFailed);
+  job.retryable = row.Integer(6) != 0;
+  job.start_time = FromMilliseconds(row.Integer(7));
+  if (!row.IsNull(8)) job.end_time = FromMilliseconds(row.Integer(8));
+  job.error = ErrorAt(row, 9);
+  job.stats = {row.Unsigned(10), row.Unsigned(11), row.Unsigned(12), row.Unsigned(13)};
+  return result;
+}
+
+// Columns from 1: name, state, bytes_done, bytes_total, error.
+Task ReadTask(const SqlStatement& row) {
+  Task task;
+  task.name = row.Text(1);
+  task.state = ParseJobState(row.View(2)).value_or(JobState::kFailed);
+  task.bytes_done = row.Unsigned(3);
+  task.bytes_total = row.Unsigned(4);
+  task.error = ErrorAt(row, 5);
+  return task;
+}
+
+// Jobs of "FROM jobs ... " as `selection`, with their tasks, in its order.
+Result<std::vector<NumberedJob>> SelectJobs(SqlDatabase& database, const std::string& selection,
+                                            std::initializer_list<SqlValue> values) {
+  ASR_TRY(const SqlTransaction one_view, database.BeginRead());
+  ASR_TRY(SqlStatement rows,
+          database.Prepare(fmt::format("SELECT {} {}", kJobColumns, selection), values));
+  std::vector<NumberedJob> jobs;
+  std::unordered_map<std::int64_t, std::size_t> positions;
+  while (true) {
+    ASR_TRY(const bool has_row, rows.Step());
+    if (!has_row) break;
+    jobs.push_back(ReadJob(rows));
+    positions.emplace(jobs.back().number, jobs.size() - 1);
+  }
+  ASR_TRY(SqlStatement tasks,
+          database.Prepare(
+              fmt::format("SELECT job, name, state, bytes_done, bytes_total, error FROM tasks "
+                          "WHERE job IN (SELECT number {}) ORDER BY job, position",
+                          selection),
+              values));
+  while (true) {
+    ASR_TRY(const bool has_row, tasks.Step());
+    if (!has_row) return jobs;
+    jobs[positions.at(tasks.Integer(0))].job.tasks.push_back(ReadTask(tasks));
+  }
+}
+
+Status WriteTasks(SqlDatabase& database, std::int64_t number, const std::vector<Task>& tasks) {
+  ASR_TRY(SqlStatement insert,
+          database.Prepare("INSERT OR REPLACE INTO tasks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", {}));
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    const Task& task = tasks[i];
+    ASR_CHECK(insert.Rebind({number, i, task.name, JobStateName(task.state), task.bytes_done,
+                             task.bytes_total, ErrorText(task.error)}));
+    ASR_CHECK(insert.Step());
+  }
+  ASR_CHECK(
+      database.Run("DELETE FROM tasks WHERE job = ?1 AND position >= ?2", {number, tasks.size()}));
+  return {};
+}
+
+Status ReplaceJob(SqlDatabase& database, std::int64_t number, const Job& job) {
+  std::optional<std::int64_t> end_time;
+  if (job.end_time) end_time = ToMilliseconds(*job.end_time);
+  ASR_CHECK(database.Run(
+      "UPDATE jobs SET type = ?2, item = ?3, vault = ?4, state = ?5, retryable = ?6, "
+      "start_time = ?7, end_time = ?8, error = ?9, bytes_read = ?10, bytes_sent = ?11, "
+      "bytes_skipped = ?12, bytes_zero = ?13 WHERE number = ?1",
+      {number, job.type, job.item, job.vault, JobStateName(job.state), job.retryable,
+       ToMilliseconds(job.start_time), end_time, ErrorText(job.error), job.stats.bytes_read,
+       job.stats.bytes_sent, job.stats.bytes_skipped, job.stats.bytes_zero}));
+  return WriteTasks(database, number, job.tasks);
+}
+
+void MarkOrphans(std::vector<NumberedJob>& jobs, const Orphans& orphans, Timestamp now) {
+  for (NumberedJob& one : jobs) {
+    const auto found = orphans.find(one.number);
+    if (found == orphans.end() || one.job.state != JobState::kInProgress) continue;
+    MarkInterrupted(one.job, found->second, now);
+  }
+}
+
+std::string NumberList(const Orphans& orphans) {
+  std::vector<std::int64_t> numbers;
+  for (const auto& [number, process] : orphans) numbers.push_back(number);
+  return fmt::format("{}", fmt::join(numbers, ","));
+}
+
+// Records what became of the jobs of dead processes.
+Status WriteBack(SqlDatabase& database, const Orphans& orphans, Timestamp now) {
+  ASR_TRY(auto jobs,
+          SelectJobs(database,
+                     fmt::format("FROM jobs WHERE number IN ({}) AND state = 'InProgress'",
+                                 NumberList(orphans)),
+                     {}));
+  MarkOrphans(jobs, orphans, now);
+  ASR_TRY(SqlTransaction transaction, database.BeginWrite());
+  for (const NumberedJob& one : jobs) {
+    ASR_CHECK(ReplaceJob(database, one.number, one.job));
+  }
+  return transaction.Commit();
+}
+
+// Orphans that could not be recorded as such (the disk may be full): their jobs must be marked when
+// they are read.
+Result<Orphans> SettleOrphans(SqlDatabase& database, Timestamp now) {
+  ASR_TRY(Orphans orphans, FindOrphans(database));
+  if (!orphans.empty() && WriteBack(database, orphans, now)) orphans.clear();
+  return orphans;
+}
+
+Error NoSuchJob(const std::string& id) {
+  return MakeError(ErrorKind::kNotFound, ErrorCode::kJobNotFound,
+                   fmt::format("there is no job '{}' on this machine", id))
+      .WithAction("see asr jobs list");
+}
+
+}  // namespace
+
+Status StateDatabase::InsertJob(const Job& job) {
+  const ProcessIdentity process = CurrentProcess();
+  const std::lock_guard lock(implementation_->mutex);
+  SqlDatabase& database = implementation_->database;
+  ASR_TRY(SqlTransaction transaction, database.BeginWrite());
+  ASR_CHECK(database.Run(
+      "INSERT INTO jobs VALUES (NULL, ?1, '', '', '', '', 0, 0, NULL, NULL, 0, 0, 0, 0, ?2, ?3, "
+      "?4)",
+      {job.id.value, process.pid, process.start_ticks, process.boot_id}));
+  ASR_CHECK(ReplaceJob(database, database.last_insert_rowid(), job));
+  return transaction.Commit();
+}
+
+Status StateDatabase::UpdateJob(const Job& job) {
+  const std::lock_guard lock(implementation_->mutex);
+  SqlDatabase& database = implementation_->database;
+  ASR_TRY(SqlTransaction transaction, database.BeginWrite());
+  ASR_TRY(const auto number,
+          database.QueryInteger("SELECT number FROM jobs WHERE id = ?1", {job.id.value}));
+  if (!number) return Fail(NoSuchJob(job.id.value));
+  ASR_CHECK(ReplaceJob(database, *number, job));
+  return transaction.Commit();
+}
+
+Status StateDatabase::UpdateTaskProgress(const JobId& job, std::size_t task_index,
+                                         std::uint64_t bytes_done) {
+  const std::lock_guard lock(implementation_->progress_mutex);
+  std::optional<SqlDatabase>& database = implementation_->progress_database;
+  if (!database) {
+    SqlOptions options;
+    options.durable = false;
+    options.busy_timeout = std::chrono::milliseconds{0};
+    ASR_TRY(database, SqlDatabase::Open(implementation_->database.path(), std::move(options)));
+  }
+  ASR_CHECK(database->Run(
+      "UPDATE tasks SET bytes_done = ?3 WHERE job = (SELECT number FROM jobs WHERE id = ?1) AND "
+      "position = ?2",
+      {job.value, task_index, bytes_done}));
+  return {};
+}
+
+Result<std::vector<Job>> StateDatabase::ListJobs(const JobFilter& filter) {
+  const std::lock_guard lock(implementation_->mutex);
+  const Timestamp now = implementation_->clock.Now();
+  ASR_TRY(const Orphans orphans, SettleOrphans(implementation_->database, now));
+
+  std::string selection = "FROM jobs WHERE 1";
+  if (!filter.item.empty()) selection += " AND item = ?1";
+  if (filter.state) {
+    selection += fmt::format(
+        " AND CASE WHEN state = 'InProgress' AND number IN ({}) THEN 'Failed' ELSE state END = ?2",
+        NumberList(orphans));
+  }
+  if (filter.since) selection += " AND start_time >= ?3";
+  selection += " ORDER BY start_time DESC, number DESC LIMIT ?4";
+
+  const SqlValue state = filter.state ? SqlValue(JobStateName(*filter.state)) : SqlValue(nullptr);
+  const SqlValue since = filter.since ? SqlValue(ToMilliseconds(*filter.since)) : SqlValue(nullptr);
+  const std::int64_t limit = filter.limit == 0 ? -1 : static_cast<std::int64_t>(filter.limit);
+  ASR_TRY(auto selected,
+          SelectJobs(implementation_->database, selection, {filter.item, state, since, limit}));
+  MarkOrphans(selected, orphans, now);
+  std::vector<Job> jobs;
+  jobs.reserve(selected.size());
+  for (NumberedJob& one : selected) jobs.push_back(std::move(one.job));
+  return jobs;
+}
+
+Result<Job> StateDatabase::FindJob(const std::string& id) {
+  if (id.empty()) return Fail(NoSuchJob(id));
+  const std::lock_guard lock(implementation_->mutex);
+  const Timestamp now = implementation_->clock.Now();
+  ASR_TRY(const Orphans orphans, SettleOrphans(implementation_->database, now));
+  // '~' sorts behind every character of an id.
+  ASR_TRY(auto found,
+          SelectJobs(implementation_->database,
+                     "FROM jobs WHERE id BETWEEN ?1 AND ?1 || '~' ORDER BY id LIMIT 5", {id}));
+  MarkOrphans(found, orphans, now);
+  if (found.empty()) return Fail(NoSuchJob(id));
+  // An id that is there in full sorts before those that it begins.
+  if (found.size() == 1 || found.front().job.id.value == id) return std::move(found.front().job);
+  std::vector<std::string> ids;
+  for (const NumberedJob& one : found) ids.push_back(one.job.id.value);
+  return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kJobNotFound,
+                        fmt::format("more than one job begins with '{}'", id))
+                  .WithAction(fmt::format("give more of the id: {}", fmt::join(ids, ", "))));
+}
+
+}  // namespace asr

@@ -1,0 +1,92 @@
+#include "core/state/schema.h"
+
+#include <array>
+
+namespace asr {
+namespace {
+
+// Times are milliseconds since 1970 UTC. States are the words of JobStateName. Errors are JSON
+// (core/model/error_json.h).
+constexpr std::array<const char*, 1> kSteps = {R"sql(
+CREATE TABLE vaults (
+  name TEXT PRIMARY KEY,
+  target TEXT NOT NULL,
+  id TEXT NOT NULL,
+  is_default INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX vaults_one_default ON vaults (is_default) WHERE is_default = 1;
+
+CREATE TABLE hosts (
+  name TEXT PRIMARY KEY,
+  kind TEXT NOT NULL,
+  path TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE disk_cursors (
+  vault_id TEXT NOT NULL,
+  item TEXT NOT NULL,
+  disk TEXT NOT NULL,
+  point TEXT NOT NULL,
+  stamps TEXT NOT NULL,
+  pass_started INTEGER NOT NULL,
+  full_read INTEGER NOT NULL,
+  PRIMARY KEY (vault_id, item, disk)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE jobs (
+  number INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  type TEXT NOT NULL,
+  item TEXT NOT NULL,
+  vault TEXT NOT NULL,
+  state TEXT NOT NULL,
+  retryable INTEGER NOT NULL,
+  start_time INTEGER NOT NULL,
+  end_time INTEGER,
+  error TEXT,
+  bytes_read INTEGER NOT NULL,
+  bytes_sent INTEGER NOT NULL,
+  bytes_skipped INTEGER NOT NULL,
+  bytes_zero INTEGER NOT NULL,
+  process_pid INTEGER NOT NULL,
+  process_start_ticks INTEGER NOT NULL,
+  process_boot_id TEXT NOT NULL
+) STRICT;
+CREATE INDEX jobs_by_start ON jobs (start_time);
+CREATE INDEX jobs_by_item ON jobs (item, start_time);
+CREATE INDEX jobs_in_progress ON jobs (number) WHERE state = 'InProgress';
+
+CREATE TABLE tasks (
+  job INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  state TEXT NOT NULL,
+  bytes_done INTEGER NOT NULL,
+  bytes_total INTEGER NOT NULL,
+  error TEXT,
+  PRIMARY KEY (job, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE test_failovers (
+  vault_id TEXT NOT NULL,
+  item TEXT NOT NULL,
+  point TEXT NOT NULL,
+  job TEXT NOT NULL,
+  state TEXT NOT NULL,
+  directory TEXT NOT NULL,
+  machine TEXT NOT NULL,
+  started INTEGER NOT NULL,
+  PRIMARY KEY (vault_id, item)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE settings (
+  key TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql"};
+
+}  // namespace
+
+std::span<const char* const> StateSchema() { return kSteps; }
+
+}  // namespace asr
