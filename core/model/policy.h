@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ struct RetentionTier {
 };
 
 struct Policy {
-  std::string name;
+  std::string name;                        // letters, digits, "-", "_", "."; at most 64
   std::chrono::seconds frequency{300};     // 5 s .. 24 h
   std::chrono::seconds app_consistent{0};  // 0 = never, or 1 h .. 12 h
   std::string start = "now";               // of the initial replication: "now" or "HH:MM"
@@ -25,20 +26,30 @@ struct Policy {
   bool operator==(const Policy&) const = default;
 };
 
-inline constexpr std::size_t kMostPointsOfAnItem =
-    500;                                                // what tools for Azure show and delete well
-inline constexpr std::size_t kLeastPointsOfAnItem = 3;  // the newest ones always stay
+inline constexpr std::size_t kMostPointsOfAnItem = 500;  // tools for Azure still handle them well
+inline constexpr std::size_t kLeastPointsOfAnItem = 3;   // the newest ones always stay
 
-// The standard grid of `limit`: every point of the last hour, then one per 5 minutes for 6 hours,
-// then one per hour, cut at `limit`.
-[[nodiscard]] std::vector<RetentionTier> StandardRetention(std::chrono::seconds limit);
+// The standard grid of `limit`: every point of the last hour, then one per 5 minutes up to 6 hours,
+// then one per hour, cut at `limit`. More often than every 10 seconds an hour alone would fill an
+// item, so that there all points are kept for a shorter time (30 minutes at 5 s).
+[[nodiscard]] std::vector<RetentionTier> StandardRetention(
+    std::chrono::seconds limit, std::chrono::seconds frequency = std::chrono::minutes{5});
 
-// "24h" (a limit: the standard grid) or "1h:all,24h:15m,7d:1d".
-[[nodiscard]] Result<std::vector<RetentionTier>> ParseRetention(const std::string& text);
+// "24h" (a limit: the standard grid at this frequency) or a grid "1h:all,24h:15m,7d:1d": ages
+// ascending, intervals never falling. kUsage (kPolicyInvalid) otherwise. Whoever changes a policy's
+// frequency passes FormatRetention's text through here again.
+[[nodiscard]] Result<std::vector<RetentionTier>> ParseRetention(
+    const std::string& text, std::chrono::seconds frequency = std::chrono::minutes{5});
+
+// What ParseRetention reads back as the same tiers: a limit where they are its standard grid.
 [[nodiscard]] std::string FormatRetention(const std::vector<RetentionTier>& tiers);
 
-// kUsage, naming option, value and range, if anything is out of range or the grid would keep more
-// than kMostPointsOfAnItem points at this frequency.
+// How many points the grid keeps of a VM that makes one at each `frequency` (> 0).
+[[nodiscard]] std::size_t CountRetainedPoints(const std::vector<RetentionTier>& tiers,
+                                              std::chrono::seconds frequency);
+
+// kUsage (kPolicyInvalid), naming option, value and range, if anything is out of range or the grid
+// would keep more than kMostPointsOfAnItem points at this frequency.
 [[nodiscard]] Status ValidatePolicy(const Policy& policy);
 
 }  // namespace asr

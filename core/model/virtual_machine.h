@@ -44,8 +44,9 @@ struct VirtualMachine {
   std::string host;
   VmPowerState power_state = VmPowerState::kOff;
   MachineSettings settings;
-  std::vector<VmDisk> disks;         // ordered; the first is the boot disk
-  std::vector<std::string> reasons;  // why it cannot be protected; empty: it can
+  std::vector<VmDisk> disks;          // ordered; the first is the boot disk
+  std::vector<std::string> reasons;   // why it cannot be protected; empty: it can
+  std::vector<std::string> warnings;  // what was odd in its description, and went without
   [[nodiscard]] bool protectable() const { return reasons.empty(); }
 };
 
