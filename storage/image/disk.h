@@ -34,7 +34,8 @@ class Disk {
   // A file that ends inside a block it claims to hold is kCorrupt, never zeros.
   [[nodiscard]] virtual Status Read(std::uint64_t offset_bytes, MutableByteSpan out) const = 0;
 
-  // Parts of `range` that may hold data other than zeros, ascending and joined. Cost and memory are
+  // Parts of `range` that may hold data other than zeros, ascending and joined; `range` is clipped
+  // to the disk. Holes of the image file inside its blocks are left out too. Cost and memory are
   // those of the window asked for, not of the disk; ask in windows of a GiB or so.
   [[nodiscard]] virtual Result<std::vector<Extent>> AllocatedExtents(Extent range) const = 0;
 
@@ -47,10 +48,12 @@ class Disk {
 };
 
 // Opens the image at `path` by its name's ending: .vhd .avhd .vhdx .avhdx must carry their
-// signature, .raw is raw; never guessed from bytes that a guest can write. Others (.img) need
-// `declared`, which must agree with an ending that names a format.
-// Errors: kNotFound, kCorrupt (with what is wrong and where), kUnsupported (dirty log, parent,
-// qcow2), kIo. Every field of a header is checked before use.
+// signature, .raw is raw; never guessed from bytes that a guest can write. Others (.img, a block
+// device) need `declared_format` ("raw", "vhd", "vhdx"), which must agree with an ending that names
+// a format.
+// Errors: kNotFound, kUsage (a word that is no format, or one that contradicts the ending),
+// kCorrupt (with what is wrong and where), kUnsupported (unknown format, dirty log, parent, qcow2),
+// kIo. Every field of a header is checked before use, every block of a table before the first read.
 [[nodiscard]] Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
                                                      const std::string& declared_format = "");
 

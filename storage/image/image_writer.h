@@ -14,20 +14,23 @@ namespace asr {
 struct NewImage {
   std::string path;    // must not exist; the caller decides on temporary names and renames
   std::string format;  // "raw", "vhd" (fixed) or "vhdx" (dynamic)
-  std::uint64_t size_bytes = 0;
-  std::uint32_t logical_sector_bytes = 512;
+  std::uint64_t size_bytes = 0;              // whole logical sectors, at most 64 TiB
+  std::uint32_t logical_sector_bytes = 512;  // 4096 only for raw and VHDX
 };
 
-// A new disk, all zeros until written. Not valid as an image until Finish() has returned.
+// A new disk, all zeros until written. Not valid as an image until Finish() has returned; a file
+// that is dropped before is left where it is, for the caller to remove.
 class ImageWriter {
  public:
   virtual ~ImageWriter() = default;
 
   // Offset and length are multiples of 512, inside the disk. May be called from several threads for
-  // ranges that do not overlap. Never writes zeros for a hole: do not call it for them.
+  // ranges that do not overlap. Never writes zeros for a hole: do not call it for them. Bytes at an
+  // address and offset aligned to kDirectAlignment go round the page cache.
   [[nodiscard]] virtual Status Write(std::uint64_t offset_bytes, ByteSpan bytes) = 0;
 
-  // Writes headers, tables and footers, and makes all of it durable. Once only.
+  // Writes headers, tables and footers, and makes all of it durable, the name in its directory too.
+  // Once only, and not beside Write.
   [[nodiscard]] virtual Status Finish() = 0;
 };
 

@@ -23,4 +23,15 @@ using VhdFooter = std::array<std::byte, kVhdFooterBytes>;
 // One's complement of the byte sum, the checksum field (4 bytes at `checksum_offset`) left out.
 [[nodiscard]] std::uint32_t VhdChecksum(ByteSpan structure, std::size_t checksum_offset);
 
+// What an ATA controller would show for a disk of this size (the specification's appendix). It
+// saturates at 65535/16/255 and is never the disk's size.
+struct VhdGeometry {
+  std::uint16_t cylinders = 0;
+  std::uint8_t heads = 0;
+  std::uint8_t sectors_per_track = 0;
+
+  bool operator==(const VhdGeometry&) const = default;
+};
+[[nodiscard]] VhdGeometry ComputeVhdGeometry(std::uint64_t size_bytes);
+
 }  // namespace asr

@@ -1,0 +1,140 @@
+#include "storage/image/disk.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "storage/image/image_error.h"
+#include "storage/image/mapped_disk.h"
+#include "storage/image/vhd_disk.h"
+#include "storage/image/vhdx_disk.h"
+
+namespace asr {
+namespace {
+
+constexpr std::uint64_t kSectorBytes = 512;
+
+struct Ending {
+  std::string_view ending;
+  std::string_view format;
+};
+constexpr std::array<Ending, 6> kEndings = {{{".raw", "raw"},
+                                             {".vhd", "vhd"},
+                                             {".avhd", "vhd"},
+                                             {".vhdx", "vhdx"},
+                                             {".avhdx", "vhdx"},
+                                             {".qcow2", "qcow2"}}};
+
+// Empty if the name's ending means no format.
+std::string_view FormatByEnding(const std::string& path) {
+  std::string name = BaseName(path);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const Ending& known : kEndings) {
+    if (name.ends_with(known.ending)) return known.format;
+  }
+  return "";
+}
+
+Result<std::string> DecideFormat(const std::string& path, const std::string& declared) {
+  const auto is_declared = [&](const Ending& known) { return known.format == declared; };
+  if (!declared.empty() && std::none_of(kEndings.begin(), kEndings.end(), is_declared)) {
+    return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kImageUnknownFormat,
+                          fmt::format("`{}` is no image format", declared))
+                    .WithAction("use raw, vhd or vhdx"));
+  }
+  const std::string_view by_ending = FormatByEnding(path);
+  if (by_ending.empty() && declared.empty()) {
+    return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kImageUnknownFormat,
+                          "the ending of its name does not say which format the image has")
+                    .WithCause("a format is never guessed from bytes that a guest can write")
+                    .WithAction("name the disk's format in vm.json, or rename the image to .raw, "
+                                ".vhd or .vhdx"));
+  }
+  if (!by_ending.empty() && !declared.empty() && by_ending != declared) {
+    return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kImageUnknownFormat,
+                          fmt::format("the image is declared as {}, its name's ending means {}",
+                                      declared, by_ending))
+                    .WithAction("correct the declared format, or rename the image"));
+  }
+  return declared.empty() ? std::string(by_ending) : declared;
+}
+
+Result<ImageFile> OpenImageFile(FileSystem& fs, const std::string& path) {
+  // Looked at first: opening a pipe would wait for its writer.
+  ASR_TRY(const FileStamp stamp, fs.Stat(path));
+  if (stamp.type != FileType::kRegular && stamp.type != FileType::kBlockDevice) {
+    return Fail(UnsupportedImage("it is neither a file nor a block device",
+                                 "give the path of the image itself"));
+  }
+  ImageFile image{.path = path, .stamp = {}, .file = nullptr};
+  ASR_TRY(image.file, fs.Open(path, {.mode = OpenMode::kRead, .direct = true}));
+  ASR_TRY(image.stamp, image.file->Stat());
+  return image;
+}
+
+Result<std::unique_ptr<Disk>> OpenRaw(ImageFile image) {
+  const std::uint64_t size_bytes = image.stamp.size_bytes;
+  if (size_bytes == 0 || size_bytes % kSectorBytes != 0) {
+    return Fail(CorruptImage(
+        fmt::format("the raw image has {} bytes, which is not a whole number of 512-byte sectors",
+                    size_bytes)));
+  }
+  return std::make_unique<FlatDisk>(std::move(image),
+                                    DiskShape{ImageFormat::kRaw, size_bytes, kSectorBytes});
+}
+
+Result<std::unique_ptr<Disk>> OpenAs(FileSystem& fs, const std::string& path,
+                                     const std::string& declared_format) {
+  ASR_TRY(const std::string format, DecideFormat(path, declared_format));
+  ASR_TRY(ImageFile image, OpenImageFile(fs, path));
+  if (format == "raw") return OpenRaw(std::move(image));
+  if (format == "vhd") return OpenVhd(std::move(image));
+  if (format == "vhdx") return OpenVhdx(std::move(image));
+  return Fail(UnsupportedImage("qcow2 images are not read yet",
+                               "convert it: qemu-img convert -O vhdx IMAGE.qcow2 IMAGE.vhdx"));
+}
+
+}  // namespace
+
+std::string FormatName(ImageFormat format) {
+  switch (format) {
+    case ImageFormat::kRaw:
+      return "raw";
+    case ImageFormat::kVhdFixed:
+    case ImageFormat::kVhdDynamic:
+      return "vhd";
+    case ImageFormat::kVhdxFixed:
+    case ImageFormat::kVhdxDynamic:
+      return "vhdx";
+  }
+  return "";
+}
+
+std::string FormatDescription(ImageFormat format) {
+  switch (format) {
+    case ImageFormat::kRaw:
+      return "raw";
+    case ImageFormat::kVhdFixed:
+    case ImageFormat::kVhdxFixed:
+      return FormatName(format) + " (fixed)";
+    case ImageFormat::kVhdDynamic:
+    case ImageFormat::kVhdxDynamic:
+      return FormatName(format) + " (dynamic)";
+  }
+  return "";
+}
+
+Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
+                                       const std::string& declared_format) {
+  Result<std::unique_ptr<Disk>> disk = OpenAs(fs, path, declared_format);
+  if (!disk) {
+    return Fail(std::move(disk).error().WithContext(fmt::format("image {}", path)));
+  }
+  return disk;
+}
+
+}  // namespace asr

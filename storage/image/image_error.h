@@ -1,0 +1,18 @@
+// The errors that image formats share. OpenDisk and Disk::Read add the file's name to them.
+#pragma once
+
+#include <string>
+
+#include "storage/base/error.h"
+
+namespace asr {
+
+// `what` says which field or block is wrong, where it is and what it should be.
+[[nodiscard]] Error CorruptImage(std::string what);
+
+[[nodiscard]] Error UnsupportedImage(std::string what, std::string action);
+
+// A differencing image: its content needs a parent file.
+[[nodiscard]] Error DifferencingImage(std::string format);
+
+}  // namespace asr

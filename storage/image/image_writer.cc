@@ -1,0 +1,133 @@
+#include "storage/image/image_writer.h"
+
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "storage/base/checksum.h"
+#include "storage/base/clock.h"
+#include "storage/image/vhd_footer.h"
+#include "storage/image/vhdx_writer.h"
+
+namespace asr {
+namespace {
+
+constexpr std::uint64_t kMostBytes = 64 * kTiB;
+
+// Raw and fixed VHD: the disk's bytes lie in the file one to one.
+class RawWriter : public ImageWriter {
+ public:
+  explicit RawWriter(std::unique_ptr<File> file) : file_(std::move(file)) {}
+
+  Status Write(std::uint64_t offset_bytes, ByteSpan bytes) override {
+    return file_->WriteAt(offset_bytes, bytes);
+  }
+  Status Finish() override { return file_->Sync(); }
+
+ protected:
+  File& file() { return *file_; }
+
+ private:
+  std::unique_ptr<File> file_;
+};
+
+class FixedVhdWriter : public RawWriter {
+ public:
+  FixedVhdWriter(std::unique_ptr<File> file, std::uint64_t size_bytes)
+      : RawWriter(std::move(file)), size_bytes_(size_bytes) {}
+
+  Status Finish() override {
+    ASR_CHECK(file().Sync());  // the footer must never vouch for data that is not there
+    constexpr std::chrono::sys_seconds kVhdEpoch{std::chrono::seconds{946'684'800}};
+    const auto created = std::chrono::floor<std::chrono::seconds>(SystemClock().Now()) - kVhdEpoch;
+    const VhdFooter footer =
+        MakeFixedVhdFooter(size_bytes_, RandomBits(), static_cast<std::uint32_t>(created.count()));
+    ASR_CHECK(file().WriteAt(size_bytes_, footer));
+    return file().Sync();
+  }
+
+ private:
+  std::uint64_t size_bytes_;
+};
+
+// Adds what every format needs: checked ranges, the file's name in errors, a durable name.
+class CheckedWriter : public ImageWriter {
+ public:
+  CheckedWriter(FileSystem& fs, NewImage image, std::unique_ptr<ImageWriter> format)
+      : fs_(fs), image_(std::move(image)), format_(std::move(format)) {}
+
+  Status Write(std::uint64_t offset_bytes, ByteSpan bytes) override {
+    if (offset_bytes % kVhdFooterBytes != 0 || bytes.size() % kVhdFooterBytes != 0 ||
+        offset_bytes > image_.size_bytes || bytes.size() > image_.size_bytes - offset_bytes) {
+      return Fail(InThisImage(MakeError(
+          ErrorKind::kInternal, ErrorCode::kInternal,
+          fmt::format("a write of {} bytes at offset {} is not made of sectors of the disk of {} "
+                      "bytes",
+                      bytes.size(), offset_bytes, image_.size_bytes))));
+    }
+    return Named(format_->Write(offset_bytes, bytes));
+  }
+
+  Status Finish() override {
+    ASR_CHECK(Named(format_->Finish()));
+    return fs_.SyncDirectory(ParentOf(image_.path));
+  }
+
+ private:
+  Status Named(Status status) const {
+    if (status) return status;
+    return Fail(InThisImage(std::move(status).error()));
+  }
+  Error InThisImage(Error error) const {
+    return std::move(error).WithContext(fmt::format("image {}", image_.path));
+  }
+
+  FileSystem& fs_;
+  NewImage image_;
+  std::unique_ptr<ImageWriter> format_;
+};
+
+Status CheckNewImage(const NewImage& image) {
+  const auto refuse = [](std::string what) {
+    return Fail(ErrorKind::kUsage, ErrorCode::kUsage, std::move(what));
+  };
+  if (image.format != "raw" && image.format != "vhd" && image.format != "vhdx") {
+    return refuse(
+        fmt::format("images of format `{}` cannot be written: use raw, vhd or vhdx", image.format));
+  }
+  if (image.logical_sector_bytes != 512 && image.logical_sector_bytes != 4096) {
+    return refuse(fmt::format("no disk has sectors of {} bytes: 512 and 4096 exist",
+                              image.logical_sector_bytes));
+  }
+  if (image.format == "vhd" && image.logical_sector_bytes != 512) {
+    return refuse("a VHD has sectors of 512 bytes, the disk has 4096: use vhdx or raw");
+  }
+  if (image.size_bytes == 0 || image.size_bytes % image.logical_sector_bytes != 0 ||
+      image.size_bytes > kMostBytes) {
+    return refuse(fmt::format("a disk cannot have {} bytes: whole sectors of {} up to 64 TiB",
+                              image.size_bytes, image.logical_sector_bytes));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ImageWriter>> CreateImage(FileSystem& fs, const NewImage& image) {
+  ASR_CHECK(CheckNewImage(image));
+  ASR_TRY(auto file, fs.Open(image.path, {.mode = OpenMode::kCreate, .direct = true}));
+  std::unique_ptr<ImageWriter> format;
+  if (image.format == "vhdx") {
+    format =
+        std::make_unique<VhdxWriter>(std::move(file), image.size_bytes, image.logical_sector_bytes);
+  } else if (image.format == "vhd") {
+    ASR_CHECK(file->Resize(image.size_bytes + kVhdFooterBytes));
+    format = std::make_unique<FixedVhdWriter>(std::move(file), image.size_bytes);
+  } else {
+    ASR_CHECK(file->Resize(image.size_bytes));
+    format = std::make_unique<RawWriter>(std::move(file));
+  }
+  return std::make_unique<CheckedWriter>(fs, image, std::move(format));
+}
+
+}  // namespace asr

@@ -1,0 +1,44 @@
+// Writes a new dynamic VHDX ([MS-VHDX]).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "storage/fs/file_system.h"
+#include "storage/image/image_writer.h"
+#include "storage/image/vhdx_format.h"
+
+namespace asr {
+
+// Order in the file: headers, log (empty), metadata, block table, blocks as they come. A block gets
+// its place at its first write and is a hole of the file where it is not written.
+class VhdxWriter : public ImageWriter {
+ public:
+  // `file` is new and empty.
+  VhdxWriter(std::unique_ptr<File> file, std::uint64_t size_bytes,
+             std::uint32_t logical_sector_bytes);
+
+  Status Write(std::uint64_t offset_bytes, ByteSpan bytes) override;
+  Status Finish() override;
+
+ private:
+  // Where the block lies in the file; gives it a place if it has none.
+  Result<std::uint64_t> PlaceFor(std::uint64_t block);
+  Status WriteTable();
+  Status WriteMetadata();
+  Status WriteRegionTables();
+  Status WriteHeaders();
+
+  std::unique_ptr<File> file_;
+  std::uint64_t size_bytes_;
+  std::uint32_t logical_sector_bytes_;
+  VhdxTableShape shape_;
+  Extent table_region_;
+  std::mutex mutex_;
+  std::vector<std::uint32_t> places_mib_;  // of every block, 0: none; guarded by mutex_
+  std::uint64_t next_place_mib_;           // guarded by mutex_
+};
+
+}  // namespace asr

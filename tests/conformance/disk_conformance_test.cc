@@ -1,0 +1,278 @@
+// What every Disk must do, whatever the format of its image and whoever wrote it.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <random>
+#include <thread>
+
+#include "storage/image/disk.h"
+#include "storage/image/image_writer.h"
+#include "tests/support/disk_content.h"
+#include "tests/support/image_file.h"
+#include "tests/support/image_in_memory.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/vhd_builder.h"
+#include "tests/support/vhdx_builder.h"
+
+namespace asr {
+namespace {
+
+using testing::DifferenceFrom;
+using testing::DiskContent;
+using testing::ImageFileMaker;
+using testing::ImageInMemory;
+using testing::TempDir;
+using testing::VhdBuilder;
+using testing::VhdxBuilder;
+
+struct ImageKind {
+  std::string name;
+  std::string ending;
+  ImageFormat format;
+  std::uint32_t sector_bytes;
+  std::function<void(const DiskContent&, const std::string& path)> build;
+};
+
+void PrintTo(const ImageKind& kind, std::ostream* out) { *out << kind.name; }
+
+void BuildRaw(const DiskContent& content, const std::string& path) {
+  const ImageFileMaker file(path);
+  for (const auto& [offset, piece] : content.pieces()) file.Put(offset, piece);
+  file.Resize(content.size_bytes());
+}
+
+ImageKind Vhd(std::string name, std::uint32_t type, std::function<void(VhdBuilder&)> edit) {
+  return {std::move(name), ".vhd", type == 2 ? ImageFormat::kVhdFixed : ImageFormat::kVhdDynamic,
+          512, [type, edit](const DiskContent& content, const std::string& path) {
+            VhdBuilder builder(content);
+            builder.type = type;
+            edit(builder);
+            builder.Write(path);
+          }};
+}
+
+ImageKind Vhdx(std::string name, std::uint32_t block_bytes, std::uint32_t sector_bytes, bool fixed,
+               std::uint64_t absent_state) {
+  return {std::move(name), ".vhdx", fixed ? ImageFormat::kVhdxFixed : ImageFormat::kVhdxDynamic,
+          sector_bytes, [=](const DiskContent& content, const std::string& path) {
+            VhdxBuilder builder(content, block_bytes, sector_bytes, fixed);
+            builder.state_of_absent_blocks = absent_state;
+            builder.Write(path);
+          }};
+}
+
+ImageKind Written(std::string name, std::string format, ImageFormat image_format,
+                  std::uint32_t sector_bytes) {
+  return {std::move(name), "." + format, image_format, sector_bytes,
+          [=](const DiskContent& content, const std::string& path) {
+            const auto writer =
+                CreateImage(PosixFileSystem(), {.path = path,
+                                                .format = format,
+                                                .size_bytes = content.size_bytes(),
+                                                .logical_sector_bytes = sector_bytes})
+                    .value();
+            for (const auto& [offset, piece] : content.pieces()) {
+              testing::MustSucceed(writer->Write(offset, piece));
+            }
+            testing::MustSucceed(writer->Finish());
+          }};
+}
+
+std::vector<ImageKind> AllKinds() {
+  constexpr std::uint32_t kMi = 1024 * 1024;
+  return {
+      {"Raw", ".raw", ImageFormat::kRaw, 512, BuildRaw},
+      Vhd("VhdFixed", 2, [](VhdBuilder&) {}),
+      Vhd("VhdDynamic", 3, [](VhdBuilder&) {}),
+      Vhd("VhdDynamicAsWindowsAligns", 3, [](VhdBuilder& b) { b.data_alignment_bytes = 4096; }),
+      Vhd("VhdDynamicSmallBlocks", 3, [](VhdBuilder& b) { b.block_bytes = kMi / 2; }),
+      Vhd("VhdDynamicShortFooter", 3, [](VhdBuilder& b) { b.footer_has_511_bytes = true; }),
+      Vhd("VhdFixedShortFooter", 2, [](VhdBuilder& b) { b.footer_has_511_bytes = true; }),
+      Vhd("VhdDynamicByFooterCopy", 3, [](VhdBuilder& b) { b.footer_is_missing = true; }),
+      Vhdx("VhdxFixed", 32 * kMi, 512, true, 0),
+      Vhdx("VhdxDynamic", kMi, 512, false, 0),
+      Vhdx("VhdxDynamicZeroBlocks", 2 * kMi, 512, false, 2),
+      Vhdx("VhdxDynamicUnmappedBlocks", 256 * kMi, 512, false, 3),
+      Vhdx("Vhdx4k", kMi, 4096, false, 1),
+      Vhdx("Vhdx4kFixed", 32 * kMi, 4096, true, 0),
+      Written("WrittenRaw", "raw", ImageFormat::kRaw, 512),
+      Written("WrittenVhd", "vhd", ImageFormat::kVhdFixed, 512),
+      Written("WrittenVhdx", "vhdx", ImageFormat::kVhdxDynamic, 512),
+      Written("WrittenVhdx4k", "vhdx", ImageFormat::kVhdxDynamic, 4096),
+  };
+}
+
+class DiskConformanceTest : public ::testing::TestWithParam<ImageKind> {
+ protected:
+  // Data at both ends, over block boundaries and inside blocks; the size is no whole block.
+  DiskContent SmallContent() const {
+    const std::uint64_t sector = GetParam().sector_bytes;
+    DiskContent content(21 * kMiB + 3 * sector);
+    content.AddPiece(0, 3 * kMiB + sector);
+    content.AddPiece(6 * kMiB - 2 * sector, 4 * sector);
+    content.AddPiece(9 * kMiB + 64 * kKiB, 128 * kKiB);
+    content.AddPiece(20 * kMiB + 512 * kKiB, 512 * kKiB + 3 * sector);
+    return content;
+  }
+
+  std::unique_ptr<Disk> Open(const DiskContent& content) {
+    path_ = directory_ / ("disk" + GetParam().ending);
+    GetParam().build(content, path_);
+    auto disk = OpenDisk(PosixFileSystem(), path_);
+    EXPECT_TRUE(disk.has_value()) << disk.error().Line();
+    return disk ? *std::move(disk) : nullptr;
+  }
+
+  TempDir directory_;
+  std::string path_;
+};
+
+TEST_P(DiskConformanceTest, TellsWhatItIs) {
+  const auto disk = Open(SmallContent());
+  ASSERT_NE(disk, nullptr);
+  EXPECT_EQ(disk->format(), GetParam().format);
+  EXPECT_EQ(disk->logical_sector_bytes(), GetParam().sector_bytes);
+  EXPECT_EQ(disk->size_bytes(), SmallContent().size_bytes());
+  ASSERT_EQ(disk->files().size(), 1u);
+  EXPECT_EQ(disk->files()[0].path, path_);
+  EXPECT_EQ(disk->files()[0].stamp, PosixFileSystem().Stat(path_).value());
+}
+
+TEST_P(DiskConformanceTest, HoldsTheContent) {
+  const DiskContent content = SmallContent();
+  const auto disk = Open(content);
+  ASSERT_NE(disk, nullptr);
+  EXPECT_EQ(DifferenceFrom(content, *disk), "");
+  AlignedBuffer whole(content.size_bytes());
+  ASSERT_TRUE(disk->Read(0, whole.span()).has_value());
+  EXPECT_TRUE(std::ranges::equal(whole.span(), content.Bytes(0, content.size_bytes())));
+}
+
+TEST_P(DiskConformanceTest, HoldsLargeSparseContent) {
+  // Past the first chunk of a VHDX with sectors of 512 bytes (4 GiB) and of 4096 bytes (32 GiB).
+  DiskContent content(33 * kGiB + 3 * kMiB);
+  content.AddPiece(4 * kGiB - 64 * kKiB, 128 * kKiB);
+  content.AddPiece(8 * kGiB, 64 * kKiB);
+  content.AddPiece(32 * kGiB - 64 * kKiB, 128 * kKiB);
+  content.AddPiece(33 * kGiB + 2 * kMiB, kMiB);
+  const auto disk = Open(content);
+  ASSERT_NE(disk, nullptr);
+  EXPECT_EQ(DifferenceFrom(content, *disk), "");
+}
+
+TEST_P(DiskConformanceTest, ReadsAnyOffsetAndLength) {
+  const DiskContent content = SmallContent();
+  const auto disk = Open(content);
+  ASSERT_NE(disk, nullptr);
+  std::mt19937_64 random(7);
+  std::vector<std::byte> out(3 * kMiB);
+  for (int i = 0; i < 200; ++i) {
+    const std::uint64_t offset = random() % content.size_bytes();
+    const std::uint64_t most = std::min<std::uint64_t>(out.size(), content.size_bytes() - offset);
+    const MutableByteSpan read = MutableByteSpan(out).first(random() % (most + 1));
+    ASSERT_TRUE(disk->Read(offset, read).has_value());
+    ASSERT_TRUE(std::ranges::equal(read, content.Bytes(offset, read.size())))
+        << offset << " + " << read.size();
+  }
+}
+
+TEST_P(DiskConformanceTest, ReadsToTheEndAndNoFurther) {
+  const DiskContent content = SmallContent();
+  const auto disk = Open(content);
+  ASSERT_NE(disk, nullptr);
+  std::vector<std::byte> last(1);
+  EXPECT_TRUE(disk->Read(content.size_bytes() - 1, last).has_value());
+  EXPECT_EQ(last, content.Bytes(content.size_bytes() - 1, 1));
+  EXPECT_TRUE(disk->Read(content.size_bytes(), {}).has_value());
+  EXPECT_FALSE(disk->Read(content.size_bytes(), last).has_value());
+  EXPECT_FALSE(disk->Read(~std::uint64_t{0}, last).has_value());
+  std::vector<std::byte> two(2);
+  EXPECT_FALSE(disk->Read(content.size_bytes() - 1, two).has_value());
+}
+
+TEST_P(DiskConformanceTest, ExtentsLeaveHolesOut) {
+  const DiskContent content = SmallContent();
+  const auto disk = Open(content);
+  ASSERT_NE(disk, nullptr);
+  std::uint64_t in_pieces = 0;
+  for (const auto& [offset, piece] : content.pieces()) in_pieces += piece.size();
+  std::uint64_t in_extents = 0;
+  const std::vector<Extent> extents = disk->AllocatedExtents({0, disk->size_bytes()}).value();
+  for (const Extent& extent : extents) in_extents += extent.length_bytes;
+  EXPECT_GE(in_extents, in_pieces);
+  // The host's file system keeps holes in units of 4 KiB.
+  EXPECT_LE(in_extents, in_pieces + 64 * kKiB);
+}
+
+TEST_P(DiskConformanceTest, ExtentsOfWindowsAreThoseOfTheWhole) {
+  const auto disk = Open(SmallContent());
+  ASSERT_NE(disk, nullptr);
+  const std::vector<Extent> whole = disk->AllocatedExtents({0, ~std::uint64_t{0}}).value();
+  std::vector<Extent> joined;
+  constexpr std::uint64_t kWindowBytes = 1'234'567;
+  for (std::uint64_t offset = 0; offset < disk->size_bytes(); offset += kWindowBytes) {
+    const std::vector<Extent> window = disk->AllocatedExtents({offset, kWindowBytes}).value();
+    for (const Extent& extent : window) {
+      EXPECT_GE(extent.offset_bytes, offset);
+      EXPECT_LE(extent.end_bytes(), offset + kWindowBytes);
+      AppendExtent(joined, extent);
+    }
+  }
+  EXPECT_EQ(joined, whole);
+  EXPECT_TRUE(disk->AllocatedExtents({disk->size_bytes(), kMiB}).value().empty());
+}
+
+TEST_P(DiskConformanceTest, ServesSeveralThreads) {
+  const DiskContent content = SmallContent();
+  const auto disk = Open(content);
+  ASSERT_NE(disk, nullptr);
+  const std::vector<std::byte> expected = content.Bytes(0, content.size_bytes());
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (unsigned seed = 0; seed < 4; ++seed) {
+    threads.emplace_back([&, seed] {
+      std::mt19937_64 random(seed);
+      AlignedBuffer buffer(kMiB);
+      for (int i = 0; i < 50; ++i) {
+        const std::uint64_t offset = AlignDown<std::uint64_t>(random() % (20 * kMiB), 512);
+        const bool read = disk->Read(offset, buffer.span()).has_value();
+        if (!read || std::memcmp(&expected[offset], buffer.span().data(), kMiB) != 0) ++wrong;
+        if (!disk->AllocatedExtents({offset, kMiB})) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST_P(DiskConformanceTest, ReadsBlocksThatAreNotThereWithoutAnyIo) {
+  const ImageFormat format = GetParam().format;
+  if (format != ImageFormat::kVhdDynamic && format != ImageFormat::kVhdxDynamic) return;
+  DiskContent content(600 * kMiB);
+  content.AddPiece(0, kMiB);
+  ASSERT_NE(Open(content), nullptr);
+  ImageInMemory memory(path_);
+  const auto disk = OpenDisk(memory, path_).value();
+  std::vector<std::byte> out(4 * kMiB, std::byte{1});
+  const std::uint64_t read_before = memory.bytes_read();
+  ASSERT_TRUE(disk->Read(300 * kMiB, out).has_value());
+  EXPECT_TRUE(IsZero(out));
+  EXPECT_EQ(memory.bytes_read(), read_before);
+}
+
+TEST_P(DiskConformanceTest, SaysSoWhenTheFileIsCutWhileItIsOpen) {
+  const auto disk = Open(SmallContent());
+  ASSERT_NE(disk, nullptr);
+  testing::ResizeFile(path_, kMiB);
+  std::vector<std::byte> out(disk->size_bytes());
+  const Status read = disk->Read(0, out);
+  ASSERT_FALSE(read.has_value());
+  EXPECT_EQ(read.error().code, ErrorCode::kImageChanged);
+  EXPECT_FALSE(disk->AllocatedExtents({0, kMiB}).has_value());
+}
+
+INSTANTIATE_TEST_SUITE_P(Images, DiskConformanceTest, ::testing::ValuesIn(AllKinds()),
+                         [](const auto& parameter) { return parameter.param.name; });
+
+}  // namespace
+}  // namespace asr

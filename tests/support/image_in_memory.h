@@ -1,0 +1,42 @@
+// One image file held in memory: quick to damage and reopen, and it counts what is read of it.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "storage/fs/file_system.h"
+
+namespace asr::testing {
+
+// Every path names the same read-only file. Everything but Open and Stat fails.
+class ImageInMemory : public FileSystem {
+ public:
+  // The bytes of a file on disk.
+  explicit ImageInMemory(const std::string& path);
+  explicit ImageInMemory(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
+
+  [[nodiscard]] std::vector<std::byte>& bytes() { return bytes_; }
+  [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
+
+  Result<std::unique_ptr<File>> Open(const std::string& path, OpenOptions options) override;
+  Result<FileStamp> Stat(const std::string& path) override;
+  Result<std::vector<DirectoryEntry>> List(const std::string& path) override;
+  Status CreateDirectories(const std::string& path) override;
+  Status Rename(const std::string& from, const std::string& to) override;
+  Status RemoveFile(const std::string& path) override;
+  Status RemoveTree(const std::string& path) override;
+  Status SyncDirectory(const std::string& path) override;
+  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
+  Result<std::uint64_t> FreeBytes(const std::string& path) override;
+  Result<std::string> Canonical(const std::string& path) override;
+
+ private:
+  class OpenedFile;
+
+  std::vector<std::byte> bytes_;
+  std::atomic<std::uint64_t> bytes_read_ = 0;
+};
+
+}  // namespace asr::testing
