@@ -44,6 +44,7 @@ enum class ErrorCode : std::uint16_t {
   kBlobRange = 1205,
   kLeaseLost = 1206,
   kSnapshotNotFound = 1207,
+  kBlobName = 1208,
   kDatabase = 1301,
   kVaultNotFound = 2001,
   kVaultExists = 2002,

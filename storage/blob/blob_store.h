@@ -1,6 +1,7 @@
 // A container of blobs: small ones that are replaced whole, and page blobs with snapshots. Azure
 // Blob Storage has both natively; a directory and memory offer the same here. Names are relative
-// paths with '/' ("items/web-1a2b3c4d/item.json"): segments of [A-Za-z0-9._-], never "." or "..".
+// paths with '/' ("items/web-1a2b3c4d/item.json"): segments of [A-Za-z0-9._-], at most 200 long;
+// those that begin with '.', end in ".undo" or hold ".tmp-" are the stores' own (blob_name.h).
 #pragma once
 
 #include <cstdint>

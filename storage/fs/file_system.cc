@@ -24,20 +24,38 @@ Result<std::string> ReadWholeFile(FileSystem& fs, const std::string& path,
   return text;
 }
 
-Status WriteFileAtomic(FileSystem& fs, const std::string& path, ByteSpan bytes) {
-  // A random name: two writers of one document must not write into each other's file.
-  const std::string temporary =
-      fmt::format("{}.tmp-{}", path, ToHex(ByteSpan(RandomBits()).first(6)));
+std::string TemporaryPath(const std::string& path) {
+  // Random: two writers of one document must not write into each other's file.
+  return fmt::format("{}.tmp-{}", path, ToHex(ByteSpan(RandomBits()).first(6)));
+}
+
+namespace {
+
+enum class IfThere : std::uint8_t { kReplace, kFail };
+
+Status WriteByRename(FileSystem& fs, const std::string& path, ByteSpan bytes, IfThere if_there) {
+  const std::string temporary = TemporaryPath(path);
   const auto write = [&]() -> Status {
     ASR_TRY(const auto file, fs.Open(temporary, {.mode = OpenMode::kCreate}));
     ASR_CHECK(file->WriteAt(0, bytes));
     ASR_CHECK(file->Sync());
-    ASR_CHECK(fs.Rename(temporary, path));
+    ASR_CHECK(if_there == IfThere::kReplace ? fs.Rename(temporary, path)
+                                            : fs.RenameNoReplace(temporary, path));
     return fs.SyncDirectory(ParentOf(path));
   };
   Status status = write();
   if (!status) static_cast<void>(fs.RemoveFile(temporary).has_value());
   return status;
+}
+
+}  // namespace
+
+Status WriteFileAtomic(FileSystem& fs, const std::string& path, ByteSpan bytes) {
+  return WriteByRename(fs, path, bytes, IfThere::kReplace);
+}
+
+Status WriteNewFileAtomic(FileSystem& fs, const std::string& path, ByteSpan bytes) {
+  return WriteByRename(fs, path, bytes, IfThere::kFail);
 }
 
 std::string JoinPath(std::string_view directory, std::string_view name) {

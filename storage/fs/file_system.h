@@ -68,6 +68,7 @@ class File {
 struct DirectoryEntry {
   std::string name;
   bool is_directory = false;
+  std::uint64_t inode = 0;  // 0 if unknown; one name with two inodes means two files
 };
 
 // Held until destroyed. The lock dies with the process.
@@ -89,7 +90,11 @@ class FileSystem {
   virtual Status CreateDirectories(const std::string& path) = 0;
   // Replaces `to`. Not durable until the directory is synced.
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
+  // The same, but kState (kAlreadyExists) if there is a `to`; of two callers one wins.
+  virtual Status RenameNoReplace(const std::string& from, const std::string& to) = 0;
   virtual Status RemoveFile(const std::string& path) = 0;
+  // Fails if something is in it.
+  virtual Status RemoveEmptyDirectory(const std::string& path) = 0;
   // A directory with all that is in it; fine if there is none.
   virtual Status RemoveTree(const std::string& path) = 0;
   virtual Status SyncDirectory(const std::string& path) = 0;
@@ -111,6 +116,12 @@ class FileSystem {
 
 // Durable and all or nothing: temporary name beside it, write, sync, rename, sync of the directory.
 [[nodiscard]] Status WriteFileAtomic(FileSystem& fs, const std::string& path, ByteSpan bytes);
+
+// The same for a file that must not exist yet: kState (kAlreadyExists) if it does. Race-free.
+[[nodiscard]] Status WriteNewFileAtomic(FileSystem& fs, const std::string& path, ByteSpan bytes);
+
+// "PATH.tmp-0123456789ab": where a file is made before it is renamed to `path`.
+[[nodiscard]] std::string TemporaryPath(const std::string& path);
 
 // "/a/b" and "c" -> "/a/b/c". ParentOf("/a/b") -> "/a".
 [[nodiscard]] std::string JoinPath(std::string_view directory, std::string_view name);

@@ -57,7 +57,7 @@ class MachineFileSystem : public FileSystem {
         is_directory =
             ::stat(JoinPath(path, name).c_str(), &status) == 0 && S_ISDIR(status.st_mode);
       }
-      entries.push_back({std::move(name), is_directory});
+      entries.push_back({std::move(name), is_directory, entry->d_ino});
       errno = 0;
     }
     const int problem = errno;
@@ -96,9 +96,25 @@ class MachineFileSystem : public FileSystem {
     return {};
   }
 
+  Status RenameNoReplace(const std::string& from, const std::string& to) override {
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return {};
+    if (errno == EINVAL || errno == ENOSYS) {
+      // A file system without the flag: a second name is never given to one that is taken either.
+      if (::link(from.c_str(), to.c_str()) == 0) return RemoveFile(from);
+    }
+    return Fail(ErrnoError(errno, fmt::format("cannot rename {} to {}", from, to)));
+  }
+
   Status RemoveFile(const std::string& path) override {
     if (::unlink(path.c_str()) != 0) {
       return Fail(ErrnoError(errno, fmt::format("cannot remove {}", path)));
+    }
+    return {};
+  }
+
+  Status RemoveEmptyDirectory(const std::string& path) override {
+    if (::rmdir(path.c_str()) != 0) {
+      return Fail(ErrnoError(errno, fmt::format("cannot remove directory {}", path)));
     }
     return {};
   }
