@@ -1,0 +1,13 @@
+#include "core/model/stop.h"
+
+namespace asr {
+
+Status CheckStop(const std::stop_token& stop) {
+  if (!stop.stop_requested()) return {};
+  return Fail(MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled, "stopped before it was done")
+                  .WithCause("somebody asked for it (Ctrl-C, or the end of the service)")
+                  .WithAction("run the same command again; it goes on where it was")
+                  .Retryable());
+}
+
+}  // namespace asr

@@ -1,0 +1,13 @@
+// Work that was asked to stop ends with one and the same error everywhere.
+#pragma once
+
+#include <stop_token>
+
+#include "storage/base/result.h"
+
+namespace asr {
+
+// kCancelled (code kCancelled, retryable) once a stop was asked for.
+[[nodiscard]] Status CheckStop(const std::stop_token& stop);
+
+}  // namespace asr
