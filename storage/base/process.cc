@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <charconv>
-#include <optional>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -65,6 +64,12 @@ ProcessIdentity CurrentProcess() {
   process.start_ticks = ReadStat(process.pid).value_or(ProcessStat{}).start_ticks;
   process.boot_id = CurrentBootId();
   return process;
+}
+
+std::optional<ProcessIdentity> ProcessWithId(int pid) {
+  const auto stat = ReadStat(pid);
+  if (!stat || stat->state == 'Z' || stat->state == 'X') return std::nullopt;
+  return ProcessIdentity{pid, stat->start_ticks, CurrentBootId()};
 }
 
 bool IsAlive(const ProcessIdentity& process) {

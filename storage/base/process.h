@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace asr {
@@ -15,6 +16,9 @@ struct ProcessIdentity {
 };
 
 [[nodiscard]] ProcessIdentity CurrentProcess();
+
+// The process that has this pid now; nullopt if there is none, or if it has ended already.
+[[nodiscard]] std::optional<ProcessIdentity> ProcessWithId(int pid);
 
 // The boot that runs now; empty if it cannot be told.
 [[nodiscard]] std::string CurrentBootId();

@@ -167,20 +167,6 @@ int OpenFlags(OpenMode mode) {
 
 }  // namespace
 
-FileDescriptor::~FileDescriptor() {
-  if (value_ >= 0) ::close(value_);
-}
-
-FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
-  if (this != &other) {
-    if (value_ >= 0) ::close(value_);
-    value_ = other.Release();
-  }
-  return *this;
-}
-
-int FileDescriptor::Release() { return std::exchange(value_, -1); }
-
 FileStamp StampFromStat(const struct stat& status) {
   FileStamp stamp;
   stamp.device = status.st_dev;
