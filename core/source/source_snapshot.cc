@@ -1,0 +1,58 @@
+#include "core/source/source_snapshot.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace asr {
+namespace {
+
+Error Changed(const std::string& path) {
+  return MakeError(ErrorKind::kBusy, ErrorCode::kImageChanged,
+                   fmt::format("{} was changed while it was read", path))
+      .WithCause("the VM is running, or its image is being copied or merged")
+      .WithAction(
+          "shut the VM down, or wait until nothing writes to its folder; then run the "
+          "same command again")
+      .Retryable();
+}
+
+Error InContext(Error error, const std::string& vm_name, const DiskName& disk) {
+  return std::move(error)
+      .WithContext(fmt::format("disk {}", disk.value))
+      .WithContext(fmt::format("VM {}", vm_name));
+}
+
+}  // namespace
+
+Result<SourceSnapshot> SourceSnapshot::Open(FileSystem& fs, const std::string& vm_name,
+                                            const std::vector<VmDisk>& disks) {
+  SourceSnapshot snapshot(fs, vm_name);
+  for (const VmDisk& disk : disks) {
+    auto opened = OpenDisk(fs, disk.path, disk.format);
+    if (!opened) return Fail(InContext(std::move(opened).error(), vm_name, disk.name));
+    DiskStamps stamps = (*opened)->files();
+    snapshot.disks_.push_back({disk.name, *std::move(opened), std::move(stamps)});
+  }
+  return snapshot;
+}
+
+Status SourceSnapshot::Verify() const {
+  for (const OpenedDisk& disk : disks_) {
+    if (Status status = VerifyDisk(disk); !status) {
+      return Fail(InContext(std::move(status).error(), vm_name_, disk.name));
+    }
+  }
+  return {};
+}
+
+Status SourceSnapshot::VerifyDisk(const OpenedDisk& disk) const {
+  for (const Disk::BackingFile& file : disk.stamps) {
+    const auto stamp = fs_->Stat(file.path);
+    if (!stamp && stamp.error().kind != ErrorKind::kNotFound) return Fail(stamp.error());
+    if (!stamp || !IsSameContent(*stamp, file.stamp)) return Fail(Changed(file.path));
+  }
+  return {};
+}
+
+}  // namespace asr
