@@ -4,6 +4,7 @@
 
 #include "core/failover/boot_disk.h"
 #include "core/jobs/protect.h"
+#include "core/model/duration.h"
 
 namespace asr {
 namespace {

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "core/failover/boot_disk.h"
 #include "core/failover/qemu_machine.h"
@@ -21,6 +22,12 @@ Status RequireNone(Environment& environment, Vault& vault, const Item& item) {
                         fmt::format("there is a test failover of VM {} already, of point {}",
                                     item.name, test->point.value))
                   .WithAction("clean it up first: asr test-failover-cleanup " + item.name));
+}
+
+// By its directory, for the process that started the guest may have died before it could note it.
+Status StopGuest(Environment& environment, const TestFailover& test) {
+  const auto machine = FindMachine(environment.fs, test.directory);
+  return machine ? StopMachine(environment.clock, *machine) : Status();
 }
 
 // One test failover while it comes up.
@@ -66,19 +73,19 @@ class TestFailoverRun {
     std::optional<RunningMachine> machine;
     ASR_CHECK(run_.RunTask("Start guest", 0, [&](TaskProgress&) -> Status {
       started_seconds = environment_.clock.MonotonicSeconds();
-      ASR_TRY(machine, StartMachine(environment_.fs, spec));
-      row_.machine_json = MachineToJson(*machine);
+      ASR_TRY(machine, StartMachine(environment_.fs, environment_.clock, spec));
+      row_.machine_json = MachineToJson(*machine).dump();
       return environment_.state.PutTestFailover(row_);
     }));
     Status lives = run_.RunTask("Wait for sign of life", 0, [&](TaskProgress&) -> Status {
       ASR_TRY(const LifeSign sign, WaitForLife(environment_.fs, environment_.clock, *machine,
                                                sign_of_life, environment_.stop));
-      outcome.sign_of_life = sign.description;
+      outcome.sign_of_life = sign.sign;
       outcome.boot_seconds = environment_.clock.MonotonicSeconds() - started_seconds;
       return {};
     });
     if (!lives && lives.error().kind == ErrorKind::kCancelled) return lives;
-    outcome.serial_log = machine->serial_log_path;
+    outcome.serial_log = machine->SerialLog();
     outcome.process_id = machine->process.pid;
     ASR_CHECK(RecordProof(lives.has_value(), outcome));
     return lives;
@@ -130,10 +137,7 @@ class TestFailoverRun {
   }
 
   Status CleanUp() {
-    if (!row_.machine_json.empty()) {
-      ASR_TRY(const RunningMachine machine, MachineFromJson(row_.machine_json));
-      ASR_CHECK(StopMachine(environment_.clock, machine));
-    }
+    ASR_CHECK(StopGuest(environment_, row_));
     ASR_CHECK(environment_.fs.RemoveTree(row_.directory));
     return environment_.state.RemoveTestFailover(row_.vault_id, row_.item);
   }
@@ -175,9 +179,7 @@ Result<Job> CleanUpTestFailover(Environment& environment, Vault& vault, const It
     ASR_CHECK(run.RunTask("Stop guest", 0, [&](TaskProgress&) -> Status {
       test->state = TestFailoverStateName(TestFailoverState::kCleaningUp);
       ASR_CHECK(environment.state.PutTestFailover(*test));
-      if (test->machine_json.empty()) return {};
-      ASR_TRY(const RunningMachine machine, MachineFromJson(test->machine_json));
-      return StopMachine(environment.clock, machine);
+      return StopGuest(environment, *test);
     }));
     ASR_CHECK(run.RunTask("Remove disks", 0, [&](TaskProgress&) {
       return environment.fs.RemoveTree(test->directory);

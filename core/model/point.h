@@ -27,12 +27,12 @@ struct PointDisk {
 
 // What was proved of a point; merged from its proof documents.
 struct Proof {
-  std::optional<Timestamp> verified_at;
-  std::optional<bool> booted;
-  std::optional<double> boot_seconds;
-  std::string sign_of_life;  // what was seen, in words
-  std::optional<Timestamp> tested_at;
-  std::string notes;
+  std::optional<Timestamp> verified_at = {};
+  std::optional<bool> booted = {};
+  std::optional<double> boot_seconds = {};
+  std::string sign_of_life = {};  // what was seen, in words
+  std::optional<Timestamp> tested_at = {};
+  std::string notes = {};
   bool operator==(const Proof&) const = default;
 };
 

@@ -39,9 +39,12 @@ using Status = Result<void>;
 #define ASR_TRY(declaration, ...) \
   ASR_TRY_INNER(ASR_CONCAT(asr_result_, __LINE__), declaration, __VA_ARGS__)
 
-// ASR_CHECK(file.Sync()): returns the error to the caller, if there is one.
-#define ASR_CHECK(...)                                                  \
-  do {                                                                  \
-    auto asr_status = (__VA_ARGS__);                                    \
-    if (!asr_status) return ::asr::Fail(std::move(asr_status).error()); \
+#define ASR_CHECK_INNER(status, ...)                            \
+  do {                                                          \
+    auto&& status = (__VA_ARGS__);                              \
+    if (!status) return ::asr::Fail(std::move(status).error()); \
   } while (false)
+
+// ASR_CHECK(file.Sync()): returns the error to the caller, if there is one. A counter and not the line
+// names the variable, for a lambda in the argument may check things of its own.
+#define ASR_CHECK(...) ASR_CHECK_INNER(ASR_CONCAT(asr_status_, __COUNTER__), __VA_ARGS__)

@@ -37,7 +37,7 @@ class PointsPropertyTest : public ::testing::TestWithParam<Parameters> {
   PointsPropertyTest() : random_(GetParam().seed), source_(kDiskBytes) {
     std::unique_ptr<BlobStore> store;
     if (GetParam().store == "memory") {
-      store = NewMemoryStore();
+      store = MakeMemoryStore();
     } else {
       store = *OpenDirectoryStore(PosixFileSystem(), directory_ / "vault", /*create=*/true);
     }
@@ -174,9 +174,9 @@ std::vector<Parameters> AllParameters() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, PointsPropertyTest, ::testing::ValuesIn(AllParameters()),
-                         [](const auto& info) {
-                           return info.param.store + DigestAlgorithmName(info.param.algorithm) +
-                                  std::to_string(info.param.seed);
+                         [](const auto& test) {
+                           return test.param.store + DigestAlgorithmName(test.param.algorithm) +
+                                  std::to_string(test.param.seed);
                          });
 
 TEST(SealedDiskTest, DamagedBytesEndARestore) {
