@@ -1,0 +1,108 @@
+#include "storage/image/image_writer.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "storage/image/disk.h"
+#include "storage/image/vhdx_format.h"
+#include "tests/support/disk_content.h"
+#include "tests/support/image_file.h"
+#include "tests/support/temp_dir.h"
+
+namespace asr {
+namespace {
+
+using testing::DifferenceFrom;
+using testing::DiskContent;
+using testing::TempDir;
+
+class ImageWriterTest : public ::testing::Test {
+ protected:
+  ErrorKind KindOf(const NewImage& image) {
+    const auto writer = CreateImage(PosixFileSystem(), image);
+    return writer ? ErrorKind::kInternal : writer.error().kind;
+  }
+
+  TempDir directory_;
+};
+
+TEST_F(ImageWriterTest, RefusesDisksThatCannotBe) {
+  const std::string path = directory_ / "disk";
+  EXPECT_EQ(KindOf({path, "qcow", kGiB, 512}), ErrorKind::kUsage);
+  EXPECT_EQ(KindOf({path, "vhd", kGiB, 4096}), ErrorKind::kUsage);
+  EXPECT_EQ(KindOf({path, "vhdx", kGiB, 1024}), ErrorKind::kUsage);
+  EXPECT_EQ(KindOf({path, "vhdx", kGiB + 512, 4096}), ErrorKind::kUsage);
+  EXPECT_EQ(KindOf({path, "vhdx", 0, 512}), ErrorKind::kUsage);
+  EXPECT_EQ(KindOf({path, "raw", 65 * kTiB, 512}), ErrorKind::kUsage);
+  EXPECT_FALSE(Exists(PosixFileSystem(), path));
+}
+
+TEST_F(ImageWriterTest, LeavesAFileThatExistsAlone) {
+  testing::ImageFileMaker(directory_ / "disk.raw").Put(0, AsBytes("mine"));
+  EXPECT_EQ(KindOf({directory_ / "disk.raw", "raw", kMiB, 512}), ErrorKind::kState);
+  EXPECT_EQ(testing::FileSize(directory_ / "disk.raw"), 4u);
+}
+
+TEST_F(ImageWriterTest, RefusesWritesOutsideTheDisk) {
+  const auto writer =
+      CreateImage(PosixFileSystem(), {directory_ / "disk.vhdx", "vhdx", kMiB, 512}).value();
+  const std::vector<std::byte> bytes(1024);
+  EXPECT_FALSE(writer->Write(kMiB - 512, bytes).has_value());
+  EXPECT_FALSE(writer->Write(~std::uint64_t{511}, bytes).has_value());
+  EXPECT_FALSE(writer->Write(100, bytes).has_value());
+  EXPECT_FALSE(writer->Write(0, ByteSpan(bytes).first(100)).has_value());
+}
+
+TEST_F(ImageWriterTest, IsNoImageBeforeItIsFinished) {
+  for (const std::string format : {"vhd", "vhdx"}) {
+    const std::string path = directory_ / ("disk." + format);
+    const auto writer = CreateImage(PosixFileSystem(), {path, format, 64 * kMiB, 512}).value();
+    testing::MustSucceed(writer->Write(0, std::vector<std::byte>(4096, std::byte{1})));
+    EXPECT_FALSE(OpenDisk(PosixFileSystem(), path).has_value());
+    testing::MustSucceed(writer->Finish());
+    EXPECT_TRUE(OpenDisk(PosixFileSystem(), path).has_value());
+  }
+}
+
+TEST_F(ImageWriterTest, AnEmptyDiskTakesNoSpaceWhateverItsSize) {
+  for (const std::string format : {"raw", "vhd", "vhdx"}) {
+    const std::string path = directory_ / ("disk." + format);
+    // ext4 keeps files below 16 TiB.
+    const std::uint64_t size = format == "vhdx" ? 64 * kTiB : 8 * kTiB;
+    const auto writer = CreateImage(PosixFileSystem(), {path, format, size, 512}).value();
+    testing::MustSucceed(writer->Finish());
+    EXPECT_LE(PosixFileSystem().Stat(path).value().allocated_bytes, 10 * kMiB) << format;
+    EXPECT_EQ(OpenDisk(PosixFileSystem(), path).value()->size_bytes(), size);
+  }
+}
+
+TEST_F(ImageWriterTest, WritesFromSeveralThreadsAllArrive) {
+  DiskContent content(300 * kMiB);
+  for (std::uint64_t offset = 0; offset < content.size_bytes(); offset += 5 * kMiB) {
+    content.AddPiece(offset, 128 * kKiB);
+  }
+  for (const std::string format : {"raw", "vhd", "vhdx"}) {
+    const std::string path = directory_ / ("disk." + format);
+    const auto writer =
+        CreateImage(PosixFileSystem(), {path, format, content.size_bytes(), 512}).value();
+    std::atomic<int> failed = 0;
+    std::vector<std::thread> threads;
+    for (std::uint64_t part = 0; part < 4; ++part) {
+      threads.emplace_back([&, part] {
+        for (const auto& [offset, piece] : content.pieces()) {
+          if (offset / (5 * kMiB) % 4 != part) continue;
+          if (!writer->Write(offset, piece)) ++failed;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    ASSERT_EQ(failed, 0);
+    testing::MustSucceed(writer->Finish());
+    EXPECT_EQ(DifferenceFrom(content, *OpenDisk(PosixFileSystem(), path).value()), "") << format;
+  }
+}
+
+}  // namespace
+}  // namespace asr
