@@ -51,7 +51,8 @@ class PageBlob : public PageBlobReader {
   [[nodiscard]] virtual Status Preserve(const std::vector<Extent>& ranges) = 0;
   // Multiple of kPageBytes. What a snapshot needs of a cut tail is kept first.
   [[nodiscard]] virtual Status Resize(std::uint64_t size_bytes) = 0;
-  // Returns when everything written is durable.
+  // Returns when everything written is durable. Once it failed, it fails until the blob is opened
+  // again, and everything written since the last good one must be written again.
   [[nodiscard]] virtual Status Flush() = 0;
 
   // Freezes the present (flushed) content under `id`, which must sort after all others.

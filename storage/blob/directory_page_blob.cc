@@ -107,7 +107,18 @@ Status DirectoryPageBlob::Resize(std::uint64_t size_bytes) {
   return {};
 }
 
-Status DirectoryPageBlob::Flush() { return live_->Sync(); }
+Status DirectoryPageBlob::Flush() {
+  // A second sync may succeed although what the first one failed to write is lost for good.
+  if (live_is_doubtful_) {
+    return Fail(ErrorKind::kIo, ErrorCode::kIo,
+                fmt::format("{} could not be made durable earlier: what was written since the last "
+                            "flush may be lost",
+                            live_path_));
+  }
+  Status status = live_->Sync();
+  if (!status) live_is_doubtful_ = true;
+  return status;
+}
 
 Status DirectoryPageBlob::CreateSnapshot(const SnapshotId& id) {
   ASR_CHECK(CheckSnapshotId(id));

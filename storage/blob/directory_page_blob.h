@@ -2,6 +2,7 @@
 // beside it what its snapshots do not share with it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,6 +53,7 @@ class DirectoryPageBlob : public PageBlob {
   std::string undo_directory_;
   std::unique_ptr<File> live_;
   std::uint64_t size_bytes_ = 0;
+  std::atomic<bool> live_is_doubtful_ = false;  // a sync of it failed
 
   std::mutex chain_mutex_;
   // False after a change of the chain that failed half-way: it is read again before the next write.

@@ -78,6 +78,7 @@ class DirectoryStore : public BlobStore {
   [[nodiscard]] Status EnsureDirectory(const std::string& directory);
   void ForgetDirectory(const std::string& directory);
   void PruneDirectories(std::string directory);
+  [[nodiscard]] Status RemoveUndoFiles(const std::string& undo_directory);
   [[nodiscard]] Status CreateNew(const std::string& name, std::uint64_t size_bytes);
   // Adds the blobs in `directory` (its name ends with '/', or is empty) that begin with `prefix`.
   [[nodiscard]] Status ListInto(const std::string& directory, const std::string& prefix,
@@ -161,12 +162,19 @@ Status DirectoryStore::Delete(const std::string& name) {
   ASR_CHECK(fs_.SyncDirectory(directory));
   // The live file first: undo files without one mean nothing, one without them would be wrong.
   const std::string undo_directory = UndoDirectoryOf(path);
-  if (Exists(fs_, undo_directory)) {
-    ASR_CHECK(fs_.RemoveTree(undo_directory));
-    ASR_CHECK(fs_.SyncDirectory(directory));
-  }
+  if (Exists(fs_, undo_directory)) ASR_CHECK(RemoveUndoFiles(undo_directory));
   PruneDirectories(directory);
   return {};
+}
+
+// The oldest first: a reader then finds its own snapshot gone, and never a gap in the chain.
+Status DirectoryStore::RemoveUndoFiles(const std::string& undo_directory) {
+  ASR_TRY(const UndoListing listing, ListUndoFiles(fs_, undo_directory));
+  for (const UndoListing::Entry& entry : listing.files) {
+    ASR_CHECK(fs_.RemoveFile(JoinPath(undo_directory, entry.id.value)));
+  }
+  ASR_CHECK(fs_.RemoveTree(undo_directory));
+  return fs_.SyncDirectory(ParentOf(undo_directory));
 }
 
 Result<std::vector<DirectoryEntry>> DirectoryStore::Entries(const std::string& directory) {
@@ -259,10 +267,8 @@ Result<std::unique_ptr<PageBlob>> DirectoryStore::CreatePageBlob(const std::stri
   ASR_CHECK(EnsureDirectory(ParentOf(path)));
   if (Exists(fs_, path)) return Fail(BlobExists(name));
   // A deletion that was interrupted leaves undo files of a blob that is gone.
-  if (Exists(fs_, UndoDirectoryOf(path))) {
-    ASR_CHECK(fs_.RemoveTree(UndoDirectoryOf(path)));
-    ASR_CHECK(fs_.SyncDirectory(ParentOf(path)));
-  }
+  const std::string undo_directory = UndoDirectoryOf(path);
+  if (Exists(fs_, undo_directory)) ASR_CHECK(RemoveUndoFiles(undo_directory));
   ASR_CHECK(CreateNew(name, size_bytes));
   return OpenPageBlob(name);
 }

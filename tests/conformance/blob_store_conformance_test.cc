@@ -1,0 +1,417 @@
+// What every BlobStore promises.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "storage/blob/directory_store.h"
+#include "storage/blob/memory_store.h"
+#include "tests/support/page_blob_model.h"
+#include "tests/support/temp_dir.h"
+
+namespace asr {
+namespace {
+
+using testing::AgreesWith;
+using testing::ByteVector;
+using testing::FailsWith;
+using testing::IsOk;
+using testing::PageBlobModel;
+using testing::RandomBytes;
+using testing::ReadsAs;
+
+// A store, and what it lives in.
+struct Place {
+  std::unique_ptr<testing::TempDir> directory;
+  std::unique_ptr<BlobStore> store;
+};
+
+struct Kind {
+  std::string name;
+  std::function<Place()> make;
+};
+
+Place MakeDirectoryPlace() {
+  Place place;
+  place.directory = std::make_unique<testing::TempDir>();
+  auto store = OpenDirectoryStore(PosixFileSystem(), *place.directory / "vault", true);
+  EXPECT_TRUE(IsOk(store));
+  if (store) place.store = *std::move(store);
+  return place;
+}
+
+class BlobStoreTest : public ::testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override {
+    place_ = GetParam().make();
+    ASSERT_NE(place_.store, nullptr);
+  }
+
+  BlobStore& store() { return *place_.store; }
+
+  Status Put(const std::string& name, std::string_view text,
+             PutCondition condition = PutCondition::kAlways) {
+    return store().Put(name, AsBytes(text), condition);
+  }
+
+  std::vector<std::string> Listed(const std::string& prefix) {
+    std::vector<std::string> names;
+    const auto list = store().List(prefix);
+    EXPECT_TRUE(IsOk(list));
+    if (!list) return names;
+    for (const BlobInfo& blob : *list) names.push_back(blob.name);
+    return names;
+  }
+
+  std::unique_ptr<PageBlob> CreateBlob(const std::string& name, std::uint64_t size_bytes) {
+    auto blob = store().CreatePageBlob(name, size_bytes);
+    EXPECT_TRUE(IsOk(blob));
+    return blob ? *std::move(blob) : nullptr;
+  }
+
+  Place place_;
+  std::mt19937_64 random_{20261123};
+};
+
+using Names = std::vector<std::string>;
+
+TEST_P(BlobStoreTest, DocumentsAreReadBackAndReplacedWhole) {
+  ASSERT_TRUE(IsOk(Put("items/web/item.json", "a long first version")));
+  ASSERT_TRUE(IsOk(Put("items/web/item.json", "second")));
+  EXPECT_EQ(store().Get("items/web/item.json").value(), "second");
+  ASSERT_TRUE(IsOk(Put("empty.json", "")));
+  EXPECT_EQ(store().Get("empty.json").value(), "");
+}
+
+TEST_P(BlobStoreTest, MissingDocumentsAreNotFound) {
+  EXPECT_TRUE(FailsWith(store().Get("vault.json"), ErrorCode::kBlobNotFound));
+  EXPECT_TRUE(FailsWith(store().Get("no/such/vault.json"), ErrorCode::kBlobNotFound));
+  EXPECT_TRUE(FailsWith(store().OpenPageBlob("x.vhd"), ErrorCode::kBlobNotFound));
+  EXPECT_TRUE(
+      FailsWith(store().OpenPageBlobReader("x.vhd", std::nullopt), ErrorCode::kBlobNotFound));
+  EXPECT_TRUE(
+      FailsWith(store().OpenPageBlobReader("x.vhd", SnapshotId{"s"}), ErrorCode::kBlobNotFound));
+}
+
+TEST_P(BlobStoreTest, PutIfAbsentKeepsWhatIsThere) {
+  ASSERT_TRUE(IsOk(Put("vault.json", "first", PutCondition::kIfAbsent)));
+  const Status second = Put("vault.json", "second", PutCondition::kIfAbsent);
+  ASSERT_TRUE(FailsWith(second, ErrorCode::kBlobExists));
+  EXPECT_EQ(second.error().kind, ErrorKind::kState);
+  EXPECT_EQ(store().Get("vault.json").value(), "first");
+  EXPECT_EQ(Listed(""), Names{"vault.json"});
+}
+
+TEST_P(BlobStoreTest, OfManyThatPutIfAbsentOneWins) {
+  for (int round = 0; round < 10; ++round) {
+    const std::string name = "race/" + std::to_string(round);
+    std::vector<Status> results(4);
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      threads.emplace_back(
+          [&, i] { results[i] = Put(name, std::to_string(i), PutCondition::kIfAbsent); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    ASSERT_EQ(std::count_if(results.begin(), results.end(), [](const Status& s) { return !!s; }),
+              1);
+    const auto winner = std::find_if(results.begin(), results.end(),
+                                     [](const Status& status) { return status.has_value(); });
+    EXPECT_EQ(store().Get(name).value(), std::to_string(winner - results.begin()));
+  }
+}
+
+TEST_P(BlobStoreTest, DeleteIsFineWithOrWithoutABlob) {
+  ASSERT_TRUE(IsOk(Put("items/a/item.json", "x")));
+  ASSERT_TRUE(IsOk(store().Delete("items/a/item.json")));
+  ASSERT_TRUE(IsOk(store().Delete("items/a/item.json")));
+  EXPECT_TRUE(FailsWith(store().Get("items/a/item.json"), ErrorCode::kBlobNotFound));
+  EXPECT_EQ(store().ListNames("items/").value(), Names{});
+  EXPECT_EQ(store().ListNames("").value(), Names{});
+}
+
+TEST_P(BlobStoreTest, ListsByPrefixSortedWithSizes) {
+  for (const char* name : {"items/b/item.json", "items/a/points/2.json", "items/a/points/1.json",
+                           "items/a-b/item.json", "items/a/item.json", "vault.json"}) {
+    ASSERT_TRUE(IsOk(Put(name, name)));
+  }
+  auto blob = CreateBlob("items/a/disks/root.vhd", 5 * kPageBytes);
+  ASSERT_TRUE(IsOk(blob->CreateSnapshot({"s1"})));
+  const auto lease = store().AcquireLease("items/a");
+  ASSERT_TRUE(IsOk(lease));
+
+  EXPECT_EQ(Listed("items/a/"), (Names{"items/a/disks/root.vhd", "items/a/item.json",
+                                       "items/a/points/1.json", "items/a/points/2.json"}));
+  EXPECT_EQ(Listed("items/a"),
+            (Names{"items/a-b/item.json", "items/a/disks/root.vhd", "items/a/item.json",
+                   "items/a/points/1.json", "items/a/points/2.json"}));
+  EXPECT_EQ(Listed("items/a/points/2"), Names{"items/a/points/2.json"});
+  EXPECT_EQ(Listed("none/"), Names{});
+  EXPECT_EQ(Listed("").size(), 7U);
+  EXPECT_EQ(store().List("items/a/disks/").value()[0].size_bytes, 5 * kPageBytes);
+  EXPECT_EQ(store().List("vault").value()[0].size_bytes, 10U);
+
+  EXPECT_EQ(store().ListNames("").value(), (Names{"items", "vault.json"}));
+  EXPECT_EQ(store().ListNames("items/").value(), (Names{"a", "a-b", "b"}));
+  EXPECT_EQ(store().ListNames("items/a/").value(), (Names{"disks", "item.json", "points"}));
+  EXPECT_EQ(store().ListNames("items/a/disks/").value(), Names{"root.vhd"});
+  EXPECT_EQ(store().ListNames("none/").value(), Names{});
+}
+
+TEST_P(BlobStoreTest, BadNamesAreRefusedEverywhere) {
+  for (const std::string name :
+       {"", "/etc/passwd", "a//b", "a/", "..", "a/../b", "./a", ".hidden", "a b", "a\\b", "a+b",
+        "disk.vhd.undo/x", "x.tmp-0011", "\xC3\xA4", "a\nb"}) {
+    EXPECT_TRUE(FailsWith(Put(name, "x"), ErrorCode::kBlobName)) << name;
+    EXPECT_TRUE(FailsWith(store().Get(name), ErrorCode::kBlobName)) << name;
+    EXPECT_TRUE(FailsWith(store().Delete(name), ErrorCode::kBlobName)) << name;
+    EXPECT_TRUE(FailsWith(store().CreatePageBlob(name, 512), ErrorCode::kBlobName)) << name;
+    EXPECT_TRUE(FailsWith(store().OpenPageBlob(name), ErrorCode::kBlobName)) << name;
+    EXPECT_TRUE(FailsWith(store().OpenPageBlobReader(name, {}), ErrorCode::kBlobName)) << name;
+    EXPECT_TRUE(FailsWith(store().AcquireLease(name), ErrorCode::kBlobName)) << name;
+  }
+  EXPECT_TRUE(FailsWith(Put(std::string(201, 'a'), "x"), ErrorCode::kBlobName));
+  EXPECT_TRUE(IsOk(Put(std::string(200, 'a'), "x")));
+  EXPECT_TRUE(FailsWith(store().List("../"), ErrorCode::kBlobName));
+  EXPECT_TRUE(FailsWith(store().ListNames("a/../"), ErrorCode::kBlobName));
+  auto blob = CreateBlob("x.vhd", 512);
+  EXPECT_TRUE(FailsWith(blob->CreateSnapshot({"a/b"}), ErrorCode::kBlobName));
+  EXPECT_TRUE(FailsWith(blob->CreateSnapshot({""}), ErrorCode::kBlobName));
+  EXPECT_TRUE(
+      FailsWith(store().OpenPageBlobReader("x.vhd", SnapshotId{"../x.vhd"}), ErrorCode::kBlobName));
+}
+
+TEST_P(BlobStoreTest, PageBlobBeginsAsZerosAndTakesPages) {
+  auto blob = CreateBlob("d/x.vhd", 300 * kPageBytes);
+  PageBlobModel model(300 * kPageBytes);
+  EXPECT_TRUE(AgreesWith(store(), "d/x.vhd", model));
+  EXPECT_TRUE(FailsWith(store().CreatePageBlob("d/x.vhd", 512), ErrorCode::kBlobExists));
+
+  const ByteVector bytes = RandomBytes(random_, 130 * kPageBytes);
+  ASSERT_TRUE(IsOk(blob->Write(3 * kPageBytes, bytes)));
+  model.Write(3 * kPageBytes, bytes);
+  ASSERT_TRUE(IsOk(blob->Write(299 * kPageBytes, ByteSpan(bytes).first(kPageBytes))));
+  model.Write(299 * kPageBytes, ByteSpan(bytes).first(kPageBytes));
+  ASSERT_TRUE(IsOk(blob->Clear({20 * kPageBytes, 90 * kPageBytes})));
+  model.Clear({20 * kPageBytes, 90 * kPageBytes});
+  ByteVector odd(1001);
+  ASSERT_TRUE(IsOk(blob->Read(777, odd)));
+  EXPECT_TRUE(std::equal(odd.begin(), odd.end(), model.live().begin() + 777));
+  ASSERT_TRUE(IsOk(blob->Flush()));
+  blob.reset();
+  EXPECT_TRUE(AgreesWith(store(), "d/x.vhd", model));
+}
+
+TEST_P(BlobStoreTest, RangesAreChecked) {
+  auto blob = CreateBlob("x.vhd", 4 * kPageBytes);
+  ByteVector page(kPageBytes);
+  ByteVector large(5 * kPageBytes);
+  EXPECT_TRUE(FailsWith(blob->Write(1, page), ErrorCode::kBlobRange));
+  EXPECT_TRUE(FailsWith(blob->Write(0, ByteSpan(page).first(100)), ErrorCode::kBlobRange));
+  EXPECT_TRUE(FailsWith(blob->Write(4 * kPageBytes, page), ErrorCode::kBlobRange));
+  EXPECT_TRUE(FailsWith(blob->Write(0, large), ErrorCode::kBlobRange));
+  EXPECT_TRUE(FailsWith(blob->Clear({0, 5 * kPageBytes}), ErrorCode::kBlobRange));
+  EXPECT_TRUE(FailsWith(blob->Clear({~std::uint64_t{511}, 1024}), ErrorCode::kBlobRange));
+  EXPECT_TRUE(FailsWith(blob->Preserve({{0, 5 * kPageBytes}}), ErrorCode::kBlobRange));
+  EXPECT_TRUE(FailsWith(blob->Resize(100), ErrorCode::kBlobRange));
+  EXPECT_TRUE(FailsWith(blob->Read(4 * kPageBytes, page), ErrorCode::kBlobRange));
+  EXPECT_TRUE(FailsWith(store().CreatePageBlob("y.vhd", 100), ErrorCode::kBlobRange));
+  ASSERT_TRUE(IsOk(blob->CreateSnapshot({"s1"})));
+  auto reader = store().OpenPageBlobReader("x.vhd", SnapshotId{"s1"});
+  ASSERT_TRUE(IsOk(reader));
+  EXPECT_TRUE(FailsWith((*reader)->Read(1, MutableByteSpan(large).first(4 * kPageBytes)),
+                        ErrorCode::kBlobRange));
+}
+
+TEST_P(BlobStoreTest, SnapshotsKeepTheirContent) {
+  constexpr std::uint64_t kSize = 5 * 64 * kKiB + 1024;
+  auto blob = CreateBlob("x.vhd", kSize);
+  PageBlobModel model(kSize);
+  const auto write = [&](std::uint64_t offset, std::size_t count) {
+    const ByteVector bytes = RandomBytes(random_, count);
+    ASSERT_TRUE(IsOk(blob->Write(offset, bytes)));
+    model.Write(offset, bytes);
+  };
+  const auto snapshot = [&](const std::string& id) {
+    ASSERT_TRUE(IsOk(blob->CreateSnapshot({id})));
+    model.CreateSnapshot({id});
+  };
+  write(0, kSize);
+  snapshot("1");
+  write(64 * kKiB, 512);         // in one chunk
+  write(200 * kKiB, 70 * kKiB);  // over a border
+  snapshot("2");
+  snapshot("3");  // nothing in between
+  write(64 * kKiB, 4096);
+  ASSERT_TRUE(IsOk(blob->Clear({0, 100 * kKiB})));
+  model.Clear({0, 100 * kKiB});
+  write(0, 512);
+  snapshot("4");
+  ASSERT_TRUE(IsOk(blob->Preserve({{0, 512}, {kSize - 512, 512}})));
+  write(kSize - 512, 512);
+  EXPECT_TRUE(AgreesWith(store(), "x.vhd", model));
+
+  EXPECT_TRUE(FailsWith(blob->CreateSnapshot({"4"}), ErrorCode::kBlobExists));
+  EXPECT_TRUE(FailsWith(blob->CreateSnapshot({"0"}), ErrorCode::kBlobCondition));
+  EXPECT_TRUE(FailsWith(blob->DeleteSnapshot({"5"}), ErrorCode::kSnapshotNotFound));
+  EXPECT_TRUE(FailsWith(store().OpenPageBlobReader("x.vhd", SnapshotId{"5"}),
+                        ErrorCode::kSnapshotNotFound));
+}
+
+TEST_P(BlobStoreTest, ResizeBothWaysLeavesSnapshotsAlone) {
+  constexpr std::uint64_t kChunk = 64 * kKiB;
+  std::uint64_t size = 3 * kChunk + 512;
+  auto blob = CreateBlob("x.vhd", size);
+  PageBlobModel model(size);
+  int snapshots = 0;
+  for (const std::uint64_t next :
+       {5 * kChunk + 512, 5 * kChunk, 2 * kChunk + 1024, 2 * kChunk + 512, std::uint64_t{0},
+        4 * kChunk, kChunk - 512, 6 * kChunk + 512}) {
+    for (std::uint64_t offset = 0; offset + 512 <= size; offset += kChunk / 2) {
+      const ByteVector bytes = RandomBytes(random_, 512);
+      ASSERT_TRUE(IsOk(blob->Write(offset, bytes)));
+      model.Write(offset, bytes);
+    }
+    const SnapshotId id{"s" + std::to_string(++snapshots)};
+    ASSERT_TRUE(IsOk(blob->CreateSnapshot(id)));
+    model.CreateSnapshot(id);
+    ASSERT_TRUE(IsOk(blob->Resize(next)));
+    model.Resize(next);
+    size = next;
+    ASSERT_EQ(blob->size_bytes(), size);
+    ASSERT_TRUE(AgreesWith(store(), "x.vhd", model)) << "resized to " << next;
+  }
+}
+
+// Five snapshots with changes and resizes in between, dropped in every order of three steps each.
+TEST_P(BlobStoreTest, EveryOrderOfDeletionLeavesTheOthers) {
+  constexpr std::uint64_t kChunk = 64 * kKiB;
+  std::vector<int> order{0, 1, 2, 3};
+  int round = 0;
+  do {
+    const std::string name = "d" + std::to_string(round++) + ".vhd";
+    std::uint64_t size = 4 * kChunk;
+    auto blob = CreateBlob(name, size);
+    PageBlobModel model(size);
+    const auto change = [&] {
+      for (int i = 0; i < 3; ++i) {
+        const std::uint64_t offset = random_() % (size / kPageBytes) * kPageBytes;
+        const ByteVector bytes = RandomBytes(random_, kPageBytes);
+        ASSERT_TRUE(IsOk(blob->Write(offset, bytes)));
+        model.Write(offset, bytes);
+      }
+    };
+    for (int i = 0; i < 4; ++i) {
+      change();
+      ASSERT_TRUE(IsOk(blob->CreateSnapshot({std::to_string(i)})));
+      model.CreateSnapshot({std::to_string(i)});
+      size = (3 + random_() % 3) * kChunk - 512 * (random_() % 3);
+      ASSERT_TRUE(IsOk(blob->Resize(size)));
+      model.Resize(size);
+    }
+    for (const int victim : order) {
+      change();
+      ASSERT_TRUE(IsOk(blob->DeleteSnapshot({std::to_string(victim)})));
+      model.DeleteSnapshot({std::to_string(victim)});
+      ASSERT_TRUE(AgreesWith(store(), name, model)) << "after dropping " << victim;
+    }
+    ASSERT_TRUE(IsOk(store().Delete(name)));
+  } while (std::next_permutation(order.begin(), order.end()));
+  EXPECT_EQ(round, 24);
+}
+
+TEST_P(BlobStoreTest, ReaderOfADroppedSnapshotIsTold) {
+  auto blob = CreateBlob("x.vhd", 64 * kKiB);
+  ASSERT_TRUE(IsOk(blob->CreateSnapshot({"1"})));
+  ASSERT_TRUE(IsOk(blob->CreateSnapshot({"2"})));
+  auto first = store().OpenPageBlobReader("x.vhd", SnapshotId{"1"});
+  auto second = store().OpenPageBlobReader("x.vhd", SnapshotId{"2"});
+  ASSERT_TRUE(IsOk(first) && IsOk(second));
+  ASSERT_TRUE(IsOk(blob->DeleteSnapshot({"1"})));
+  ByteVector bytes(512);
+  EXPECT_TRUE(FailsWith((*first)->Read(0, bytes), ErrorCode::kSnapshotNotFound));
+  EXPECT_TRUE(IsOk((*second)->Read(0, bytes)));
+  // Another one of the same name is not the one that was opened before; nor are its bytes.
+  ASSERT_TRUE(IsOk(blob->DeleteSnapshot({"2"})));
+  EXPECT_TRUE(FailsWith((*second)->Read(0, bytes), ErrorCode::kSnapshotNotFound));
+}
+
+TEST_P(BlobStoreTest, DeletedPageBlobTakesItsSnapshotsAlong) {
+  auto blob = CreateBlob("d/x.vhd", 64 * kKiB);
+  ASSERT_TRUE(IsOk(blob->Write(0, RandomBytes(random_, 512))));
+  ASSERT_TRUE(IsOk(blob->CreateSnapshot({"1"})));
+  auto reader = store().OpenPageBlobReader("d/x.vhd", SnapshotId{"1"});
+  ASSERT_TRUE(IsOk(reader));
+  blob.reset();
+  ASSERT_TRUE(IsOk(store().Delete("d/x.vhd")));
+  ByteVector bytes(512);
+  EXPECT_TRUE(FailsWith((*reader)->Read(0, bytes), ErrorCode::kSnapshotNotFound));
+  EXPECT_EQ(store().ListNames("").value(), Names{});
+  CreateBlob("d/x.vhd", 64 * kKiB);
+  EXPECT_TRUE(AgreesWith(store(), "d/x.vhd", PageBlobModel(64 * kKiB)));
+}
+
+TEST_P(BlobStoreTest, ThreadsMayWriteChunksOfTheirOwn) {
+  constexpr std::uint64_t kPart = 8 * 64 * kKiB;
+  constexpr std::size_t kThreads = 4;
+  auto blob = CreateBlob("x.vhd", kThreads * kPart);
+  PageBlobModel model(kThreads * kPart);
+  for (int generation = 0; generation < 3; ++generation) {
+    const ByteVector bytes = RandomBytes(random_, kThreads * kPart);
+    std::vector<std::thread> threads;
+    std::vector<Status> results(kThreads);
+    for (std::size_t i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, i] {
+        for (std::uint64_t offset = i * kPart; offset < (i + 1) * kPart && results[i];
+             offset += 64 * kKiB) {
+          results[i] = blob->Write(offset, ByteSpan(bytes).subspan(offset, 64 * kKiB));
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const Status& status : results) ASSERT_TRUE(IsOk(status));
+    model.Write(0, bytes);
+    ASSERT_TRUE(IsOk(blob->CreateSnapshot({std::to_string(generation)})));
+    model.CreateSnapshot({std::to_string(generation)});
+  }
+  EXPECT_TRUE(AgreesWith(store(), "x.vhd", model));
+}
+
+TEST_P(BlobStoreTest, LiveReaderSeesWritesAndSizes) {
+  auto blob = CreateBlob("x.vhd", 1024);
+  auto reader = store().OpenPageBlobReader("x.vhd", std::nullopt);
+  ASSERT_TRUE(IsOk(reader));
+  ASSERT_TRUE(IsOk(blob->Resize(2048)));
+  const ByteVector bytes = RandomBytes(random_, 512);
+  ASSERT_TRUE(IsOk(blob->Write(1536, bytes)));
+  EXPECT_EQ((*reader)->size_bytes(), 2048U);
+  ByteVector read(512);
+  ASSERT_TRUE(IsOk((*reader)->Read(1536, read)));
+  EXPECT_EQ(read, bytes);
+}
+
+TEST_P(BlobStoreTest, ALeaseIsHeldOnce) {
+  auto lease = store().AcquireLease("items/web");
+  ASSERT_TRUE(IsOk(lease));
+  const auto second = store().AcquireLease("items/web");
+  ASSERT_TRUE(FailsWith(second, ErrorCode::kLocked));
+  EXPECT_EQ(second.error().kind, ErrorKind::kBusy);
+  EXPECT_TRUE(second.error().retryable);
+  EXPECT_TRUE(IsOk(store().AcquireLease("items/web2")));
+  lease->reset();
+  EXPECT_TRUE(IsOk(store().AcquireLease("items/web")));
+  EXPECT_EQ(Listed(""), Names{});
+  EXPECT_EQ(store().ListNames("").value(), Names{});
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, BlobStoreTest,
+                         ::testing::Values(Kind{"Directory", MakeDirectoryPlace},
+                                           Kind{"Memory",
+                                                [] {
+                                                  return Place{nullptr, MakeMemoryStore()};
+                                                }}),
+                         [](const auto& kind) { return kind.param.name; });
+
+}  // namespace
+}  // namespace asr

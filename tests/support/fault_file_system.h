@@ -1,0 +1,57 @@
+// A file system that fails when it is told to: the N-th call with a given errno, once, or for good
+// as if the process had died there.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "storage/fs/file_system.h"
+
+namespace asr::testing {
+
+// Thread-safe. Every call of the file system and of its files counts, beginning with 1.
+class FaultFileSystem : public FileSystem {
+ public:
+  explicit FaultFileSystem(FileSystem& base) : base_(base) {}
+
+  // One call fails; those after it work again.
+  void FailAt(std::uint64_t call, int errno_value) { Arm(call, errno_value, false); }
+  // The process dies in this call: a write may be half done, nothing is done afterwards.
+  void DieAt(std::uint64_t call) { Arm(call, 5 /* EIO */, true); }
+
+  [[nodiscard]] std::uint64_t calls() const { return calls_; }
+  [[nodiscard]] bool has_failed() const { return has_failed_; }
+
+  Result<std::unique_ptr<File>> Open(const std::string& path, OpenOptions options) override;
+  Result<FileStamp> Stat(const std::string& path) override;
+  Result<std::vector<DirectoryEntry>> List(const std::string& path) override;
+  Status CreateDirectories(const std::string& path) override;
+  Status Rename(const std::string& from, const std::string& to) override;
+  Status RenameNoReplace(const std::string& from, const std::string& to) override;
+  Status RemoveFile(const std::string& path) override;
+  Status RemoveEmptyDirectory(const std::string& path) override;
+  Status RemoveTree(const std::string& path) override;
+  Status SyncDirectory(const std::string& path) override;
+  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
+  Result<std::uint64_t> FreeBytes(const std::string& path) override;
+  Result<std::string> Canonical(const std::string& path) override;
+
+  // For the files: counts a call and fails it if its turn has come.
+  [[nodiscard]] Status Count(const char* what);
+  [[nodiscard]] bool is_dead() const { return is_dead_; }
+
+ private:
+  void Arm(std::uint64_t call, int errno_value, bool dies);
+
+  FileSystem& base_;
+  std::atomic<std::uint64_t> calls_ = 0;
+  std::atomic<std::uint64_t> fail_at_ = 0;
+  std::atomic<int> errno_value_ = 0;
+  std::atomic<bool> dies_ = false;
+  std::atomic<bool> is_dead_ = false;
+  std::atomic<bool> has_failed_ = false;
+};
+
+}  // namespace asr::testing
