@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that are missing for building (build), for the guest of the quickstart and the tests
+# (guest), and for the tests (test: both of these and the checkers). Tested on Debian 12; Ubuntu as far as its packages go.
+set -euo pipefail
+
+# Compiler, build tools and libraries: README.md says what each library is for.
+build_packages="g++ cmake ninja-build pkg-config ca-certificates libcli11-dev libexpected-dev libfmt-dev
+  libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev"
+
+# QEMU with firmware for both generations, and what cli/guest-image.sh makes a disk with.
+guest_packages="qemu-system-x86 qemu-utils ovmf busybox-static cpio dosfstools e2fsprogs fdisk
+  grub-common grub-efi-amd64-bin grub-pc-bin kmod mtools jq"
+
+test_packages="clang clang-format clang-tidy ccache git libgtest-dev libgmock-dev libbenchmark-dev
+  libvhdi-utils mandoc shellcheck time python3"
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+kernel_dir=$root/build/guest-kernel
+kernel_package=linux-image-cloud-amd64
+
+usage() {
+  echo "Usage: install-deps.sh [build|guest|test]...   (default: build)"
+}
+
+die() {
+  echo "install-deps.sh: $*" >&2
+  exit 1
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "needs root for: $* (run it as root, or install sudo)"
+  fi
+}
+
+# Package lists are fetched once a run, and only if something has to come from them.
+lists_are_fresh=0
+refresh_lists() {
+  [ $lists_are_fresh = 1 ] || as_root apt-get update -qq
+  lists_are_fresh=1
+}
+
+is_installed() {
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+install_missing() {
+  local missing=() package
+  for package in "$@"; do
+    is_installed "$package" || missing+=("$package")
+  done
+  if [ ${#missing[@]} = 0 ]; then
+    echo "install-deps.sh: all $# packages are installed."
+    return
+  fi
+  echo "install-deps.sh: installing ${#missing[@]} of $# packages: ${missing[*]}"
+  refresh_lists
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    -o Dpkg::Use-Pty=0 "${missing[@]}" >"$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    die "apt-get install failed; its last lines are above."
+  }
+}
+
+# The guest's kernel is unpacked from its package into build/, never installed: this machine keeps its own.
+fetch_guest_kernel() {
+  if compgen -G "$kernel_dir/boot/vmlinuz-*" >/dev/null; then
+    return
+  fi
+  local package download
+  package=$(newest_kernel)
+  [ -n "$package" ] || { refresh_lists && package=$(newest_kernel); }
+  [ -n "$package" ] || die "no package $kernel_package here: the guest needs Debian's cloud kernel."
+  echo "install-deps.sh: unpacking the guest's kernel from $package."
+  download=$(mktemp -d)
+  (cd "$download" && apt-get download -qq "$package" >"$log" 2>&1) || {
+    refresh_lists
+    (cd "$download" && apt-get download -qq "$(newest_kernel)" >"$log" 2>&1) ||
+      die "cannot download $package: $(tail -n 1 "$log")"
+  }
+  mkdir -p "$root/build"
+  rm -rf "$kernel_dir" "$kernel_dir.partial"
+  dpkg-deb -x "$download"/*.deb "$kernel_dir.partial"
+  mv "$kernel_dir.partial" "$kernel_dir"
+  rm -rf "$download"
+  # Under sudo: what lies in the tree belongs to whom the tree belongs.
+  [ "$(id -u)" != 0 ] || chown -R --reference="$root" "$root/build"
+}
+
+newest_kernel() {
+  apt-cache depends "$kernel_package" 2>/dev/null | awk '$1 == "Depends:" && /cloud-amd64/ {print $2; exit}'
+}
+
+command -v apt-get >/dev/null || die "this is not Debian or Ubuntu: no apt-get. README.md lists what is needed."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+[ $# -gt 0 ] || set -- build
+packages="" with_guest=0
+for part in "$@"; do
+  case $part in
+    build) packages+=" $build_packages" ;;
+    guest) packages+=" $guest_packages" && with_guest=1 ;;
+    test) packages+=" $build_packages $guest_packages $test_packages" && with_guest=1 ;;
+    -h | --help) usage && exit 0 ;;
+    *) usage >&2 && exit 2 ;;
+  esac
+done
+# shellcheck disable=SC2046  # a list of words
+install_missing $(printf '%s\n' $packages | sort -u)
+[ $with_guest = 0 ] || fetch_guest_kernel

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The manual pages are correct mdoc or man source, down to style.
+set -euo pipefail
+# shellcheck source=tests/docs/files.sh
+source "$(dirname "${BASH_SOURCE[0]}")/files.sh"
+
+pages=$(project_files 'man/*.[1-8]')
+expect_some "$pages"
+# Cross references to pages of other packages cannot be looked up here.
+# shellcheck disable=SC2086  # a list of paths without blanks
+found=$(mandoc -T lint -W style $pages 2>&1 | grep -v 'referenced manual not found' || true)
+expect_none "$found" "What mandoc finds wrong with the manual pages:" \
+  "$(wc -w <<<"$pages") manual pages are clean."

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change is taken in: builds by both compilers, checkers, all tests, sanitizers, the
+# quickstart. Ends with ctest's summary of the release build; the exit code is not 0 if any step failed.
+set -uo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: tests/run.sh [--fast | --nightly]
+
+--fast     the release build, its tests and the checks of the tree (layers, sizes, format, scripts, manual)
+--nightly  the sanitizers over all tests, longer property tests, the benches
+Logs of the steps lie in build/logs.
+USAGE
+}
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root" || exit 1
+mode=full
+case ${1:-} in
+  "") ;;
+  --fast) mode=fast ;;
+  --nightly) mode=nightly ;;
+  -h | --help) usage && exit 0 ;;
+  *) usage >&2 && exit 2 ;;
+esac
+
+# One compiler cache for all build folders and clones.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
+[ $mode = nightly ] && export ASR_PROPERTY_ROUNDS=${ASR_PROPERTY_ROUNDS:-20}
+logs=$root/build/logs
+mkdir -p "$logs"
+table=() failed=()
+
+# step NAME COMMAND...: runs it with its output in a log, says how long it took, shows the end of the log if it failed.
+step() {
+  local name=$1 start=$SECONDS log state=ok
+  shift
+  log=$logs/${name//[^a-z0-9]/-}.log
+  printf '==> %-28s ' "$name"
+  if ! "$@" >"$log" 2>&1 </dev/null; then
+    state=FAILED
+    failed+=("$name")
+  fi
+  printf '%-6s %5d s\n' "$state" $((SECONDS - start))
+  table+=("$(printf '%-28s %-6s %5d s' "$name" "$state" $((SECONDS - start)))")
+  if [ $state = FAILED ]; then
+    echo "--- the end of $log:"
+    tail -n 40 "$log"
+    echo "---"
+    return 1
+  fi
+}
+
+build() {
+  local preset=$1
+  shift
+  cmake --preset "$preset" && cmake --build --preset "$preset" -j"$(nproc)" "$@"
+}
+
+run_ctest() {
+  local preset=$1
+  shift
+  ctest --preset "$preset" -j"$(nproc)" "$@"
+}
+
+# The suites in which memory and threads are worked hardest.
+sanitized_suites() {
+  local suite
+  for suite in unit conformance crash property; do
+    compgen -G "tests/$suite/*_test.cc" >/dev/null && echo "$suite"
+  done
+}
+
+sanitize() {
+  local preset=$1 targets=() labels
+  if [ $mode = nightly ]; then
+    step "build $preset" build "$preset" && step "tests $preset" run_ctest "$preset" -LE docs
+    return
+  fi
+  mapfile -t targets < <(sanitized_suites | sed 's/$/_tests/')
+  labels="^($(sanitized_suites | paste -sd '|'))\$"
+  step "build $preset" build "$preset" --target "${targets[@]}" &&
+    step "tests $preset" run_ctest "$preset" -L "$labels"
+}
+
+# Over the product; headers are checked where they are included.
+tidy() {
+  run-clang-tidy -quiet -p build/clang -j "$(nproc)" "^$root/(cli|core|storage)/"
+}
+
+install_into_temporary_prefix() {
+  local prefix status
+  prefix=$(mktemp -d)
+  cmake --install build/release --prefix "$prefix" && "$prefix/bin/asr" --version
+  status=$?
+  rm -rf "$prefix"
+  return $status
+}
+
+# The last lines of the run, and of its log, are ctest's own.
+finish() {
+  local row
+  echo
+  for row in "${table[@]}"; do echo "$row"; done
+  if [ ${#failed[@]} -gt 0 ]; then
+    echo
+    echo "FAILED STEPS: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"
+  fi
+  echo
+  sed -n '/% tests passed/,$p' "$logs/tests-release.log" 2>/dev/null
+  [ ${#failed[@]} = 0 ]
+  exit
+}
+
+step "install packages" cmake/install-deps.sh test || finish
+step "build release" build release || finish
+step "tests release" run_ctest release
+step "install" install_into_temporary_prefix
+[ $mode = fast ] && finish
+step "build clang" build clang && step "clang-tidy" tidy
+sanitize asan
+sanitize tsan
+step "quickstart" cli/quickstart.sh
+[ $mode = nightly ] && step "benches" tests/bench/run.sh
+finish

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# The guest that boots in the tests: build_guest.sh OUT.raw [--uefi] [--text MESSAGE]. It is the quickstart's own.
+exec "$(dirname "${BASH_SOURCE[0]}")/../../cli/guest-image.sh" build "$@"
