@@ -9,7 +9,7 @@ TEST(NearestNameTest, FindsWhatWasMeant) {
   EXPECT_EQ(NearestName("replciate", {"restore", "replicate", "resync"}), "replicate");
   EXPECT_EQ(NearestName("wbe", {"db", "web", "mail"}), "web");  // a swap is one mistake
   EXPECT_EQ(NearestName("Web-01", {"web-02", "web-01"}), "web-01");
-  EXPECT_EQ(NearestName("quick", {"quiet", "quickstart-linux"}), "quiet");
+  EXPECT_EQ(NearestName("quick", {"quiet", "quickstart-linux"}), "quickstart-linux");
   EXPECT_EQ(NearestName("test", {"restore", "test-failover"}), "test-failover");
 }
 
