@@ -82,15 +82,11 @@ class Parser {
       return Fail(Usage(fmt::format("unexpected argument '{}'", first)));
     }
     const std::string name = first.substr(0, first.find('='));
-    Error error = Usage(fmt::format("unknown option '{}'", name));
     std::vector<std::string> known = GlobalOptionNames();
     for (const Declaration& declaration : verb_.declarations()) {
       if (declaration.kind != Kind::kPositional) known.push_back(declaration.name);
     }
-    if (const auto near = NearestName(name, known)) {
-      error.causes.push_back(fmt::format("did you mean '{}'?", *near));
-    }
-    return Fail(std::move(error));
+    return Fail(Usage(fmt::format("unknown option '{}'{}", name, DidYouMean(name, known))));
   }
 
   [[nodiscard]] Status Take(const Declaration& declaration,

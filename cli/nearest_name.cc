@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace asr {
 namespace {
 
@@ -49,6 +51,11 @@ std::optional<std::string> NearestName(std::string_view typed,
     }
   }
   return nearest;
+}
+
+std::string DidYouMean(std::string_view typed, const std::vector<std::string>& candidates) {
+  const auto near = NearestName(typed, candidates);
+  return near ? fmt::format("; did you mean '{}'?", *near) : std::string();
 }
 
 }  // namespace asr

@@ -14,4 +14,8 @@ namespace asr {
 [[nodiscard]] std::optional<std::string> NearestName(std::string_view typed,
                                                      const std::vector<std::string>& candidates);
 
+// "; did you mean 'list'?", or nothing if no candidate is near: the end of an error's message.
+[[nodiscard]] std::string DidYouMean(std::string_view typed,
+                                     const std::vector<std::string>& candidates);
+
 }  // namespace asr

@@ -25,13 +25,10 @@ struct GlobalOption {
 Status SetOutput(Options& options, const std::string& value) {
   options.output = ParseOutputFormat(value);
   if (options.output) return {};
-  Error error = MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
-                          fmt::format("'{}' is not an output format", value));
-  error.action = "give table, json, yaml, tsv or none";
-  if (const auto near = NearestName(value, {"table", "json", "yaml", "tsv", "none"})) {
-    error.causes.push_back(fmt::format("did you mean '{}'?", *near));
-  }
-  return Fail(std::move(error));
+  return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                        fmt::format("'{}' is not an output format{}", value,
+                                    DidYouMean(value, {"table", "json", "yaml", "tsv", "none"})))
+                  .WithAction("give table, json, yaml, tsv or none"));
 }
 
 Status SetText(std::optional<std::string>& member, std::string_view option,
