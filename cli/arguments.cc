@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <fmt/format.h>
 
-#include "cli/nearest_name.h"
+#include "cli/did_you_mean.h"
 #include "cli/options.h"
 
 namespace asr {
@@ -56,10 +56,9 @@ class Parser {
   }
 
   [[nodiscard]] Error Usage(std::string message) const {
-    return MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
-                     fmt::format("{}: {}", command_, message))
-        .WithAction(fmt::format("usage: asr {} {}; see asr {} --help", command_, verb_.Usage(),
-                                command_));
+    return MakeError(ErrorKind::kUsage, ErrorCode::kUsage, fmt::format("{}: {}", command_, message))
+        .WithAction(
+            fmt::format("usage: asr {} {}; see asr {} --help", command_, verb_.Usage(), command_));
   }
 
   // The parser would take the argument after "--name=" as the value.
@@ -110,8 +109,8 @@ class Parser {
         return Fail(Usage(fmt::format("{} is empty", declaration.name)));
       }
       if (IsOptionName(value)) {
-        return Fail(Usage(
-            fmt::format("option {} lacks its value: '{}' follows", declaration.name, value)));
+        return Fail(
+            Usage(fmt::format("option {} lacks its value: '{}' follows", declaration.name, value)));
       }
       declaration.set(value);
     }

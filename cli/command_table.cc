@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "cli/nearest_name.h"
+#include "cli/did_you_mean.h"
 
 namespace asr {
 namespace {
@@ -86,9 +86,8 @@ Error UnknownFirstWord(const std::string& word) {
 
 Error UnknownVerb(const std::string& noun, const std::string& verb) {
   const std::vector<std::string> verbs = VerbsOf(noun);
-  return UsageError(
-      fmt::format("'{}' has no command '{}'{}", noun, verb, DidYouMean(verb, verbs)),
-      fmt::format("give one of: {}", fmt::join(verbs, ", ")));
+  return UsageError(fmt::format("'{}' has no command '{}'{}", noun, verb, DidYouMean(verb, verbs)),
+                    fmt::format("give one of: {}", fmt::join(verbs, ", ")));
 }
 
 void AppendRows(std::string& text, const std::vector<std::pair<std::string, std::string>>& rows) {

@@ -12,8 +12,8 @@ namespace asr {
 // {"code","message","causes","action","retryable"}; the message begins with its context.
 [[nodiscard]] Json ErrorJson(const Error& error);
 
-// "ERROR ASR1234: ...", then a "Likely cause:" line for each cause and a "What to do:" line. Without
-// newlines or control characters inside.
+// "ERROR ASR1234: ...", then a "Likely cause:" line for each cause and a "What to do:" line.
+// Without newlines or control characters inside.
 [[nodiscard]] std::string ErrorText(const Error& error, bool colour);
 
 // As text, or as one line {"error":{...}} of JSON.

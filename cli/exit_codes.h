@@ -7,9 +7,9 @@ namespace asr {
 
 inline constexpr int kExitDone = 0;
 inline constexpr int kExitFailed = 1;
-inline constexpr int kExitUsage = 2;        // wrong on its face, before anything was opened
-inline constexpr int kExitNotFound = 3;     // a path, vault, VM, policy, point or job is missing
-inline constexpr int kExitState = 4;        // not allowed now, not protectable, or exists otherwise
+inline constexpr int kExitUsage = 2;     // wrong on its face, before anything was opened
+inline constexpr int kExitNotFound = 3;  // a path, vault, VM, policy, point or job is missing
+inline constexpr int kExitState = 4;     // not allowed now, not protectable, or exists otherwise
 inline constexpr int kExitInterrupted = 130;
 
 [[nodiscard]] constexpr int ExitCodeOf(ErrorKind kind) {

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "cli/nearest_name.h"
+#include "cli/did_you_mean.h"
 
 namespace asr {
 namespace {
@@ -142,9 +142,9 @@ class Splitter {
   void Apply(const GlobalOption& option, std::optional<std::string> value) {
     if (option.flag != nullptr) {
       if (value) {
-        Note(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
-                       fmt::format("option --{} takes no value, but was given '{}'", option.name,
-                                   *value))
+        Note(MakeError(
+                 ErrorKind::kUsage, ErrorCode::kUsage,
+                 fmt::format("option --{} takes no value, but was given '{}'", option.name, *value))
                  .WithAction(fmt::format("give it alone: --{}", option.name)));
       }
       split_.options.*option.flag = true;

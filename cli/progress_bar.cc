@@ -103,9 +103,8 @@ std::string ProgressBar::BarLine(double elapsed_seconds) const {
     figures += fmt::format("  {}  ETA {}", RateText(bytes_done_, elapsed_seconds),
                            HumanSeconds(remaining));
   }
-  const std::size_t room = settings_.width > figures.size() + 3
-                               ? settings_.width - figures.size() - 3
-                               : std::size_t{1};
+  const std::size_t room =
+      settings_.width > figures.size() + 3 ? settings_.width - figures.size() - 3 : std::size_t{1};
   return fmt::format("{}  {}", CutToWidth(name_, room), figures);
 }
 

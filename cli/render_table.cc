@@ -10,8 +10,8 @@
 namespace asr {
 namespace {
 
-constexpr std::size_t kGap = 2;             // between columns
-constexpr std::size_t kNarrowest = 6;       // to which a column is cut
+constexpr std::size_t kGap = 2;        // between columns
+constexpr std::size_t kNarrowest = 6;  // to which a column is cut
 constexpr std::string_view kBold = "\x1b[1m";
 constexpr std::string_view kGreen = "\x1b[32m";
 constexpr std::string_view kYellow = "\x1b[33m";
@@ -161,9 +161,8 @@ class TablePrinter {
     for (const Column& field : fields) {
       std::string text = Printable(CellText(object, field, settings_.now));
       if (text.empty()) text = "-";
-      const std::string label =
-          Bold(fmt::format("{}{}", field.header,
-                           std::string(label_width - DisplayWidth(field.header), ' ')));
+      const std::string label = Bold(fmt::format(
+          "{}{}", field.header, std::string(label_width - DisplayWidth(field.header), ' ')));
       text_ += fmt::format("{}  {}\n", label, Coloured(field, text));
     }
   }

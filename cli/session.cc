@@ -132,9 +132,9 @@ Status Session::Confirm(const std::string& loss) {
   context_.err.flush();
   std::string answer;
   if (std::getline(context_.in, answer) && IsYes(answer)) return {};
-  return Fail(MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled,
-                        "not confirmed; nothing was changed")
-                  .WithAction("answer y, or give --yes"));
+  return Fail(
+      MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled, "not confirmed; nothing was changed")
+          .WithAction("answer y, or give --yes"));
 }
 
 Result<std::string> Session::AbsolutePath(const std::string& path) {
@@ -145,11 +145,9 @@ Result<std::string> Session::AbsolutePath(const std::string& path) {
 
 void Session::Print(const Json& value, const View& view) {
   const bool colour = context_.terminal.out_is_terminal && ColourAllowed(context_, options_);
-  context_.out << Render(value, view,
-                         {.format = format(),
-                          .width = context_.terminal.width,
-                          .colour = colour,
-                          .now = Now()});
+  context_.out << Render(
+      value, view,
+      {.format = format(), .width = context_.terminal.width, .colour = colour, .now = Now()});
 }
 
 void Session::PrintPlan(const Plan& plan) {
@@ -194,9 +192,9 @@ Status OutcomeOf(const Job& job) {
     return Fail(MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled,
                           fmt::format("job {} was cancelled", job.id.value)));
   }
-  return Fail(MakeError(ErrorKind::kInternal, ErrorCode::kInternal,
-                        fmt::format("job {} ended as {}, without an error", job.id.value,
-                                    JobStateName(job.state))));
+  return Fail(MakeError(
+      ErrorKind::kInternal, ErrorCode::kInternal,
+      fmt::format("job {} ended as {}, without an error", job.id.value, JobStateName(job.state))));
 }
 
 }  // namespace asr

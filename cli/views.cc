@@ -121,8 +121,8 @@ const View& ItemView() {
                  Make("Vault", "/vault"), Make("Policy", "/policy"),
                  Make("State", "/protectionState", Kind::kState),
                  Make("Health", "/replicationHealth", Kind::kState),
-                 Make("RPO", "/rpoSeconds", Kind::kSeconds),
-                 Make("Resync", "/resyncState"), Make("Test failover", "/testFailoverState"),
+                 Make("RPO", "/rpoSeconds", Kind::kSeconds), Make("Resync", "/resyncState"),
+                 Make("Test failover", "/testFailoverState"),
                  Make("Active location", "/activeLocation"),
                  Make("Latest point", "/latestPoint/id"),
                  Make("Allowed", "/allowedOperations", Kind::kNames)},
@@ -142,7 +142,8 @@ const View& PointView() {
       .columns = {Make("Point", "/id"), Make("Age", "/time", Kind::kAge),
                   Make("Consistency", "/consistency"),
                   Make("Changed", "/changedBytes", Kind::kBytes),
-                  Make("Held", "/held", Kind::kYesNo), Optional("Booted", "/proof/booted", Kind::kYesNo),
+                  Make("Held", "/held", Kind::kYesNo),
+                  Optional("Booted", "/proof/booted", Kind::kYesNo),
                   Optional("Verified", "/proof/verifiedAt", Kind::kAge)},
       .fields = {Make("Point", "/id"), Make("VM", "/item"), Make("Time", "/time", Kind::kTime),
                  Make("Consistency", "/consistency"),
@@ -153,9 +154,8 @@ const View& PointView() {
                  Make("Boot time", "/proof/bootSeconds", Kind::kSeconds),
                  Make("Sign of life", "/proof/signOfLife"),
                  Make("Tested", "/proof/testedAt", Kind::kTime)},
-      .sections = {{"Disks",
-                    "/disks",
-                    {Make("Name", "/name"), Make("Size", "/sizeBytes", Kind::kBytes)}}}};
+      .sections = {
+          {"Disks", "/disks", {Make("Name", "/name"), Make("Size", "/sizeBytes", Kind::kBytes)}}}};
   return view;
 }
 
@@ -168,8 +168,7 @@ const View& ReplicateView() {
       .fields = {Make("Point", "/point/id"), Make("Time", "/point/time", Kind::kTime),
                  Make("New", "/point/new", Kind::kYesNo),
                  Make("Changed", "/point/changedBytes", Kind::kBytes), Make("Job", "/job/id"),
-                 Make("State", "/job/state", Kind::kState),
-                 Make("Error", "/job/error/message"),
+                 Make("State", "/job/state", Kind::kState), Make("Error", "/job/error/message"),
                  Make("Read", "/job/stats/bytesRead", Kind::kBytes),
                  Make("Sent", "/job/stats/bytesSent", Kind::kBytes),
                  Make("Equal", "/job/stats/bytesSkipped", Kind::kBytes),

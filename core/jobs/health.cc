@@ -76,16 +76,11 @@ TestFailoverState ParseTestFailoverState(const std::string& name) {
 
 Status GatherJobs(Environment& environment, const Vault& vault, const Item& item,
                   HealthFacts& facts) {
-  ASR_TRY(const auto registrations, environment.state.ListVaults());
-  const auto registration =
-      std::find_if(registrations.begin(), registrations.end(),
-                   [&](const VaultRegistration& r) { return r.id == vault.identity().id; });
-  if (registration == registrations.end()) return {};
   ASR_TRY(const auto jobs,
           environment.state.ListJobs(
               {.item = item.name, .state = {}, .since = {}, .limit = kJobsLookedAt}));
   for (const Job& job : jobs) {
-    if (job.vault != registration->name || !IsReplication(job) || !job.end_time) continue;
+    if (job.vault != vault.name() || !IsReplication(job) || !job.end_time) continue;
     if (!facts.last_replication) facts.last_replication = job;
     // Jobs from before the item existed belong to an earlier protection of the same VM.
     if (job.state == JobState::kSucceeded && job.start_time >= item.created) {
@@ -96,13 +91,14 @@ Status GatherJobs(Environment& environment, const Vault& vault, const Item& item
   return {};
 }
 
-Status GatherPoint(Vault& vault, const Item& item, ItemStatus& status) {
-  ASR_TRY(const auto ids, vault.ListPointIds(item.id));
-  if (ids.empty()) return {};
-  ASR_TRY(status.latest_point, vault.ReadPoint(item.id, ids.front()));
-  ASR_TRY(status.latest_proof, vault.ReadProof(item.id, ids.front()));
-  ASR_TRY(const auto held, vault.ListHeldPoints(item.id));
-  status.latest_held = std::find(held.begin(), held.end(), ids.front()) != held.end();
+Status GatherPoint(Vault& vault, const Item& item, Timestamp now, ItemStatus& status) {
+  ASR_TRY(status.latest_point, vault.NewestPoint(item.id));
+  if (!status.latest_point) return {};
+  ASR_TRY(status.latest_proof, vault.ReadProof(item.id, status.latest_point->id));
+  ASR_TRY(const auto pins, vault.ListPins(item.id, now));
+  status.latest_held = std::any_of(pins.begin(), pins.end(), [&](const Pin& pin) {
+    return pin.is_hold() && pin.point == status.latest_point->id;
+  });
   return {};
 }
 
@@ -119,16 +115,16 @@ ItemHealth JudgeHealth(const HealthFacts& facts) {
   if (facts.last_replication) JudgeLastReplication(*facts.last_replication, health);
   if (!facts.newest_point) {
     const bool set_up = IsBeingSetUp(facts.state);
-    Raise(health, set_up ? ReplicationHealth::kWarning : ReplicationHealth::kCritical,
-          MakeError(ErrorKind::kState, ErrorCode::kNoRecoveryPoint,
-                    set_up ? "the initial replication is not complete"
-                           : "there is no recovery point")
-              .WithAction(set_up ? "run the same asr enable again; it goes on where it was"
-                                 : "run asr replicate for this VM"));
+    Raise(
+        health, set_up ? ReplicationHealth::kWarning : ReplicationHealth::kCritical,
+        MakeError(ErrorKind::kState, ErrorCode::kNoRecoveryPoint,
+                  set_up ? "the initial replication is not complete" : "there is no recovery point")
+            .WithAction(set_up ? "run the same asr enable again; it goes on where it was"
+                               : "run asr replicate for this VM"));
     return health;
   }
-  const Timestamp current = std::max(*facts.newest_point,
-                                     facts.last_compared.value_or(*facts.newest_point));
+  const Timestamp current =
+      std::max(*facts.newest_point, facts.last_compared.value_or(*facts.newest_point));
   health.rpo = std::max(milliseconds{0}, facts.now - current);
   if (facts.frequency) JudgeRpo(*health.rpo, *facts.frequency, health);
   return health;
@@ -142,14 +138,13 @@ Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, cons
                     .last_compared = {},
                     .frequency = {},
                     .last_replication = {}};
-  ASR_CHECK(GatherPoint(vault, item, status));
+  ASR_CHECK(GatherPoint(vault, item, facts.now, status));
   if (status.latest_point) facts.newest_point = status.latest_point->time;
   ASR_CHECK(GatherJobs(environment, vault, item, facts));
   const Result<Policy> policy = vault.FindPolicy(item.policy);
   if (policy) facts.frequency = policy->frequency;
   if (!policy && policy.error().kind != ErrorKind::kNotFound) return Fail(policy.error());
-  ASR_TRY(const auto test,
-          environment.state.FindTestFailover(vault.identity().id, item.id));
+  ASR_TRY(const auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
   if (test) status.test_failover = ParseTestFailoverState(test->state);
   status.health = JudgeHealth(facts);
   return status;

@@ -25,8 +25,8 @@ inline constexpr int kCriticalMissedCycles = 12;
 struct HealthFacts {
   ProtectionState state = ProtectionState::kProtected;
   Timestamp now{};
-  std::optional<Timestamp> newest_point;   // its time
-  std::optional<Timestamp> last_compared;  // start of the last replication that succeeded
+  std::optional<Timestamp> newest_point;          // its time
+  std::optional<Timestamp> last_compared;         // start of the last replication that succeeded
   std::optional<std::chrono::seconds> frequency;  // of the policy
   std::optional<Job> last_replication;            // the newest one that ended, however it did
 };
