@@ -1,1 +1,45 @@
-int main() { return 0; }
+#include <unistd.h>
+
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "cli/application.h"
+#include "cli/errors.h"
+#include "cli/exit_codes.h"
+#include "cli/signals.h"
+
+namespace {
+
+std::optional<std::string> ReadVariable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    std::ios::sync_with_stdio(false);
+    const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+    const std::stop_source stop;
+    const asr::StopOnSignals watch(stop);
+    asr::CliContext context{.fs = asr::PosixFileSystem(),
+                            .clock = asr::SystemClock(),
+                            .in = std::cin,
+                            .out = std::cout,
+                            .err = std::cerr,
+                            .terminal = asr::InspectTerminal(),
+                            .environment = ReadVariable,
+                            .is_root = ::geteuid() == 0,
+                            .stop = stop.get_token()};
+    return asr::RunCommandLine(arguments, context);
+  } catch (const std::exception& exception) {
+    const asr::Error error = asr::MakeError(asr::ErrorKind::kInternal, asr::ErrorCode::kInternal,
+                                            std::string("unexpected: ") + exception.what());
+    asr::PrintError(std::cerr, error, asr::OutputFormat::kTable, false);
+    return asr::kExitFailed;
+  }
+}

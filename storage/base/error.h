@@ -76,6 +76,8 @@ enum class ErrorCode : std::uint16_t {
   kJobInterrupted = 5002,
   kAgentNotRunning = 5003,
   kCancelled = 5004,
+  kReplicationLate = 5101,
+  kNoRecoveryPoint = 5102,
   kUsage = 9001,
   kConfirmationNeeded = 9002,
   kInternal = 9999,

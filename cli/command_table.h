@@ -1,0 +1,53 @@
+// Every verb, once: for dispatch, help and suggestions.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cli/arguments.h"
+#include "cli/session.h"
+
+namespace asr {
+
+enum class HelpGroup : std::uint8_t { kSetUp, kProtect, kRecover, kLook };
+
+// Runs the verb with what its arguments were set to.
+using VerbRunner = std::function<Status(Session&)>;
+
+struct Command {
+  std::string path;  // "vault create", "enable"
+  HelpGroup group = HelpGroup::kSetUp;
+  std::string summary;
+  std::string example;  // without "asr "
+  // Declares the arguments. The runner owns the variables that they are read into.
+  std::function<VerbRunner(VerbArguments&)> declare;
+};
+
+[[nodiscard]] const std::vector<Command>& Commands();
+
+struct FoundCommand {
+  const Command* command = nullptr;
+  std::vector<std::string> arguments;  // what follows the verb
+};
+
+// `words` begin with a verb, or a noun and a verb; nouns may be singular or plural. kUsage with the
+// nearest match otherwise.
+[[nodiscard]] Result<FoundCommand> FindCommand(const std::vector<std::string>& words);
+
+// Help of all verbs by group, of the verbs of a noun, or of one verb, whichever `words` name.
+[[nodiscard]] Result<std::string> HelpText(const std::vector<std::string>& words);
+
+// Each command group adds its verbs.
+void AddVaultCommands(std::vector<Command>& commands);
+void AddHostCommands(std::vector<Command>& commands);
+void AddVmCommands(std::vector<Command>& commands);
+void AddPolicyCommands(std::vector<Command>& commands);
+void AddProtectCommands(std::vector<Command>& commands);
+void AddItemCommands(std::vector<Command>& commands);
+void AddPointsCommands(std::vector<Command>& commands);
+void AddRecoverCommands(std::vector<Command>& commands);
+void AddJobsCommands(std::vector<Command>& commands);
+void AddConfigCommands(std::vector<Command>& commands);
+
+}  // namespace asr

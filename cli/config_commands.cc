@@ -1,0 +1,89 @@
+#include <memory>
+
+#include "cli/command_table.h"
+#include "cli/values.h"
+#include "cli/views.h"
+
+namespace asr {
+namespace {
+
+const std::vector<std::string>& SettingNames() {
+  static const std::vector<std::string> names = {"output", "vault"};
+  return names;
+}
+
+struct SetOptions {
+  std::string name;
+  std::string value;
+};
+
+Result<Json> SettingJson(Environment& environment, const std::string& name) {
+  ASR_TRY(const auto value, environment.state.FindSetting(name));
+  Json json;
+  json["name"] = name;
+  json["value"] = value && !value->empty() ? Json(*value) : Json(nullptr);
+  return json;
+}
+
+Status RunGet(Session& session, const std::string& name) {
+  ASR_CHECK(CheckWord("NAME", name, SettingNames()));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const Json json, SettingJson(*environment, name));
+  session.Print(json, SettingView());
+  return {};
+}
+
+Status RunSet(Session& session, const SetOptions& options) {
+  ASR_CHECK(CheckWord("NAME", options.name, SettingNames()));
+  if (options.name == "output" && !options.value.empty()) {
+    ASR_CHECK(CheckWord("VALUE", options.value, {"table", "json", "yaml", "tsv", "none"}));
+  }
+  if (options.name == "vault" && !options.value.empty()) {
+    ASR_CHECK(CheckName("VALUE", options.value));
+  }
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  if (session.options().dry_run) {
+    Plan plan;
+    plan.steps.push_back({.step = "Set " + options.name, .item = "", .disk = ""});
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_CHECK(environment->state.SetSetting(options.name, options.value));
+  ASR_TRY(const Json json, SettingJson(*environment, options.name));
+  session.Print(json, SettingView());
+  return {};
+}
+
+Status RunList(Session& session) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  Json list = Json::array();
+  for (const std::string& name : SettingNames()) {
+    ASR_TRY(Json json, SettingJson(*environment, name));
+    list.push_back(std::move(json));
+  }
+  session.Print(list, SettingView());
+  return {};
+}
+
+}  // namespace
+
+void AddConfigCommands(std::vector<Command>& commands) {
+  commands.push_back({"config get", HelpGroup::kSetUp, "Show a setting", "config get output",
+                      [](VerbArguments& arguments) -> VerbRunner {
+                        const auto name = std::make_shared<std::string>();
+                        arguments.Required("NAME", *name, "output or vault");
+                        return [name](Session& session) { return RunGet(session, *name); };
+                      }});
+  commands.push_back({"config set", HelpGroup::kSetUp, "Set a default for an option",
+                      "config set output json", [](VerbArguments& arguments) -> VerbRunner {
+                        const auto options = std::make_shared<SetOptions>();
+                        arguments.Required("NAME", options->name, "output or vault")
+                            .Required("VALUE", options->value, "its value; '' unsets it")
+                            .MayBeEmpty();
+                        return [options](Session& session) { return RunSet(session, *options); };
+                      }});
+  commands.push_back({"config list", HelpGroup::kSetUp, "List the settings", "config list",
+                      [](VerbArguments&) -> VerbRunner { return RunList; }});
+}
+
+}  // namespace asr

@@ -1,0 +1,104 @@
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "cli/command_table.h"
+#include "cli/json_values.h"
+#include "cli/values.h"
+#include "cli/views.h"
+#include "core/jobs/hosts.h"
+
+namespace asr {
+namespace {
+
+struct AddOptions {
+  std::string name;
+  std::string kind;
+  std::optional<std::string> path;
+};
+
+Status RunAdd(Session& session, const AddOptions& options) {
+  ASR_CHECK(CheckName("NAME", options.name));
+  ASR_CHECK(CheckWord("--kind", options.kind, {"folder"}));
+  if (!options.path) {
+    return Fail(
+        MakeError(ErrorKind::kUsage, ErrorCode::kUsage, "host add: a folder host needs --path")
+            .WithAction("give --path DIR, whose sub-directories hold the VMs' disks"));
+  }
+  ASR_TRY(const std::string path, session.AbsolutePath(*options.path));
+  if (session.options().dry_run) {
+    Plan plan;
+    plan.steps.push_back({.step = fmt::format("Register host {}, folder {}", options.name, path),
+                          .item = "",
+                          .disk = ""});
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const HostRegistration host, AddFolderHost(*environment, options.name, path));
+  session.Print(HostJson(host), HostView());
+  return {};
+}
+
+Status RunList(Session& session) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const auto hosts, environment->state.ListHosts());
+  Json list = Json::array();
+  for (const HostRegistration& host : hosts) list.push_back(HostJson(host));
+  session.Print(list, HostView());
+  if (hosts.empty()) session.Note("No hosts. Add one: asr host add NAME --kind folder --path DIR");
+  return {};
+}
+
+Status RunShow(Session& session, const std::string& name) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const HostRegistration host, environment->state.FindHost(name));
+  session.Print(HostJson(host), HostView());
+  return {};
+}
+
+Status RunRemove(Session& session, const std::string& name) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const HostRegistration host, environment->state.FindHost(name));
+  if (session.options().dry_run) {
+    Plan plan;
+    plan.steps.push_back(
+        {.step = fmt::format("Forget host {}", host.name), .item = "", .disk = ""});
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_CHECK(environment->state.RemoveHost(host.name));
+  session.Note(fmt::format("Host {} is forgotten; its VMs and their replicas stay.", host.name));
+  return {};
+}
+
+VerbRunner DeclareName(VerbArguments& arguments, Status (*run)(Session&, const std::string&)) {
+  const auto name = std::make_shared<std::string>();
+  arguments.Required("NAME", *name, "the host's name");
+  return [name, run](Session& session) { return run(session, *name); };
+}
+
+}  // namespace
+
+void AddHostCommands(std::vector<Command>& commands) {
+  commands.push_back(
+      {"host add", HelpGroup::kSetUp, "Register a host of virtual machines",
+       "host add lab --kind folder --path /srv/vms", [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<AddOptions>();
+         arguments.Required("NAME", options->name, "what this machine calls it")
+             .RequiredOption("--kind", "KIND", options->kind, "folder")
+             .Option("--path", "DIR", options->path,
+                     "of a folder host: each sub-directory with disk images is a VM");
+         return [options](Session& session) { return RunAdd(session, *options); };
+       }});
+  commands.push_back({"host list", HelpGroup::kSetUp, "List the hosts", "host list",
+                      [](VerbArguments&) -> VerbRunner { return RunList; }});
+  commands.push_back(
+      {"host show", HelpGroup::kSetUp, "Show a host", "host show lab",
+       [](VerbArguments& arguments) -> VerbRunner { return DeclareName(arguments, RunShow); }});
+  commands.push_back(
+      {"host remove", HelpGroup::kSetUp, "Forget a host", "host remove lab",
+       [](VerbArguments& arguments) -> VerbRunner { return DeclareName(arguments, RunRemove); }});
+}
+
+}  // namespace asr

@@ -1,0 +1,84 @@
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "cli/command_table.h"
+#include "cli/item_texts.h"
+#include "cli/json_values.h"
+#include "cli/views.h"
+#include "core/jobs/protect.h"
+
+namespace asr {
+namespace {
+
+Result<Json> Describe(Session& session, const Item& item) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  ASR_TRY(const ItemStatus status, GatherItemStatus(*environment, *vault, item));
+  return ItemJson(item, status, vault->name());
+}
+
+Status RunList(Session& session) {
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  ASR_TRY(const auto items, vault->ListItems());
+  Json list = Json::array();
+  for (const Item& item : items) {
+    ASR_TRY(Json json, Describe(session, item));
+    list.push_back(std::move(json));
+  }
+  session.Print(list, ItemView());
+  if (items.empty()) session.Note("No VM is protected. Protect one: asr enable VM --policy P");
+  return {};
+}
+
+Status RunShow(Session& session, const std::string& vm) {
+  ASR_TRY(const Item item, session.FindItem(vm));
+  ASR_TRY(const Json json, Describe(session, item));
+  session.Print(json, ItemView());
+  return {};
+}
+
+Status RunDelete(Session& session, const std::string& vm) {
+  ASR_CHECK(session.RefuseNoWait());
+  ASR_CHECK(session.RequireAnswer(
+      fmt::format("deletes the kept replica of VM {} and all its recovery points", vm)));
+  ASR_TRY(const Item item, session.FindItem(vm));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  // Only what is not protected any more may go; of the rest the engine says why not.
+  if (item.state == ProtectionState::kUnprotected) {
+    if (session.options().dry_run) {
+      ASR_TRY(const Plan plan, PlanDeletion(*vault, item));
+      session.PrintPlan(plan);
+      return {};
+    }
+    ASR_TRY(const std::string loss, NameLoss(*vault, item));
+    ASR_CHECK(session.Confirm(loss));
+  }
+  ASR_TRY(const Job job, DeleteItem(*environment, *vault, item));
+  return session.FinishJob(job);
+}
+
+VerbRunner DeclareVm(VerbArguments& arguments, Status (*run)(Session&, const std::string&)) {
+  const auto vm = std::make_shared<std::string>();
+  arguments.Required("VM", *vm, "its name, HOST/NAME, or the item's id");
+  return [vm, run](Session& session) { return run(session, *vm); };
+}
+
+}  // namespace
+
+void AddItemCommands(std::vector<Command>& commands) {
+  commands.push_back({"items list", HelpGroup::kProtect,
+                      "List the replicated items: the VMs of "
+                      "the vault, with health and RPO",
+                      "items list", [](VerbArguments&) -> VerbRunner { return RunList; }});
+  commands.push_back(
+      {"items show", HelpGroup::kProtect, "Show a replicated item", "items show web",
+       [](VerbArguments& arguments) -> VerbRunner { return DeclareVm(arguments, RunShow); }});
+  commands.push_back({"items delete", HelpGroup::kProtect, "Delete what disable --keep-data kept",
+                      "items delete web", [](VerbArguments& arguments) -> VerbRunner {
+                        return DeclareVm(arguments, RunDelete);
+                      }});
+}
+
+}  // namespace asr

@@ -1,0 +1,274 @@
+#include "cli/json_values.h"
+
+#include <chrono>
+
+#include "cli/errors.h"
+
+namespace asr {
+namespace {
+
+Json TimeJson(const std::optional<Timestamp>& time) {
+  return time ? Json(FormatTime(*time)) : Json(nullptr);
+}
+
+Json TextJson(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+Json ErrorOrNull(const std::optional<Error>& error) {
+  return error ? ErrorJson(*error) : Json(nullptr);
+}
+
+Json ProofJson(const std::optional<Proof>& proof) {
+  if (!proof) return nullptr;
+  Json json;
+  json["verifiedAt"] = TimeJson(proof->verified_at);
+  json["booted"] = proof->booted ? Json(*proof->booted) : Json(nullptr);
+  json["bootSeconds"] = proof->boot_seconds ? Json(*proof->boot_seconds) : Json(nullptr);
+  json["signOfLife"] = TextJson(proof->sign_of_life);
+  json["testedAt"] = TimeJson(proof->tested_at);
+  return json;
+}
+
+Json HealthErrorsJson(const std::vector<Error>& errors) {
+  Json json = Json::array();
+  for (const Error& error : errors) {
+    Json entry;
+    entry["code"] = error.CodeText();
+    entry["message"] = error.Line();
+    entry["action"] = error.action;
+    json.push_back(std::move(entry));
+  }
+  return json;
+}
+
+std::string_view PowerStateName(VmPowerState state) {
+  switch (state) {
+    case VmPowerState::kOff:
+      return "Off";
+    case VmPowerState::kRunning:
+      return "Running";
+    case VmPowerState::kPaused:
+      return "Paused";
+    case VmPowerState::kUnknown:
+      return "Unknown";
+  }
+  return "Unknown";
+}
+
+std::string_view VerdictName(CheckResult::Verdict verdict) {
+  switch (verdict) {
+    case CheckResult::Verdict::kPassed:
+      return "passed";
+    case CheckResult::Verdict::kWarning:
+      return "warning";
+    case CheckResult::Verdict::kFailed:
+      return "failed";
+  }
+  return "failed";
+}
+
+Json ItemDisksJson(const Item& item) {
+  Json disks = Json::array();
+  for (const ItemDisk& disk : item.disks) {
+    Json entry;
+    entry["name"] = disk.name.value;
+    entry["path"] = disk.path;
+    entry["sizeBytes"] = disk.size_bytes;
+    disks.push_back(std::move(entry));
+  }
+  return disks;
+}
+
+Json LatestPointJson(const Item& item, const ItemStatus& status) {
+  if (!status.latest_point) return nullptr;
+  return PointJson(*status.latest_point, {.vm_name = item.name,
+                                          .is_new = false,
+                                          .held = status.latest_held,
+                                          .proof = status.latest_proof});
+}
+
+Json RpoJson(const ItemHealth& health) {
+  if (!health.rpo) return nullptr;
+  return std::chrono::floor<std::chrono::seconds>(*health.rpo).count();
+}
+
+}  // namespace
+
+Json PointJson(const RecoveryPoint& point, const PointFacts& facts) {
+  Json json;
+  json["id"] = point.id.value;
+  json["time"] = FormatTime(point.time);
+  json["consistency"] = ConsistencyName(point.consistency);
+  json["item"] = facts.vm_name;
+  json["new"] = facts.is_new;
+  json["disks"] = Json::array();
+  for (const PointDisk& disk : point.disks) {
+    Json entry;
+    entry["name"] = disk.name.value;
+    entry["sizeBytes"] = disk.size_bytes;
+    json["disks"].push_back(std::move(entry));
+  }
+  json["changedBytes"] = point.changed_bytes;
+  // A point without its document, which seals it, does not exist.
+  json["sealed"] = true;
+  json["held"] = facts.held;
+  json["proof"] = ProofJson(facts.proof);
+  return json;
+}
+
+std::vector<std::string> AllowedOperations(const Item& item, const ItemStatus& status) {
+  std::vector<std::string> operations;
+  const bool has_points = status.latest_point.has_value();
+  switch (item.state) {
+    case ProtectionState::kEnablingProtection:
+    case ProtectionState::kInitialReplicationInProgress:
+    case ProtectionState::kFinalizingProtection:
+      operations = {"EnableProtection", "DisableProtection"};
+      break;
+    case ProtectionState::kProtected:
+      operations = {"Replicate", "DisableProtection"};
+      break;
+    case ProtectionState::kUnprotected:
+      operations = {"EnableProtection", "DeleteItem"};
+      break;
+    case ProtectionState::kDisablingProtection:
+      return {"DisableProtection"};
+    case ProtectionState::kPlannedFailoverInProgress:
+    case ProtectionState::kUnplannedFailoverInProgress:
+    case ProtectionState::kFailoverCommitPending:
+    case ProtectionState::kFailedOver:
+    case ProtectionState::kReverseReplicating:
+      break;
+  }
+  if (has_points) operations.emplace_back("Restore");
+  if (status.test_failover == TestFailoverState::kWaitingForCleanup) {
+    operations.emplace_back("TestFailoverCleanup");
+  } else if (has_points && status.test_failover == TestFailoverState::kNone) {
+    operations.emplace_back("TestFailover");
+  }
+  return operations;
+}
+
+Json ItemJson(const Item& item, const ItemStatus& status, const std::string& vault_name) {
+  Json json;
+  json["id"] = item.id.value;
+  json["name"] = item.name;
+  json["host"] = item.host;
+  json["vault"] = vault_name;
+  json["policy"] = item.policy;
+  json["protectionState"] = ProtectionStateName(item.state);
+  json["replicationHealth"] = ReplicationHealthName(status.health.health);
+  json["resyncState"] = "None";
+  json["testFailoverState"] = TestFailoverStateName(status.test_failover);
+  json["activeLocation"] = "Primary";
+  json["allowedOperations"] = AllowedOperations(item, status);
+  json["healthErrors"] = HealthErrorsJson(status.health.errors);
+  json["disks"] = ItemDisksJson(item);
+  json["latestPoint"] = LatestPointJson(item, status);
+  json["rpoSeconds"] = RpoJson(status.health);
+  // Changes of a folder's images are found when they are replicated: nobody knows them before.
+  json["backlogBytes"] = nullptr;
+  return json;
+}
+
+Json VmJson(const VirtualMachine& vm) {
+  Json json;
+  json["name"] = vm.name;
+  json["host"] = vm.host;
+  json["state"] = PowerStateName(vm.power_state);
+  json["protectable"] = vm.protectable();
+  json["reasons"] = vm.reasons;
+  json["disks"] = Json::array();
+  for (const VmDisk& disk : vm.disks) {
+    Json entry;
+    entry["name"] = disk.name.value;
+    entry["path"] = disk.path;
+    entry["format"] = TextJson(disk.format);
+    entry["sizeBytes"] = disk.size_bytes;
+    json["disks"].push_back(std::move(entry));
+  }
+  return json;
+}
+
+Json JobJson(const Job& job) {
+  Json json;
+  json["id"] = job.id.value;
+  json["type"] = job.type;
+  json["item"] = TextJson(job.item);
+  json["state"] = JobStateName(job.state);
+  json["retryable"] = job.retryable;
+  json["startTime"] = FormatTime(job.start_time);
+  json["endTime"] = TimeJson(job.end_time);
+  json["tasks"] = Json::array();
+  for (const Task& task : job.tasks) {
+    Json entry;
+    entry["name"] = task.name;
+    entry["state"] = JobStateName(task.state);
+    entry["bytesDone"] = task.bytes_done;
+    entry["bytesTotal"] = task.bytes_total;
+    entry["error"] = ErrorOrNull(task.error);
+    json["tasks"].push_back(std::move(entry));
+  }
+  json["error"] = ErrorOrNull(job.error);
+  json["stats"]["bytesRead"] = job.stats.bytes_read;
+  json["stats"]["bytesSent"] = job.stats.bytes_sent;
+  json["stats"]["bytesSkipped"] = job.stats.bytes_skipped;
+  json["stats"]["bytesZero"] = job.stats.bytes_zero;
+  return json;
+}
+
+Json PlanJson(const Plan& plan) {
+  Json json;
+  json["plan"] = Json::array();
+  for (const PlanStep& step : plan.steps) {
+    Json entry;
+    entry["step"] = step.step;
+    entry["item"] = TextJson(step.item);
+    entry["disk"] = TextJson(step.disk);
+    entry["bytes"] = step.bytes;
+    entry["seconds"] = step.seconds;
+    json["plan"].push_back(std::move(entry));
+  }
+  json["warnings"] = plan.warnings;
+  return json;
+}
+
+Json PolicyJson(const Policy& policy) {
+  Json json;
+  json["name"] = policy.name;
+  json["frequencySeconds"] = policy.frequency.count();
+  json["retention"] = FormatRetention(policy.retention);
+  json["appConsistentSeconds"] = policy.app_consistent.count();
+  json["start"] = policy.start;
+  return json;
+}
+
+Json VaultJson(const VaultRegistration& vault) {
+  Json json;
+  json["name"] = vault.name;
+  json["target"] = vault.target;
+  json["id"] = vault.id;
+  json["isDefault"] = vault.is_default;
+  return json;
+}
+
+Json HostJson(const HostRegistration& host) {
+  Json json;
+  json["name"] = host.name;
+  json["kind"] = host.kind;
+  json["path"] = host.path;
+  return json;
+}
+
+Json CheckJson(const std::vector<CheckResult>& results) {
+  Json json = Json::array();
+  for (const CheckResult& result : results) {
+    Json entry;
+    entry["name"] = result.name;
+    entry["verdict"] = VerdictName(result.verdict);
+    entry["detail"] = result.detail;
+    json.push_back(std::move(entry));
+  }
+  return json;
+}
+
+}  // namespace asr

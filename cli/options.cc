@@ -1,0 +1,229 @@
+#include "cli/options.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "cli/did_you_mean.h"
+
+namespace asr {
+namespace {
+
+using Options = GlobalOptions;
+
+// An option is a flag, or takes a value; exactly one of the two members is set.
+struct GlobalOption {
+  char letter;  // 0: none
+  std::string_view name;
+  std::string_view value_name;
+  bool Options::*flag;
+  Status (*set)(Options&, const std::string& value);
+  std::string_view help;
+};
+
+Status SetOutput(Options& options, const std::string& value) {
+  options.output = ParseOutputFormat(value);
+  if (options.output) return {};
+  return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                        fmt::format("'{}' is not an output format{}", value,
+                                    DidYouMean(value, {"table", "json", "yaml", "tsv", "none"})))
+                  .WithAction("give table, json, yaml, tsv or none"));
+}
+
+Status SetText(std::optional<std::string>& member, std::string_view option,
+               const std::string& value) {
+  if (value.empty()) {
+    return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                          fmt::format("option {} was given an empty value", option))
+                    .WithAction(fmt::format("give a value: {} VALUE", option)));
+  }
+  member = value;
+  return {};
+}
+
+Status SetVault(Options& options, const std::string& value) {
+  return SetText(options.vault, "--vault", value);
+}
+Status SetStateDirectory(Options& options, const std::string& value) {
+  return SetText(options.state_directory, "--state-dir", value);
+}
+Status SetCredential(Options& options, const std::string& value) {
+  return SetText(options.credential, "--credential", value);
+}
+
+constexpr std::array kOptions = {
+    GlobalOption{'o', "output", "FORMAT", nullptr, SetOutput,
+                 "table (default), json, yaml, tsv or none; also ASR_OUTPUT"},
+    GlobalOption{0, "vault", "NAME", nullptr, SetVault,
+                 "the vault to use instead of the default; also ASR_VAULT"},
+    GlobalOption{0, "state-dir", "DIR", nullptr, SetStateDirectory,
+                 "where this machine keeps its state; also ASR_STATE_DIR"},
+    GlobalOption{0, "credential", "NAME", nullptr, SetCredential,
+                 "the credential for a vault that needs one"},
+    GlobalOption{0, "no-wait", "", &Options::no_wait, nullptr,
+                 "leave the job to the agent instead of running it here"},
+    GlobalOption{0, "dry-run", "", &Options::dry_run, nullptr,
+                 "print what would be done, and change nothing"},
+    GlobalOption{'y', "yes", "", &Options::yes, nullptr, "answer every question with yes"},
+    GlobalOption{'q', "quiet", "", &Options::quiet, nullptr, "no progress, notes or warnings"},
+    GlobalOption{'v', "verbose", "", &Options::verbose, nullptr, "a line for each task that ends"},
+    GlobalOption{0, "debug", "", &Options::debug, nullptr,
+                 "also what was opened where, and how long it took"},
+    GlobalOption{0, "no-color", "", &Options::no_color, nullptr, "no colours; also NO_COLOR"},
+    GlobalOption{0, "version", "", &Options::version, nullptr, "print the version"},
+    GlobalOption{'h', "help", "", &Options::help, nullptr, "print help"},
+};
+
+const GlobalOption* FindByName(std::string_view name) {
+  const auto* found = std::find_if(kOptions.begin(), kOptions.end(),
+                                   [&](const GlobalOption& o) { return o.name == name; });
+  return found == kOptions.end() ? nullptr : found;
+}
+
+const GlobalOption* FindByLetter(char letter) {
+  const auto* found = std::find_if(kOptions.begin(), kOptions.end(), [&](const GlobalOption& o) {
+    return o.letter != 0 && o.letter == letter;
+  });
+  return found == kOptions.end() ? nullptr : found;
+}
+
+class Splitter {
+ public:
+  explicit Splitter(const std::vector<std::string>& arguments) : arguments_(arguments) {}
+
+  SplitArguments Run() {
+    for (; next_ < arguments_.size(); ++next_) {
+      const std::string& argument = arguments_[next_];
+      if (argument == "--") break;
+      if (!(argument.starts_with("--") ? TakeLong(argument) : TakeShort(argument))) {
+        split_.rest.push_back(argument);
+      }
+    }
+    for (; next_ < arguments_.size(); ++next_) split_.rest.push_back(arguments_[next_]);
+    return std::move(split_);
+  }
+
+ private:
+  // "--name", "--name=value", "--name value". False if it is not ours.
+  bool TakeLong(const std::string& argument) {
+    const std::size_t equals = argument.find('=');
+    const std::string name = argument.substr(2, equals == std::string::npos ? equals : equals - 2);
+    const GlobalOption* option = FindByName(name);
+    if (option == nullptr) return false;
+    if (equals != std::string::npos) {
+      Apply(*option, argument.substr(equals + 1));
+    } else {
+      Apply(*option, std::nullopt);
+    }
+    return true;
+  }
+
+  // "-q", "-qy", "-o json", "-ojson", "-qo=json". False if any letter of it is not ours.
+  bool TakeShort(const std::string& argument) {
+    if (argument.size() < 2 || argument[0] != '-') return false;
+    for (std::size_t i = 1; i < argument.size(); ++i) {
+      const GlobalOption* option = FindByLetter(argument[i]);
+      if (option == nullptr) return false;
+      if (option->flag == nullptr) break;
+    }
+    for (std::size_t i = 1; i < argument.size(); ++i) {
+      const GlobalOption& option = *FindByLetter(argument[i]);
+      const std::string after = argument.substr(i + 1);
+      if (option.flag == nullptr && !after.empty()) {
+        Apply(option, after[0] == '=' ? after.substr(1) : after);
+        return true;
+      }
+      Apply(option, std::nullopt);
+    }
+    return true;
+  }
+
+  void Apply(const GlobalOption& option, std::optional<std::string> value) {
+    if (option.flag != nullptr) {
+      if (value) {
+        Note(MakeError(
+                 ErrorKind::kUsage, ErrorCode::kUsage,
+                 fmt::format("option --{} takes no value, but was given '{}'", option.name, *value))
+                 .WithAction(fmt::format("give it alone: --{}", option.name)));
+      }
+      split_.options.*option.flag = true;
+      return;
+    }
+    if (!value && next_ + 1 < arguments_.size() && arguments_[next_ + 1] != "--") {
+      value = arguments_[++next_];
+    }
+    if (!value) {
+      Note(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                     fmt::format("option --{} needs a value", option.name))
+               .WithAction(fmt::format("give --{} {}", option.name, option.value_name)));
+      return;
+    }
+    if (Status status = option.set(split_.options, *value); !status) Note(status.error());
+  }
+
+  void Note(Error error) {
+    if (split_.status) split_.status = Fail(std::move(error));
+  }
+
+  const std::vector<std::string>& arguments_;
+  std::size_t next_ = 0;
+  SplitArguments split_;
+};
+
+// What a variable gives, if the flag did not; an empty variable counts as not set.
+void TakeVariable(SplitArguments& split, const EnvironmentLookup& environment,
+                  const std::string& variable, bool given_by_flag,
+                  Status (*set)(Options&, const std::string&)) {
+  if (given_by_flag) return;
+  const auto value = environment(variable);
+  if (!value || value->empty()) return;
+  Status status = set(split.options, *value);
+  if (status || !split.status) return;
+  split.status =
+      Fail(std::move(status).error().WithContext(fmt::format("environment variable {}", variable)));
+}
+
+}  // namespace
+
+std::optional<OutputFormat> ParseOutputFormat(const std::string& word) {
+  if (word == "table") return OutputFormat::kTable;
+  if (word == "json") return OutputFormat::kJson;
+  if (word == "yaml") return OutputFormat::kYaml;
+  if (word == "tsv") return OutputFormat::kTsv;
+  if (word == "none") return OutputFormat::kNone;
+  return std::nullopt;
+}
+
+const std::vector<GlobalOptionHelp>& GlobalOptionsHelp() {
+  static const std::vector<GlobalOptionHelp> rows = [] {
+    std::vector<GlobalOptionHelp> built;
+    for (const GlobalOption& option : kOptions) {
+      std::string names = option.letter != 0 ? fmt::format("-{}, ", option.letter) : "    ";
+      names += fmt::format("--{}", option.name);
+      if (!option.value_name.empty()) names += fmt::format(" {}", option.value_name);
+      built.push_back({std::move(names), std::string(option.help)});
+    }
+    return built;
+  }();
+  return rows;
+}
+
+std::vector<std::string> GlobalOptionNames() {
+  std::vector<std::string> names;
+  for (const GlobalOption& option : kOptions) names.push_back(fmt::format("--{}", option.name));
+  return names;
+}
+
+SplitArguments TakeGlobalOptions(const std::vector<std::string>& arguments,
+                                 const EnvironmentLookup& environment) {
+  SplitArguments split = Splitter(arguments).Run();
+  const Options& options = split.options;
+  TakeVariable(split, environment, "ASR_OUTPUT", options.output.has_value(), SetOutput);
+  TakeVariable(split, environment, "ASR_VAULT", options.vault.has_value(), SetVault);
+  TakeVariable(split, environment, "ASR_STATE_DIR", options.state_directory.has_value(),
+               SetStateDirectory);
+  return split;
+}
+
+}  // namespace asr

@@ -1,0 +1,148 @@
+#include <algorithm>
+#include <limits>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "cli/command_table.h"
+#include "cli/item_texts.h"
+#include "cli/json_values.h"
+#include "cli/values.h"
+#include "cli/views.h"
+
+namespace asr {
+namespace {
+
+struct ListOptions {
+  std::string vm;
+  std::optional<std::string> limit;
+  std::optional<std::string> since;
+};
+
+struct PointOptions {
+  std::string vm;
+  std::string point;  // empty: latest
+};
+
+// What a table shows of a long list.
+constexpr std::size_t kRowsOfTable = 50;
+
+Result<std::vector<PointId>> Chosen(Vault& vault, const Item& item,
+                                    const std::optional<Timestamp>& since, std::size_t limit) {
+  ASR_TRY(auto ids, vault.ListPointIds(item.id));
+  if (since) {
+    std::erase_if(ids, [&](const PointId& id) {
+      const auto time = ParseCompactTime(id.value);
+      return time && *time < *since;
+    });
+  }
+  if (ids.size() > limit) ids.resize(limit);
+  return ids;
+}
+
+Status RunList(Session& session, const ListOptions& options) {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
+  std::optional<std::uint64_t> limit;
+  if (options.limit) ASR_TRY(limit, ParseNumber("--limit", *options.limit, 1, kMost));
+  std::optional<Timestamp> since;
+  if (options.since) ASR_TRY(since, ParseSince(*options.since, session.Now()));
+  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  const bool table = session.format() == OutputFormat::kTable;
+  const std::size_t most = limit.value_or(table ? kRowsOfTable : kMost);
+  ASR_TRY(const auto ids, Chosen(*vault, item, since, most));
+  ASR_TRY(const auto pins, vault->ListPins(item.id, session.Now()));
+  Json list = Json::array();
+  for (const PointId& id : ids) {
+    ASR_TRY(const RecoveryPoint point, vault->ReadPoint(item.id, id));
+    ASR_TRY(auto proof, vault->ReadProof(item.id, id));
+    const bool held = std::any_of(pins.begin(), pins.end(),
+                                  [&](const Pin& pin) { return pin.is_hold() && pin.point == id; });
+    list.push_back(PointJson(
+        point, {.vm_name = item.name, .is_new = false, .held = held, .proof = std::move(proof)}));
+  }
+  session.Print(list, PointView());
+  if (ids.empty()) session.Note(fmt::format("VM {} has no recovery points here.", item.name));
+  if (ids.size() == most && !limit) {
+    session.Note(fmt::format("The newest {}; more: --limit N", most));
+  }
+  return {};
+}
+
+Status PrintPoint(Session& session, Vault& vault, const Item& item, const RecoveryPoint& point) {
+  ASR_TRY(const Json json, DescribePoint(vault, item, point, false, session.Now()));
+  session.Print(json, PointView());
+  return {};
+}
+
+Status RunShow(Session& session, const PointOptions& options) {
+  ASR_TRY(const PointSelector selector, ParsePointSelector(options.point));
+  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  ASR_TRY(const RecoveryPoint point, vault->FindPoint(item, selector));
+  return PrintPoint(session, *vault, item, point);
+}
+
+// Retention leaves a held point alone, whatever its age.
+Status SetHold(Session& session, const PointOptions& options, bool hold) {
+  ASR_TRY(const PointSelector selector, ParsePointSelector(options.point));
+  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  ASR_TRY(const RecoveryPoint point, vault->FindPoint(item, selector));
+  if (session.options().dry_run) {
+    Plan plan;
+    plan.steps.push_back(
+        {.step = fmt::format("{} recovery point {}", hold ? "Hold" : "Release", point.id.value),
+         .item = item.name,
+         .disk = ""});
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_CHECK(hold ? vault->HoldPoint(item.id, point.id) : vault->ReleasePoint(item.id, point.id));
+  return PrintPoint(session, *vault, item, point);
+}
+
+Status RunHold(Session& session, const PointOptions& options) {
+  return SetHold(session, options, true);
+}
+
+Status RunRelease(Session& session, const PointOptions& options) {
+  return SetHold(session, options, false);
+}
+
+VerbRunner DeclarePoint(VerbArguments& arguments, Status (*run)(Session&, const PointOptions&)) {
+  const auto options = std::make_shared<PointOptions>();
+  arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+      .Optional("POINT", options->point,
+                "latest (default), latest-app, a point's id, or a time: the newest not after it");
+  return [options, run](Session& session) { return run(session, *options); };
+}
+
+}  // namespace
+
+void AddPointsCommands(std::vector<Command>& commands) {
+  commands.push_back(
+      {"points list", HelpGroup::kRecover, "List the recovery points of a VM, newest first",
+       "points list web --since 24h", [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<ListOptions>();
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+             .Option("--limit", "N", options->limit, "at most so many (tables: 50, else all)")
+             .Option("--since", "T", options->since,
+                     "not older than this time, or than this duration");
+         return [options](Session& session) { return RunList(session, *options); };
+       }});
+  commands.push_back({"points show", HelpGroup::kRecover, "Show a recovery point and its proof",
+                      "points show web latest", [](VerbArguments& arguments) -> VerbRunner {
+                        return DeclarePoint(arguments, RunShow);
+                      }});
+  commands.push_back(
+      {"points hold", HelpGroup::kRecover, "Keep a recovery point whatever its age",
+       "points hold web 20261123T063000.123Z",
+       [](VerbArguments& arguments) -> VerbRunner { return DeclarePoint(arguments, RunHold); }});
+  commands.push_back(
+      {"points release", HelpGroup::kRecover, "Let a held recovery point go when its time comes",
+       "points release web 20261123T063000.123Z",
+       [](VerbArguments& arguments) -> VerbRunner { return DeclarePoint(arguments, RunRelease); }});
+}
+
+}  // namespace asr

@@ -1,0 +1,152 @@
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "cli/command_table.h"
+#include "cli/item_texts.h"
+#include "cli/json_values.h"
+#include "cli/views.h"
+#include "core/jobs/hosts.h"
+#include "core/jobs/protect.h"
+#include "core/jobs/replicate.h"
+
+namespace asr {
+namespace {
+
+struct CheckOptions {
+  std::string vm;
+  std::optional<std::string> policy;
+};
+
+struct DisableOptions {
+  std::string vm;
+  bool keep_data = false;
+};
+
+// What failed makes the error; the table above it tells the rest.
+Status VerdictOf(const VirtualMachine& vm, const std::vector<CheckResult>& results) {
+  Error error = MakeError(ErrorKind::kUnsupported, ErrorCode::kVmNotProtectable,
+                          fmt::format("VM {} cannot be protected", vm.name));
+  for (const CheckResult& result : results) {
+    if (result.verdict != CheckResult::Verdict::kFailed) continue;
+    error.causes.push_back(fmt::format("{}: {}", result.name, result.detail));
+  }
+  if (error.causes.empty()) return {};
+  error.action = fmt::format("mend this, then look again: asr check {}", vm.name);
+  return Fail(std::move(error));
+}
+
+Status RunCheck(Session& session, const CheckOptions& options) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const VirtualMachine vm, FindVm(*environment, options.vm));
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  std::optional<Policy> policy;
+  if (options.policy) ASR_TRY(policy, vault->FindPolicy(*options.policy));
+  ASR_TRY(const auto results, CheckVm(*environment, *vault, vm, policy));
+  session.Print(CheckJson(results), CheckView());
+  return VerdictOf(vm, results);
+}
+
+Status RunEnable(Session& session, const EnableRequest& request) {
+  ASR_CHECK(session.RefuseNoWait());
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  if (session.options().dry_run) {
+    ASR_TRY(const Plan plan, PlanEnable(*environment, *vault, request));
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_TRY(const Job job, EnableProtection(*environment, *vault, request));
+  return session.FinishJob(job);
+}
+
+Result<Plan> PlanDisable(Vault& vault, const Item& item, bool keep_data) {
+  Plan plan;
+  if (!keep_data) ASR_TRY(plan, PlanDeletion(vault, item));
+  plan.steps.insert(plan.steps.begin(),
+                    PlanStep{.step = "Stop protection", .item = item.name, .disk = ""});
+  return plan;
+}
+
+Status RunDisable(Session& session, const DisableOptions& options) {
+  ASR_CHECK(session.RefuseNoWait());
+  const std::string loss =
+      fmt::format("deletes the replica of VM {} and all its recovery points", options.vm);
+  if (!options.keep_data) ASR_CHECK(session.RequireAnswer(loss));
+  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  // Of an item that is not protected any more the engine says that there is nothing to stop.
+  if (item.state != ProtectionState::kUnprotected) {
+    if (session.options().dry_run) {
+      ASR_TRY(const Plan plan, PlanDisable(*vault, item, options.keep_data));
+      session.PrintPlan(plan);
+      return {};
+    }
+    ASR_TRY(const std::string named_loss, NameLoss(*vault, item));
+    if (!options.keep_data) ASR_CHECK(session.Confirm(named_loss));
+  }
+  ASR_TRY(const Job job, DisableProtection(*environment, *vault, item, options.keep_data));
+  return session.FinishJob(job);
+}
+
+Status RunReplicate(Session& session, const std::string& vm) {
+  ASR_CHECK(session.RefuseNoWait());
+  ASR_TRY(const Item item, session.FindItem(vm));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  if (session.options().dry_run) {
+    ASR_TRY(const Plan plan, PlanReplicate(*environment, *vault, item));
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_TRY(const ReplicateOutcome outcome, Replicate(*environment, *vault, item));
+  Json json;
+  json["point"] = nullptr;
+  if (outcome.point) {
+    ASR_TRY(json["point"],
+            DescribePoint(*vault, item, *outcome.point, outcome.is_new, session.Now()));
+  }
+  json["job"] = JobJson(outcome.job);
+  session.Print(json, ReplicateView());
+  return OutcomeOf(outcome.job);
+}
+
+}  // namespace
+
+void AddProtectCommands(std::vector<Command>& commands) {
+  commands.push_back({"check", HelpGroup::kProtect, "Check what protection of a VM needs",
+                      "check web --policy gold", [](VerbArguments& arguments) -> VerbRunner {
+                        const auto options = std::make_shared<CheckOptions>();
+                        arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+                            .Option("--policy", "P", options->policy,
+                                    "the policy that is meant for it");
+                        return [options](Session& session) { return RunCheck(session, *options); };
+                      }});
+  commands.push_back(
+      {"enable", HelpGroup::kProtect, "Protect a VM: replicate all of it for the first time",
+       "enable web --policy gold", [](VerbArguments& arguments) -> VerbRunner {
+         const auto request = std::make_shared<EnableRequest>();
+         arguments.Required("VM", request->vm, "its name, or HOST/NAME")
+             .RequiredOption("--policy", "P", request->policy, "how often, and how long kept")
+             .Repeated("--exclude-disk", "D", request->excluded_disks,
+                       "do not replicate this disk");
+         return [request](Session& session) { return RunEnable(session, *request); };
+       }});
+  commands.push_back({"replicate", HelpGroup::kProtect, "Replicate what changed, now",
+                      "replicate web", [](VerbArguments& arguments) -> VerbRunner {
+                        const auto vm = std::make_shared<std::string>();
+                        arguments.Required("VM", *vm, "its name, or HOST/NAME");
+                        return [vm](Session& session) { return RunReplicate(session, *vm); };
+                      }});
+  commands.push_back(
+      {"disable", HelpGroup::kProtect, "Stop protecting a VM, and delete its replica",
+       "disable web --keep-data", [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<DisableOptions>();
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+             .Flag("--keep-data", options->keep_data, "keep the recovery points for restores");
+         return [options](Session& session) { return RunDisable(session, *options); };
+       }});
+}
+
+}  // namespace asr

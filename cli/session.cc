@@ -1,0 +1,200 @@
+#include "cli/session.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "cli/errors.h"
+#include "cli/json_values.h"
+#include "cli/text_format.h"
+#include "cli/views.h"
+#include "core/jobs/vaults.h"
+
+namespace asr {
+namespace {
+
+bool ColourAllowed(const CliContext& context, const GlobalOptions& options) {
+  if (options.no_color) return false;
+  const auto no_color = context.environment("NO_COLOR");
+  if (no_color && !no_color->empty()) return false;
+  return context.environment("TERM").value_or("") != "dumb";
+}
+
+bool IsYes(std::string answer) {
+  while (!answer.empty() && (answer.back() == '\r' || answer.back() == ' ')) answer.pop_back();
+  return answer == "y" || answer == "Y" || answer == "yes" || answer == "Yes" || answer == "YES";
+}
+
+}  // namespace
+
+Session::Session(CliContext& context, GlobalOptions options)
+    : context_(context),
+      options_(std::move(options)),
+      started_seconds_(context.clock.MonotonicSeconds()) {}
+
+OutputFormat Session::format() const { return options_.output.value_or(OutputFormat::kTable); }
+
+bool Session::colour_on_err() const {
+  return context_.terminal.err_is_terminal && ColourAllowed(context_, options_);
+}
+
+Result<std::string> Session::StateDirectory() {
+  if (options_.state_directory) return AbsolutePath(*options_.state_directory);
+  if (context_.is_root) return "/var/lib/asr";
+  const auto state_home = context_.environment("XDG_STATE_HOME");
+  // The XDG specification tells to ignore relative paths.
+  if (state_home && state_home->starts_with('/')) return JoinPath(*state_home, "asr");
+  const auto home = context_.environment("HOME");
+  if (home && home->starts_with('/')) return JoinPath(*home, ".local/state/asr");
+  return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                        "there is no directory for this machine's state")
+                  .WithCause("neither HOME nor XDG_STATE_HOME is set")
+                  .WithAction("give --state-dir DIR, or set ASR_STATE_DIR"));
+}
+
+ProgressBar& Session::Progress() {
+  if (progress_) return *progress_;
+  const bool json = format() == OutputFormat::kJson;
+  const bool bars = context_.terminal.err_is_terminal && !json && !options_.quiet;
+  const bool verbose = (options_.verbose || options_.debug) && !options_.quiet && !json;
+  progress_ = std::make_unique<ProgressBar>(context_.err, context_.clock,
+                                            ProgressSettings{.bars = bars,
+                                                             .task_lines = bars || verbose,
+                                                             .warnings = !options_.quiet,
+                                                             .json = json,
+                                                             .colour = colour_on_err(),
+                                                             .width = context_.terminal.width});
+  return *progress_;
+}
+
+Status Session::TakeSettings() {
+  if (!options_.output) {
+    ASR_TRY(const auto output, state_->FindSetting("output"));
+    if (output) options_.output = ParseOutputFormat(*output);
+  }
+  if (!options_.vault) {
+    ASR_TRY(const auto vault, state_->FindSetting("vault"));
+    if (vault && !vault->empty()) options_.vault = *vault;
+  }
+  return {};
+}
+
+Result<Environment*> Session::OpenEnvironment() {
+  if (environment_) return &*environment_;
+  ASR_TRY(const std::string directory, StateDirectory());
+  ASR_TRY(state_, StateDatabase::Open(context_.fs, context_.clock, directory));
+  ASR_CHECK(TakeSettings());
+  Debug(fmt::format("state directory {}", directory));
+  environment_.emplace(Environment{.fs = context_.fs,
+                                   .clock = context_.clock,
+                                   .state = *state_,
+                                   .progress = Progress(),
+                                   .state_directory = directory,
+                                   .stop = context_.stop});
+  return &*environment_;
+}
+
+Result<Vault*> Session::OpenVault() {
+  if (vault_) return vault_.get();
+  ASR_TRY(Environment* const environment, OpenEnvironment());
+  ASR_TRY(vault_, asr::OpenVault(*environment, options_.vault.value_or("")));
+  Debug(fmt::format("vault {}", vault_->identity().id));
+  if (options_.credential) {
+    Warn(fmt::format("credential '{}' is not used: a vault in a directory needs none",
+                     *options_.credential));
+  }
+  return vault_.get();
+}
+
+Result<Item> Session::FindItem(const std::string& name) {
+  ASR_TRY(Vault* const vault, OpenVault());
+  return vault->FindItem(name);
+}
+
+Status Session::RefuseNoWait() const {
+  if (!options_.no_wait) return {};
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kAgentNotRunning,
+                        "there is no agent running to leave the job to")
+                  .WithAction("run the same command without --no-wait"));
+}
+
+Status Session::RequireAnswer(const std::string& loss) const {
+  if (options_.yes || options_.dry_run || context_.terminal.in_is_terminal) return {};
+  return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kConfirmationNeeded,
+                        fmt::format("this {}, and there is no terminal to ask on", loss))
+                  .WithAction("add --yes if that is meant; --dry-run shows what would go"));
+}
+
+Status Session::Confirm(const std::string& loss) {
+  if (options_.yes) return {};
+  ASR_CHECK(RequireAnswer(loss));
+  context_.err << "This " << Printable(loss) << ".\nGo on? [y/N] ";
+  context_.err.flush();
+  std::string answer;
+  if (std::getline(context_.in, answer) && IsYes(answer)) return {};
+  return Fail(
+      MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled, "not confirmed; nothing was changed")
+          .WithAction("answer y, or give --yes"));
+}
+
+Result<std::string> Session::AbsolutePath(const std::string& path) {
+  if (path.starts_with('/')) return path;
+  ASR_TRY(const std::string directory, context_.fs.Canonical("."));
+  return JoinPath(directory, path);
+}
+
+void Session::Print(const Json& value, const View& view) {
+  const bool colour = context_.terminal.out_is_terminal && ColourAllowed(context_, options_);
+  context_.out << Render(
+      value, view,
+      {.format = format(), .width = context_.terminal.width, .colour = colour, .now = Now()});
+}
+
+void Session::PrintPlan(const Plan& plan) {
+  const Json json = PlanJson(plan);
+  if (format() == OutputFormat::kJson || format() == OutputFormat::kYaml) {
+    Print(json, PlanView());
+    return;
+  }
+  Print(json["plan"], PlanView());
+  for (const std::string& warning : plan.warnings) Warn(warning);
+}
+
+Status Session::FinishJob(const Job& job) {
+  Print(JobJson(job), JobView());
+  return OutcomeOf(job);
+}
+
+void Session::Note(const std::string& line) {
+  if (format() != OutputFormat::kTable || options_.quiet) return;
+  context_.err << Printable(line) << "\n";
+}
+
+void Session::Warn(const std::string& message) { Progress().Warn(message); }
+
+void Session::Debug(const std::string& line) {
+  if (!options_.debug) return;
+  const double elapsed = context_.clock.MonotonicSeconds() - started_seconds_;
+  context_.err << fmt::format("debug {:8.4f} s  {}\n", elapsed, Printable(line));
+}
+
+Error WrongValue(const std::string& what, const std::string& value, const std::string& why,
+                 const std::string& action) {
+  return MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                   fmt::format("{}: '{}' {}", what, value, why))
+      .WithAction(action);
+}
+
+Status OutcomeOf(const Job& job) {
+  if (job.state == JobState::kSucceeded) return {};
+  if (job.error) return Fail(*job.error);
+  if (job.state == JobState::kCancelled) {
+    return Fail(MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled,
+                          fmt::format("job {} was cancelled", job.id.value)));
+  }
+  return Fail(MakeError(
+      ErrorKind::kInternal, ErrorCode::kInternal,
+      fmt::format("job {} ended as {}, without an error", job.id.value, JobStateName(job.state))));
+}
+
+}  // namespace asr

@@ -1,0 +1,77 @@
+// One run of one verb: opens what it needs when it first needs it, asks, prints.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cli/application.h"
+#include "cli/progress_bar.h"
+#include "cli/render.h"
+#include "core/jobs/environment.h"
+#include "core/model/job.h"
+#include "core/model/plan.h"
+#include "core/vault/vault.h"
+
+namespace asr {
+
+class Session {
+ public:
+  Session(CliContext& context, GlobalOptions options);
+
+  [[nodiscard]] const GlobalOptions& options() const { return options_; }
+  [[nodiscard]] Timestamp Now() const { return context_.clock.Now(); }
+  [[nodiscard]] OutputFormat format() const;
+  [[nodiscard]] bool colour_on_err() const;
+
+  // The state directory is created and opened by the first call; `asr config` takes effect then.
+  // Owned by the session.
+  [[nodiscard]] Result<Environment*> OpenEnvironment();
+  // The vault of --vault, ASR_VAULT, `asr config`, or the default one.
+  [[nodiscard]] Result<Vault*> OpenVault();
+  // The item of VM `name` in that vault.
+  [[nodiscard]] Result<Item> FindItem(const std::string& name);
+
+  // kState if --no-wait was given: there is no agent to leave a job to.
+  [[nodiscard]] Status RefuseNoWait() const;
+  // Called before anything is opened by a verb that will ask: kUsage (kConfirmationNeeded) if there
+  // is nobody to ask and --yes was not given. `loss` names what the verb destroys.
+  [[nodiscard]] Status RequireAnswer(const std::string& loss) const;
+  // Asks on stderr. kCancelled unless the answer is yes.
+  [[nodiscard]] Status Confirm(const std::string& loss);
+
+  // `path` relative to the working directory of this process becomes absolute.
+  [[nodiscard]] Result<std::string> AbsolutePath(const std::string& path);
+
+  void Print(const Json& value, const View& view);
+  void PrintPlan(const Plan& plan);
+  // Prints the finished job; its error if it did not succeed.
+  [[nodiscard]] Status FinishJob(const Job& job);
+  // A line for people, on stderr: only beside tables and without --quiet.
+  void Note(const std::string& line);
+  void Warn(const std::string& message);
+  // With --debug, a line on stderr.
+  void Debug(const std::string& line);
+
+ private:
+  [[nodiscard]] Result<std::string> StateDirectory();
+  [[nodiscard]] Status TakeSettings();
+  [[nodiscard]] ProgressBar& Progress();
+
+  CliContext& context_;
+  GlobalOptions options_;
+  double started_seconds_;
+  std::unique_ptr<ProgressBar> progress_;
+  std::unique_ptr<StateDatabase> state_;
+  std::optional<Environment> environment_;
+  std::unique_ptr<Vault> vault_;
+};
+
+// kUsage error of a value that can be seen to be wrong: "option --limit: 'x' is not a number".
+[[nodiscard]] Error WrongValue(const std::string& what, const std::string& value,
+                               const std::string& why, const std::string& action);
+
+// The error of a job that did not succeed; a job without one gets one that says so.
+[[nodiscard]] Status OutcomeOf(const Job& job);
+
+}  // namespace asr

@@ -1,0 +1,21 @@
+// Ctrl-C and SIGTERM ask the running job to stop; a second one ends the process at once.
+#pragma once
+
+#include <stop_token>
+#include <thread>
+
+namespace asr {
+
+// One a process. Children do not inherit it: what they do with signals is the system's default.
+class StopOnSignals {
+ public:
+  explicit StopOnSignals(std::stop_source source);
+  ~StopOnSignals();
+  StopOnSignals(const StopOnSignals&) = delete;
+  StopOnSignals& operator=(const StopOnSignals&) = delete;
+
+ private:
+  std::thread watcher_;
+};
+
+}  // namespace asr

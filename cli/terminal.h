@@ -1,0 +1,18 @@
+// What the command line is connected to.
+#pragma once
+
+#include <cstddef>
+
+namespace asr {
+
+struct TerminalInfo {
+  bool in_is_terminal = false;
+  bool out_is_terminal = false;
+  bool err_is_terminal = false;
+  std::size_t width = 80;  // columns; 80 if nobody knows
+};
+
+// Of this process's own standard streams.
+[[nodiscard]] TerminalInfo InspectTerminal();
+
+}  // namespace asr

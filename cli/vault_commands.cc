@@ -1,0 +1,229 @@
+#include <algorithm>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "cli/command_table.h"
+#include "cli/json_values.h"
+#include "cli/values.h"
+#include "cli/views.h"
+#include "core/jobs/vaults.h"
+
+namespace asr {
+namespace {
+
+struct PlaceOptions {
+  std::string name;
+  std::string target;
+  std::optional<std::string> digest;
+};
+
+struct NameOptions {
+  std::string name;  // empty: the vault that other commands would use
+};
+
+Plan OneStep(std::string step) {
+  Plan plan;
+  plan.steps.push_back({.step = std::move(step), .item = "", .disk = ""});
+  return plan;
+}
+
+Status CheckPlace(const PlaceOptions& options) {
+  ASR_CHECK(CheckName("NAME", options.name));
+  if (options.digest) ASR_CHECK(CheckWord("--digest", *options.digest, {"sha256", "xxh3"}));
+  ASR_CHECK(NormalizeTarget(options.target));
+  return {};
+}
+
+Status RunCreate(Session& session, const PlaceOptions& options) {
+  ASR_CHECK(CheckPlace(options));
+  if (session.options().dry_run) {
+    ASR_TRY(const std::string target, NormalizeTarget(options.target));
+    session.PrintPlan(OneStep(fmt::format("Create vault {} at {}", options.name, target)));
+    return {};
+  }
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  const DigestAlgorithm algorithm = options.digest.value_or("sha256") == "xxh3"
+                                        ? DigestAlgorithm::kXxh3
+                                        : DigestAlgorithm::kSha256;
+  ASR_TRY(const VaultRegistration vault,
+          CreateVault(*environment, options.name, options.target, algorithm));
+  session.Print(VaultJson(vault), VaultView());
+  return {};
+}
+
+Status RunConnect(Session& session, const PlaceOptions& options) {
+  ASR_CHECK(CheckPlace(options));
+  if (session.options().dry_run) {
+    ASR_TRY(const std::string target, NormalizeTarget(options.target));
+    session.PrintPlan(OneStep(fmt::format("Connect vault {} at {}", options.name, target)));
+    return {};
+  }
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const VaultRegistration vault, ConnectVault(*environment, options.name, options.target));
+  session.Print(VaultJson(vault), VaultView());
+  return {};
+}
+
+Status RunList(Session& session) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const auto vaults, environment->state.ListVaults());
+  Json list = Json::array();
+  for (const VaultRegistration& vault : vaults) list.push_back(VaultJson(vault));
+  session.Print(list, VaultView());
+  if (vaults.empty()) session.Note("No vaults. Make one: asr vault create NAME --target DIR");
+  return {};
+}
+
+Status RunShow(Session& session, const NameOptions& options) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  const std::string name =
+      options.name.empty() ? session.options().vault.value_or("") : options.name;
+  ASR_TRY(const VaultRegistration registration, environment->state.FindVault(name));
+  ASR_TRY(const auto vault, OpenVault(*environment, registration.name));
+  Json json = VaultJson(registration);
+  json["digest"] = DigestAlgorithmName(vault->identity().algorithm);
+  json["createdTime"] = FormatTime(vault->identity().created);
+  json["items"] = Json::array();
+  json["policies"] = Json::array();
+  ASR_TRY(const auto items, vault->ListItems());
+  for (const Item& item : items) json["items"].push_back(item.name);
+  ASR_TRY(const auto policies, vault->ListPolicies());
+  for (const Policy& policy : policies) json["policies"].push_back(policy.name);
+  session.Print(json, VaultView());
+  return {};
+}
+
+Status RunUse(Session& session, const NameOptions& options) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(VaultRegistration vault, environment->state.FindVault(options.name));
+  if (session.options().dry_run) {
+    session.PrintPlan(OneStep(fmt::format("Make {} the default vault", vault.name)));
+    return {};
+  }
+  ASR_CHECK(environment->state.UseVault(vault.name));
+  vault.is_default = true;
+  session.Print(VaultJson(vault), VaultView());
+  return {};
+}
+
+Status RunDisconnect(Session& session, const NameOptions& options) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const VaultRegistration vault, environment->state.FindVault(options.name));
+  if (session.options().dry_run) {
+    session.PrintPlan(OneStep(fmt::format("Forget vault {}; its data stays", vault.name)));
+    return {};
+  }
+  ASR_CHECK(environment->state.RemoveVault(vault.name));
+  session.Note(
+      fmt::format("Vault {} is forgotten; its data stays at {}.", vault.name, vault.target));
+  return {};
+}
+
+// What a deletion would remove, item by item.
+Result<Plan> PlanDelete(Vault& vault, const VaultRegistration& registration) {
+  Plan plan;
+  ASR_TRY(const auto items, vault.ListItems());
+  for (const Item& item : items) {
+    ASR_TRY(const auto points, vault.ListPointIds(item.id));
+    plan.steps.push_back({.step = fmt::format("Delete {} recovery points", points.size()),
+                          .item = item.name,
+                          .disk = ""});
+    for (const ItemDisk& disk : item.disks) {
+      plan.steps.push_back({.step = "Delete replica of disk",
+                            .item = item.name,
+                            .disk = disk.name.value,
+                            .bytes = disk.size_bytes});
+    }
+  }
+  plan.steps.push_back(
+      {.step = fmt::format("Delete vault {}, all of {}", registration.name, registration.target),
+       .item = "",
+       .disk = ""});
+  return plan;
+}
+
+Result<std::string> NameLoss(Vault& vault, const VaultRegistration& registration) {
+  ASR_TRY(const auto items, vault.ListItems());
+  std::size_t points = 0;
+  for (const Item& item : items) {
+    ASR_TRY(const auto ids, vault.ListPointIds(item.id));
+    points += ids.size();
+  }
+  return fmt::format("deletes vault {} at {}, with {} replicated items and {} recovery points",
+                     registration.name, registration.target, items.size(), points);
+}
+
+Status RunDelete(Session& session, const NameOptions& options) {
+  ASR_CHECK(session.RequireAnswer(
+      fmt::format("deletes vault {} with all its recovery points", options.name)));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const VaultRegistration registration, environment->state.FindVault(options.name));
+  ASR_TRY(const auto vault, OpenVault(*environment, registration.name));
+  if (session.options().dry_run) {
+    ASR_TRY(const Plan plan, PlanDelete(*vault, registration));
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_TRY(const std::string loss, NameLoss(*vault, registration));
+  ASR_CHECK(session.Confirm(loss));
+  ASR_CHECK(DeleteVault(*environment, registration.name));
+  session.Note(fmt::format("Vault {} is deleted.", registration.name));
+  return {};
+}
+
+VerbRunner DeclareName(VerbArguments& arguments, bool required,
+                       Status (*run)(Session&, const NameOptions&)) {
+  const auto options = std::make_shared<NameOptions>();
+  if (required) {
+    arguments.Required("NAME", options->name, "the vault's name on this machine");
+  } else {
+    arguments.Optional("NAME", options->name, "the vault's name; without it, the one in use");
+  }
+  return [options, run](Session& session) { return run(session, *options); };
+}
+
+}  // namespace
+
+void AddVaultCommands(std::vector<Command>& commands) {
+  commands.push_back(
+      {"vault create", HelpGroup::kSetUp, "Make a vault and register it",
+       "vault create main --target /srv/vault", [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<PlaceOptions>();
+         arguments.Required("NAME", options->name, "what this machine calls it")
+             .RequiredOption("--target", "URL", options->target,
+                             "where it lies: a directory, or file:///directory")
+             .Option("--digest", "NAME", options->digest,
+                     "sha256 (default), or xxh3: faster, for guests that are trusted");
+         return [options](Session& session) { return RunCreate(session, *options); };
+       }});
+  commands.push_back(
+      {"vault connect", HelpGroup::kSetUp, "Register a vault that exists already",
+       "vault connect main --target /srv/vault", [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<PlaceOptions>();
+         arguments.Required("NAME", options->name, "what this machine calls it")
+             .RequiredOption("--target", "URL", options->target,
+                             "where it lies: a directory, or file:///directory");
+         return [options](Session& session) { return RunConnect(session, *options); };
+       }});
+  commands.push_back({"vault list", HelpGroup::kSetUp, "List the vaults that this machine knows",
+                      "vault list", [](VerbArguments&) -> VerbRunner { return RunList; }});
+  commands.push_back({"vault show", HelpGroup::kSetUp, "Show a vault", "vault show main",
+                      [](VerbArguments& arguments) -> VerbRunner {
+                        return DeclareName(arguments, false, RunShow);
+                      }});
+  commands.push_back({"vault use", HelpGroup::kSetUp, "Make a vault the default one",
+                      "vault use main", [](VerbArguments& arguments) -> VerbRunner {
+                        return DeclareName(arguments, true, RunUse);
+                      }});
+  commands.push_back({"vault disconnect", HelpGroup::kSetUp, "Forget a vault; its data stays",
+                      "vault disconnect main", [](VerbArguments& arguments) -> VerbRunner {
+                        return DeclareName(arguments, true, RunDisconnect);
+                      }});
+  commands.push_back({"vault delete", HelpGroup::kSetUp, "Delete a vault and all its data",
+                      "vault delete main", [](VerbArguments& arguments) -> VerbRunner {
+                        return DeclareName(arguments, true, RunDelete);
+                      }});
+}
+
+}  // namespace asr

@@ -1,0 +1,214 @@
+#include "cli/views.h"
+
+namespace asr {
+namespace {
+
+using Kind = Column::Kind;
+
+Column Make(const char* header, const char* pointer, Kind kind = Kind::kText) {
+  return {.header = header, .pointer = pointer, .kind = kind, .elastic = false, .optional = false};
+}
+
+Column Elastic(const char* header, const char* pointer, Kind kind = Kind::kText) {
+  Column column = Make(header, pointer, kind);
+  column.elastic = true;
+  return column;
+}
+
+Column Optional(const char* header, const char* pointer, Kind kind = Kind::kText) {
+  Column column = Make(header, pointer, kind);
+  column.optional = true;
+  return column;
+}
+
+std::vector<Column> TaskColumns() {
+  return {Elastic("Name", "/name"), Make("State", "/state", Kind::kState),
+          Make("Done", "/bytesDone", Kind::kBytes), Make("Total", "/bytesTotal", Kind::kBytes),
+          Elastic("Error", "/error/message")};
+}
+
+std::vector<Column> JobFields() {
+  return {Make("Job", "/id"),
+          Make("Type", "/type"),
+          Make("VM", "/item"),
+          Make("State", "/state", Kind::kState),
+          Make("Retryable", "/retryable", Kind::kYesNo),
+          Make("Started", "/startTime", Kind::kTime),
+          Make("Ended", "/endTime", Kind::kTime),
+          Make("Error", "/error/message"),
+          Make("Read", "/stats/bytesRead", Kind::kBytes),
+          Make("Sent", "/stats/bytesSent", Kind::kBytes),
+          Make("Equal", "/stats/bytesSkipped", Kind::kBytes),
+          Make("Zero", "/stats/bytesZero", Kind::kBytes)};
+}
+
+std::vector<Column> JobColumns() {
+  return {Make("Job", "/id"),
+          Make("Type", "/type"),
+          Make("VM", "/item"),
+          Make("State", "/state", Kind::kState),
+          Optional("Started", "/startTime", Kind::kAge),
+          Optional("Ended", "/endTime", Kind::kAge),
+          Optional("Sent", "/stats/bytesSent", Kind::kBytes)};
+}
+
+}  // namespace
+
+const View& VaultView() {
+  static const View view = {
+      .columns = {Make("Name", "/name"), Elastic("Target", "/target"),
+                  Make("Default", "/isDefault", Kind::kYesNo), Optional("Id", "/id")},
+      .fields = {Make("Name", "/name"), Make("Target", "/target"), Make("Id", "/id"),
+                 Make("Default", "/isDefault", Kind::kYesNo), Make("Digest", "/digest"),
+                 Make("Created", "/createdTime", Kind::kTime),
+                 Make("Items", "/items", Kind::kNames),
+                 Make("Policies", "/policies", Kind::kNames)},
+      .sections = {}};
+  return view;
+}
+
+const View& HostView() {
+  static const View view = {
+      .columns = {Make("Name", "/name"), Make("Kind", "/kind"), Elastic("Path", "/path")},
+      .fields = {Make("Name", "/name"), Make("Kind", "/kind"), Make("Path", "/path")},
+      .sections = {}};
+  return view;
+}
+
+const View& VmView() {
+  static const View view = {
+      .columns = {Make("Name", "/name"), Make("Host", "/host"), Make("State", "/state"),
+                  Make("Protectable", "/protectable", Kind::kYesNo),
+                  Elastic("Disks", "/disks", Kind::kNames), Make("Size", "/disks", Kind::kSum),
+                  Elastic("Reasons", "/reasons", Kind::kNames)},
+      .fields = {Make("Name", "/name"), Make("Host", "/host"), Make("State", "/state"),
+                 Make("Protectable", "/protectable", Kind::kYesNo),
+                 Make("Reasons", "/reasons", Kind::kNames)},
+      .sections = {{"Disks",
+                    "/disks",
+                    {Make("Name", "/name"), Make("Format", "/format"),
+                     Make("Size", "/sizeBytes", Kind::kBytes), Elastic("Path", "/path")}}}};
+  return view;
+}
+
+const View& PolicyView() {
+  static const std::vector<Column> columns = {
+      Make("Name", "/name"), Make("Frequency", "/frequencySeconds", Kind::kSeconds),
+      Elastic("Retention", "/retention"),
+      Make("App-consistent", "/appConsistentSeconds", Kind::kSeconds), Make("Start", "/start")};
+  static const View view = {.columns = columns, .fields = columns, .sections = {}};
+  return view;
+}
+
+const View& CheckView() {
+  static const View view = {
+      .columns = {Make("Verdict", "/verdict", Kind::kState), Make("Prerequisite", "/name"),
+                  Elastic("Detail", "/detail")},
+      .fields = {},
+      .sections = {}};
+  return view;
+}
+
+const View& ItemView() {
+  static const View view = {
+      .columns = {Make("Name", "/name"), Optional("Host", "/host"),
+                  Make("State", "/protectionState", Kind::kState),
+                  Make("Health", "/replicationHealth", Kind::kState),
+                  Make("RPO", "/rpoSeconds", Kind::kSeconds),
+                  Make("Latest point", "/latestPoint/id"), Optional("Policy", "/policy"),
+                  Optional("Test failover", "/testFailoverState")},
+      .fields = {Make("Name", "/name"), Make("Id", "/id"), Make("Host", "/host"),
+                 Make("Vault", "/vault"), Make("Policy", "/policy"),
+                 Make("State", "/protectionState", Kind::kState),
+                 Make("Health", "/replicationHealth", Kind::kState),
+                 Make("RPO", "/rpoSeconds", Kind::kSeconds), Make("Resync", "/resyncState"),
+                 Make("Test failover", "/testFailoverState"),
+                 Make("Active location", "/activeLocation"),
+                 Make("Latest point", "/latestPoint/id"),
+                 Make("Allowed", "/allowedOperations", Kind::kNames)},
+      .sections = {{"Health errors",
+                    "/healthErrors",
+                    {Make("Code", "/code"), Elastic("Message", "/message"),
+                     Elastic("What to do", "/action")}},
+                   {"Disks",
+                    "/disks",
+                    {Make("Name", "/name"), Make("Size", "/sizeBytes", Kind::kBytes),
+                     Elastic("Path", "/path")}}}};
+  return view;
+}
+
+const View& PointView() {
+  static const View view = {
+      .columns = {Make("Point", "/id"), Make("Age", "/time", Kind::kAge),
+                  Make("Consistency", "/consistency"),
+                  Make("Changed", "/changedBytes", Kind::kBytes),
+                  Make("Held", "/held", Kind::kYesNo),
+                  Optional("Booted", "/proof/booted", Kind::kYesNo),
+                  Optional("Verified", "/proof/verifiedAt", Kind::kAge)},
+      .fields = {Make("Point", "/id"), Make("VM", "/item"), Make("Time", "/time", Kind::kTime),
+                 Make("Consistency", "/consistency"),
+                 Make("Changed", "/changedBytes", Kind::kBytes),
+                 Make("Held", "/held", Kind::kYesNo),
+                 Make("Verified", "/proof/verifiedAt", Kind::kTime),
+                 Make("Booted", "/proof/booted", Kind::kYesNo),
+                 Make("Boot time", "/proof/bootSeconds", Kind::kSeconds),
+                 Make("Sign of life", "/proof/signOfLife"),
+                 Make("Tested", "/proof/testedAt", Kind::kTime)},
+      .sections = {
+          {"Disks", "/disks", {Make("Name", "/name"), Make("Size", "/sizeBytes", Kind::kBytes)}}}};
+  return view;
+}
+
+const View& ReplicateView() {
+  static const View view = {
+      .columns = {Make("Point", "/point/id"), Make("Time", "/point/time", Kind::kTime),
+                  Make("New", "/point/new", Kind::kYesNo),
+                  Make("Changed", "/point/changedBytes", Kind::kBytes), Make("Job", "/job/id"),
+                  Make("State", "/job/state", Kind::kState)},
+      .fields = {Make("Point", "/point/id"), Make("Time", "/point/time", Kind::kTime),
+                 Make("New", "/point/new", Kind::kYesNo),
+                 Make("Changed", "/point/changedBytes", Kind::kBytes), Make("Job", "/job/id"),
+                 Make("State", "/job/state", Kind::kState), Make("Error", "/job/error/message"),
+                 Make("Read", "/job/stats/bytesRead", Kind::kBytes),
+                 Make("Sent", "/job/stats/bytesSent", Kind::kBytes),
+                 Make("Equal", "/job/stats/bytesSkipped", Kind::kBytes),
+                 Make("Zero", "/job/stats/bytesZero", Kind::kBytes)},
+      .sections = {}};
+  return view;
+}
+
+const View& JobView() {
+  static const View view = {.columns = JobColumns(),
+                            .fields = JobFields(),
+                            .sections = {{"Tasks", "/tasks", TaskColumns()}}};
+  return view;
+}
+
+const View& TestFailoverView() {
+  static const View view = [] {
+    View built = JobView();
+    built.fields.push_back(Make("Sign of life", "/guest/signOfLife"));
+    built.fields.push_back(Make("Boot time", "/guest/bootSeconds", Kind::kSeconds));
+    built.fields.push_back(Make("Serial log", "/guest/serialLog"));
+    return built;
+  }();
+  return view;
+}
+
+const View& PlanView() {
+  static const View view = {
+      .columns = {Elastic("Step", "/step"), Make("VM", "/item"), Make("Disk", "/disk"),
+                  Make("Bytes", "/bytes", Kind::kBytes),
+                  Optional("Time", "/seconds", Kind::kSeconds)},
+      .fields = {},
+      .sections = {}};
+  return view;
+}
+
+const View& SettingView() {
+  static const std::vector<Column> columns = {Make("Name", "/name"), Elastic("Value", "/value")};
+  static const View view = {.columns = columns, .fields = columns, .sections = {}};
+  return view;
+}
+
+}  // namespace asr

@@ -1,0 +1,59 @@
+// How well an item is protected now: its RPO, its health, and what is wrong.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "core/jobs/environment.h"
+#include "core/model/item.h"
+#include "core/model/job.h"
+#include "core/model/point.h"
+#include "core/vault/vault.h"
+
+namespace asr {
+
+enum class ReplicationHealth : std::uint8_t { kNormal, kWarning, kCritical };
+[[nodiscard]] std::string_view ReplicationHealthName(ReplicationHealth health);
+
+// More missed cycles than this are a warning, than that are critical.
+inline constexpr int kWarningMissedCycles = 3;
+inline constexpr int kCriticalMissedCycles = 12;
+
+// What health is judged by; unknown parts are nullopt.
+struct HealthFacts {
+  ProtectionState state = ProtectionState::kProtected;
+  Timestamp now{};
+  std::optional<Timestamp> newest_point;          // its time
+  std::optional<Timestamp> last_compared;         // start of the last replication that succeeded
+  std::optional<std::chrono::seconds> frequency;  // of the policy
+  std::optional<Job> last_replication;            // the newest one that ended, however it did
+};
+
+struct ItemHealth {
+  ReplicationHealth health = ReplicationHealth::kNormal;
+  // Age of the state that the newest point is known to hold. nullopt: there is no point, or the
+  // item is not being replicated.
+  std::optional<std::chrono::milliseconds> rpo;
+  std::vector<Error> errors;  // the gravest first
+};
+
+// A replication that found no change seals no point, yet proves that the newest one still holds the
+// source's state: so the RPO counts from the later of the two. A clock that went back gives 0.
+[[nodiscard]] ItemHealth JudgeHealth(const HealthFacts& facts);
+
+struct ItemStatus {
+  std::optional<RecoveryPoint> latest_point;
+  std::optional<Proof> latest_proof;
+  bool latest_held = false;
+  TestFailoverState test_failover = TestFailoverState::kNone;
+  ItemHealth health;
+};
+
+// Reads the newest point, this machine's jobs and test failovers. Replications that another machine
+// ran are seen only by the points that they sealed.
+[[nodiscard]] Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault,
+                                                  const Item& item);
+
+}  // namespace asr
