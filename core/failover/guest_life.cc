@@ -26,6 +26,19 @@ std::string TextOf(const nlohmann::json& object, const char* key) {
   return value != object.end() && value->is_string() ? value->get<std::string>() : std::string();
 }
 
+// A number of a disk in the reply to query-blockstats; 0 if it is not there.
+std::uint64_t StatisticOf(const nlohmann::json& disk, const char* key) {
+  const auto statistics = disk.find("stats");
+  if (statistics == disk.end() || !statistics->is_object()) return 0;
+  const auto value = statistics->find(key);
+  return value != statistics->end() && value->is_number_unsigned() ? value->get<std::uint64_t>()
+                                                                   : 0;
+}
+
+std::string Mebibytes(std::uint64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / static_cast<double>(kMiB));
+}
+
 Error DidNotStart(std::string message) {
   return MakeError(ErrorKind::kIo, ErrorCode::kGuestDidNotStart, std::move(message));
 }
@@ -135,19 +148,17 @@ class LifeWatch {
     auto statistics = Ask("query-blockstats");
     if (!statistics) return Fail(AfterSilence(statistics.error()));
     std::uint64_t bytes_read = 0;
+    std::uint64_t bytes_written = 0;
     for (const nlohmann::json& disk : *statistics) {
       if (!TextOf(disk, "node-name").starts_with(kDiskNodePrefix)) continue;
-      const auto read = disk.find("stats");
-      if (read == disk.end() || !read->is_object() || !read->contains("rd_bytes")) continue;
-      const nlohmann::json& count = (*read)["rd_bytes"];
-      if (count.is_number_unsigned()) bytes_read += count.get<std::uint64_t>();
+      bytes_read += StatisticOf(disk, "rd_bytes");
+      bytes_written += StatisticOf(disk, "wr_bytes");
     }
-    const std::string read_text =
-        fmt::format("{:.1f} MiB", static_cast<double>(bytes_read) / static_cast<double>(kMiB));
+    const std::string read_text = Mebibytes(bytes_read);
     if (bytes_read >= kLeastBytesReadByAGuest) {
-      return LifeSign{
-          fmt::format("runs after {:.0f} s, read {} of its disks", Seconds(), read_text),
-          Seconds()};
+      return LifeSign{fmt::format("runs after {:.0f} s, read {} of its disks and wrote {}",
+                                  Seconds(), read_text, Mebibytes(bytes_written)),
+                      Seconds()};
     }
     return Fail(NoSign(fmt::format("the guest runs, but read only {} of its disks within {} s",
                                    read_text, sign_.wait.count()))
