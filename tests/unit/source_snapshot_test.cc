@@ -107,7 +107,7 @@ TEST_F(SourceSnapshotTest, ADiskThatCannotBeOpened) {
   const auto snapshot = Open();
   ASSERT_FALSE(snapshot.has_value());
   EXPECT_EQ(snapshot.error().kind, ErrorKind::kNotFound);
-  EXPECT_THAT(snapshot.error().Line(), HasSubstr("VM web, disk data: "));
+  EXPECT_THAT(snapshot.error().Line(), HasSubstr("VM web, disk data, "));
 }
 
 class StampsTest : public ::testing::Test {
