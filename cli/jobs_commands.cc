@@ -35,7 +35,9 @@ Result<JobFilter> FilterOf(Session& session, const ListOptions& options) {
     ASR_TRY(filter.limit,
             ParseNumber("--limit", *options.limit, 1, std::numeric_limits<std::uint32_t>::max()));
   }
-  if (options.since) ASR_TRY(filter.since, ParseSince(*options.since, session.Now()));
+  if (options.since) {
+    ASR_TRY(filter.since, ParseSince(*options.since, session.Now()));
+  }
   return filter;
 }
 

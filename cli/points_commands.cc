@@ -43,9 +43,13 @@ Result<std::vector<PointId>> Chosen(Vault& vault, const Item& item,
 Status RunList(Session& session, const ListOptions& options) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
   std::optional<std::uint64_t> limit;
-  if (options.limit) ASR_TRY(limit, ParseNumber("--limit", *options.limit, 1, kMost));
+  if (options.limit) {
+    ASR_TRY(limit, ParseNumber("--limit", *options.limit, 1, kMost));
+  }
   std::optional<Timestamp> since;
-  if (options.since) ASR_TRY(since, ParseSince(*options.since, session.Now()));
+  if (options.since) {
+    ASR_TRY(since, ParseSince(*options.since, session.Now()));
+  }
   ASR_TRY(const Item item, session.FindItem(options.vm));
   ASR_TRY(Vault* const vault, session.OpenVault());
   const bool table = session.format() == OutputFormat::kTable;

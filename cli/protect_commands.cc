@@ -41,7 +41,9 @@ Status RunCheck(Session& session, const CheckOptions& options) {
   ASR_TRY(const VirtualMachine vm, FindVm(*environment, options.vm));
   ASR_TRY(Vault* const vault, session.OpenVault());
   std::optional<Policy> policy;
-  if (options.policy) ASR_TRY(policy, vault->FindPolicy(*options.policy));
+  if (options.policy) {
+    ASR_TRY(policy, vault->FindPolicy(*options.policy));
+  }
   ASR_TRY(const auto results, CheckVm(*environment, *vault, vm, policy));
   session.Print(CheckJson(results), CheckView());
   return VerdictOf(vm, results);
@@ -62,7 +64,9 @@ Status RunEnable(Session& session, const EnableRequest& request) {
 
 Result<Plan> PlanDisable(Vault& vault, const Item& item, bool keep_data) {
   Plan plan;
-  if (!keep_data) ASR_TRY(plan, PlanDeletion(vault, item));
+  if (!keep_data) {
+    ASR_TRY(plan, PlanDeletion(vault, item));
+  }
   plan.steps.insert(plan.steps.begin(),
                     PlanStep{.step = "Stop protection", .item = item.name, .disk = ""});
   return plan;

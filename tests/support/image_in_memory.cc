@@ -74,6 +74,10 @@ Result<FileStamp> ImageInMemory::Stat(const std::string&) {
 Result<std::vector<DirectoryEntry>> ImageInMemory::List(const std::string&) { return NotInTests(); }
 Status ImageInMemory::CreateDirectories(const std::string&) { return NotInTests(); }
 Status ImageInMemory::Rename(const std::string&, const std::string&) { return NotInTests(); }
+Status ImageInMemory::RenameNoReplace(const std::string&, const std::string&) {
+  return NotInTests();
+}
+Status ImageInMemory::RemoveEmptyDirectory(const std::string&) { return NotInTests(); }
 Status ImageInMemory::RemoveFile(const std::string&) { return NotInTests(); }
 Status ImageInMemory::RemoveTree(const std::string&) { return NotInTests(); }
 Status ImageInMemory::SyncDirectory(const std::string&) { return NotInTests(); }

@@ -25,6 +25,8 @@ class ImageInMemory : public FileSystem {
   Result<std::vector<DirectoryEntry>> List(const std::string& path) override;
   Status CreateDirectories(const std::string& path) override;
   Status Rename(const std::string& from, const std::string& to) override;
+  Status RenameNoReplace(const std::string& from, const std::string& to) override;
+  Status RemoveEmptyDirectory(const std::string& path) override;
   Status RemoveFile(const std::string& path) override;
   Status RemoveTree(const std::string& path) override;
   Status SyncDirectory(const std::string& path) override;

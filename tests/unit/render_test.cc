@@ -7,6 +7,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "cli/text_format.h"
+#include "storage/base/bytes.h"
 
 namespace asr {
 namespace {
