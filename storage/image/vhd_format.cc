@@ -13,8 +13,7 @@ namespace {
 
 constexpr std::string_view kDynamicHeaderCookie = "cxsparse";
 
-namespace dynamic_header {  // offsets in the dynamic disk header
-constexpr std::size_t kCookie = 0;
+namespace dynamic_header {  // offsets in the dynamic disk header; its signature comes first
 constexpr std::size_t kTableOffset = 16;
 constexpr std::size_t kVersion = 24;
 constexpr std::size_t kTableEntryCount = 28;
