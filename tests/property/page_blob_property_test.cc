@@ -130,7 +130,7 @@ TEST(PageBlobPropertyTest, DirectoryAgreesWithTheModel) {
 TEST(PageBlobPropertyTest, DirectoryInMemoryAgreesWithTheModel) {
   const std::uint64_t seed = Seed();
   SCOPED_TRACE("ASR_TEST_SEED=" + std::to_string(seed));
-  for (std::uint64_t life = 0; life < 10; ++life) {
+  for (std::uint64_t life = 0; life < 4; ++life) {
     testing::PowerLossFileSystem fs;
     auto store = OpenDirectoryStore(fs, "/vault", true);
     ASSERT_TRUE(IsOk(store));
@@ -142,7 +142,7 @@ TEST(PageBlobPropertyTest, MemoryStoreAgreesWithTheModel) {
   const std::uint64_t seed = Seed();
   SCOPED_TRACE("ASR_TEST_SEED=" + std::to_string(seed));
   const auto store = MakeMemoryStore();
-  ASSERT_NO_FATAL_FAILURE(RandomLife(*store, seed).Run(1000));
+  ASSERT_NO_FATAL_FAILURE(RandomLife(*store, seed).Run(500));
 }
 
 // One writer that overwrites, resizes, seals and drops; three readers, each of a snapshot that
