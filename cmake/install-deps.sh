@@ -109,6 +109,6 @@ for part in "$@"; do
     *) usage >&2 && exit 2 ;;
   esac
 done
-# shellcheck disable=SC2046  # a list of words
+# shellcheck disable=SC2046,SC2086  # a list of words
 install_missing $(printf '%s\n' $packages | sort -u)
 [ $with_guest = 0 ] || fetch_guest_kernel

@@ -8,7 +8,7 @@ usage() {
 Usage: tests/run.sh [--fast | --nightly]
 
 --fast     the release build, its tests and the checks of the tree (layers, sizes, format, scripts, manual)
---nightly  the sanitizers over all tests, longer property tests, the benches
+--nightly  the sanitizers over all tests, and the benches
 Logs of the steps lie in build/logs.
 USAGE
 }
@@ -27,9 +27,9 @@ esac
 # One compiler cache for all build folders and clones.
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
-[ $mode = nightly ] && export ASR_PROPERTY_ROUNDS=${ASR_PROPERTY_ROUNDS:-20}
 logs=$root/build/logs
 mkdir -p "$logs"
+rm -f "$logs"/*.log
 table=() failed=()
 
 # step NAME COMMAND...: runs it with its output in a log, says how long it took, shows the end of the log if it failed.
@@ -95,7 +95,7 @@ install_into_temporary_prefix() {
   cmake --install build/release --prefix "$prefix" && "$prefix/bin/asr" --version
   status=$?
   rm -rf "$prefix"
-  return $status
+  return "$status"
 }
 
 # The last lines of the run, and of its log, are ctest's own.
