@@ -36,7 +36,9 @@ class Parser {
     } catch (const CLI::ParseError& error) {
       return Fail(Usage(error.what()));
     }
-    ASR_CHECK(RefuseExtras(app.remaining()));
+    std::vector<std::string> extras = app.remaining();
+    std::erase(extras, "--");  // CLI11 leaves the mark itself among them
+    ASR_CHECK(RefuseExtras(extras));
     for (std::size_t i = 0; i < options.size(); ++i) {
       ASR_CHECK(Take(verb_.declarations()[i], options[i]->results()));
     }

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/prune.h"
+
 #include "cli/command_table.h"
 #include "cli/item_texts.h"
 #include "cli/json_values.h"
@@ -114,6 +116,26 @@ Status RunRelease(Session& session, const PointOptions& options) {
   return SetHold(session, options, false);
 }
 
+Status RunPrune(Session& session, const std::string& vm) {
+  ASR_CHECK(session.RefuseNoWait());
+  ASR_CHECK(session.RequireAnswer(
+      fmt::format("removes the recovery points of VM {} that its policy lets go", vm)));
+  ASR_TRY(const Item item, session.FindItem(vm));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  ASR_TRY(const Plan plan, PlanPrune(*environment, *vault, item));
+  if (session.options().dry_run) {
+    session.PrintPlan(plan);
+    return {};
+  }
+  if (!plan.steps.empty()) {
+    ASR_CHECK(session.Confirm(fmt::format("removes {} recovery point(s) of VM {} for good",
+                                          plan.steps.size(), item.name)));
+  }
+  ASR_TRY(const Job job, PrunePoints(*environment, *vault, item));
+  return session.FinishJob(job);
+}
+
 VerbRunner DeclarePoint(VerbArguments& arguments, Status (*run)(Session&, const PointOptions&)) {
   const auto options = std::make_shared<PointOptions>();
   arguments.Required("VM", options->vm, "its name, or HOST/NAME")
@@ -138,6 +160,13 @@ void AddPointsCommands(std::vector<Command>& commands) {
   commands.push_back({"points show", HelpGroup::kRecover, "Show a recovery point and its proof",
                       "points show web latest", [](VerbArguments& arguments) -> VerbRunner {
                         return DeclarePoint(arguments, RunShow);
+                      }});
+  commands.push_back({"points prune", HelpGroup::kRecover,
+                      "Remove now what the policy no longer keeps", "points prune web",
+                      [](VerbArguments& arguments) -> VerbRunner {
+                        const auto vm = std::make_shared<std::string>();
+                        arguments.Required("VM", *vm, "its name, or HOST/NAME");
+                        return [vm](Session& session) { return RunPrune(session, *vm); };
                       }});
   commands.push_back(
       {"points hold", HelpGroup::kRecover, "Keep a recovery point whatever its age",

@@ -159,8 +159,8 @@ class TablePrinter {
       label_width = std::max(label_width, DisplayWidth(field.header));
     }
     for (const Column& field : fields) {
-      std::string text = Printable(CellText(object, field, settings_.now));
-      if (text.empty()) text = "-";
+      const std::string text = Printable(CellText(object, field, settings_.now));
+      if (text.empty()) continue;  // nothing is said of what there is not
       const std::string label = Bold(fmt::format(
           "{}{}", field.header, std::string(label_width - DisplayWidth(field.header), ' ')));
       text_ += fmt::format("{}  {}\n", label, Coloured(field, text));

@@ -64,8 +64,10 @@ void Emit(YAML::Emitter& out, const Json& value) {
     EmitArray(out, value);
   } else if (value.is_string()) {
     EmitString(out, value.get<std::string>());
+  } else if (value.is_null()) {
+    out << YAML::Null;
   } else {
-    // Null, booleans and numbers are written alike in both notations.
+    // Booleans and numbers are written alike in both notations.
     out << CompactJson(value);
   }
 }

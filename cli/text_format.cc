@@ -71,9 +71,12 @@ std::string HumanBytes(std::uint64_t bytes) {
 
 std::string HumanSeconds(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
+  if (seconds == 0) return "0";
   if (seconds < 9.95) return fmt::format("{:.1f} s", seconds);
   const auto whole = static_cast<std::uint64_t>(std::llround(seconds));
   if (whole < 60) return fmt::format("{} s", whole);
+  if (whole % 60 == 0 && whole < 3600) return fmt::format("{} min", whole / 60);
+  if (whole % 3600 == 0 && whole < 86400) return fmt::format("{} h", whole / 3600);
   if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
   if (whole < 86400) return fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
   return fmt::format("{} d {} h", whole / 86400, whole % 86400 / 3600);

@@ -38,7 +38,7 @@ std::vector<Column> JobFields() {
           Make("Error", "/error/message"),
           Make("Read", "/stats/bytesRead", Kind::kBytes),
           Make("Sent", "/stats/bytesSent", Kind::kBytes),
-          Make("Equal", "/stats/bytesSkipped", Kind::kBytes),
+          Make("Skipped", "/stats/bytesSkipped", Kind::kBytes),
           Make("Zero", "/stats/bytesZero", Kind::kBytes)};
 }
 
@@ -171,7 +171,7 @@ const View& ReplicateView() {
                  Make("State", "/job/state", Kind::kState), Make("Error", "/job/error/message"),
                  Make("Read", "/job/stats/bytesRead", Kind::kBytes),
                  Make("Sent", "/job/stats/bytesSent", Kind::kBytes),
-                 Make("Equal", "/job/stats/bytesSkipped", Kind::kBytes),
+                 Make("Skipped", "/job/stats/bytesSkipped", Kind::kBytes),
                  Make("Zero", "/job/stats/bytesZero", Kind::kBytes)},
       .sections = {}};
   return view;

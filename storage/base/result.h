@@ -45,6 +45,6 @@ using Status = Result<void>;
     if (!status) return ::asr::Fail(std::move(status).error()); \
   } while (false)
 
-// ASR_CHECK(file.Sync()): returns the error to the caller, if there is one. A counter and not the line
-// names the variable, for a lambda in the argument may check things of its own.
+// ASR_CHECK(file.Sync()): returns the error to the caller, if there is one. A counter and not the
+// line names the variable, for a lambda in the argument may check things of its own.
 #define ASR_CHECK(...) ASR_CHECK_INNER(ASR_CONCAT(asr_status_, __COUNTER__), __VA_ARGS__)

@@ -96,7 +96,7 @@ TEST(RenderTest, ObjectsAreFieldsAndSections) {
   Json object = Row("web", 1, "");
   object["note"]["text"] = nullptr;
   object["parts"].push_back({{"name", "p1"}});
-  EXPECT_EQ(RenderAs(object, OutputFormat::kTable), "Name  web\nNote  -\n\nParts\n  Part\n  p1\n");
+  EXPECT_EQ(RenderAs(object, OutputFormat::kTable), "Name  web\n\nParts\n  Part\n  p1\n");
 }
 
 TEST(RenderTest, TsvIsRawAndKeepsRowsWhole) {
