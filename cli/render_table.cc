@@ -156,9 +156,11 @@ class TablePrinter {
   void Fields(const Json& object, const std::vector<Column>& fields) {
     std::size_t label_width = 0;
     for (const Column& field : fields) {
+      if (!object.contains(Json::json_pointer(field.pointer))) continue;
       label_width = std::max(label_width, DisplayWidth(field.header));
     }
     for (const Column& field : fields) {
+      if (!object.contains(Json::json_pointer(field.pointer))) continue;
       std::string text = Printable(CellText(object, field, settings_.now));
       if (text.empty()) text = "-";
       const std::string label = Bold(fmt::format(
