@@ -43,7 +43,7 @@ struct Section {
 
 struct View {
   std::vector<Column> columns;    // of a list; of every row of tsv
-  std::vector<Column> fields;     // of a single object, one a line
+  std::vector<Column> fields;     // of a single object, one a line; those it lacks are left out
   std::vector<Section> sections;  // below the fields; empty arrays are left out
 };
 

@@ -156,11 +156,13 @@ class TablePrinter {
   void Fields(const Json& object, const std::vector<Column>& fields) {
     std::size_t label_width = 0;
     for (const Column& field : fields) {
+      if (!object.contains(Json::json_pointer(field.pointer))) continue;
       label_width = std::max(label_width, DisplayWidth(field.header));
     }
     for (const Column& field : fields) {
-      const std::string text = Printable(CellText(object, field, settings_.now));
-      if (text.empty()) continue;  // nothing is said of what there is not
+      if (!object.contains(Json::json_pointer(field.pointer))) continue;
+      std::string text = Printable(CellText(object, field, settings_.now));
+      if (text.empty()) text = "-";
       const std::string label = Bold(fmt::format(
           "{}{}", field.header, std::string(label_width - DisplayWidth(field.header), ' ')));
       text_ += fmt::format("{}  {}\n", label, Coloured(field, text));

@@ -53,6 +53,12 @@ bool IsControl(char32_t c) {
          (c >= 0x2066 && c <= 0x2069);
 }
 
+std::string TwoUnits(std::uint64_t large, const char* large_unit, std::uint64_t small,
+                     const char* small_unit) {
+  if (small == 0) return fmt::format("{} {}", large, large_unit);
+  return fmt::format("{} {} {} {}", large, large_unit, small, small_unit);
+}
+
 }  // namespace
 
 std::string HumanBytes(std::uint64_t bytes) {
@@ -71,15 +77,13 @@ std::string HumanBytes(std::uint64_t bytes) {
 
 std::string HumanSeconds(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
-  if (seconds == 0) return "0";
+  if (seconds == 0) return "0 s";
   if (seconds < 9.95) return fmt::format("{:.1f} s", seconds);
   const auto whole = static_cast<std::uint64_t>(std::llround(seconds));
   if (whole < 60) return fmt::format("{} s", whole);
-  if (whole % 60 == 0 && whole < 3600) return fmt::format("{} min", whole / 60);
-  if (whole % 3600 == 0 && whole < 86400) return fmt::format("{} h", whole / 3600);
-  if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
-  if (whole < 86400) return fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
-  return fmt::format("{} d {} h", whole / 86400, whole % 86400 / 3600);
+  if (whole < 3600) return TwoUnits(whole / 60, "min", whole % 60, "s");
+  if (whole < 86400) return TwoUnits(whole / 3600, "h", whole % 3600 / 60, "min");
+  return TwoUnits(whole / 86400, "d", whole % 86400 / 3600, "h");
 }
 
 std::string HumanAge(double seconds) {

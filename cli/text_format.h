@@ -9,7 +9,7 @@ namespace asr {
 
 // "0 B", "512 B", "1.5 GiB": at most four digits.
 [[nodiscard]] std::string HumanBytes(std::uint64_t bytes);
-// "0.3 s", "12 s", "3 min 5 s", "2 h 10 min", "4 d 3 h".
+// "0 s", "0.3 s", "12 s", "3 min 5 s", "2 h", "4 d 3 h".
 [[nodiscard]] std::string HumanSeconds(double seconds);
 // "now", "12 s ago", "3 min ago", "2 h ago", "4 d ago"; a time to come: "in 3 min".
 [[nodiscard]] std::string HumanAge(double seconds);

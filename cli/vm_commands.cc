@@ -22,6 +22,7 @@ Status RunShow(Session& session, const std::string& name) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const VirtualMachine vm, FindVm(*environment, name));
   session.Print(VmJson(vm), VmView());
+  for (const std::string& warning : vm.warnings) session.Warn(warning);
   return {};
 }
 

@@ -341,6 +341,24 @@ TEST_F(ContractTest, EveryCommandHasHelpWithAnExampleThatParses) {
   EXPECT_THAT(cli.Tree("state"), IsEmpty());
 }
 
+TEST_F(ContractTest, TheManualNamesEveryCommandAndOption) {
+  const std::string manual = cli.ReadFile(ASR_SOURCE_DIR "/man/asr.1");
+  for (const Command& command : Commands()) {
+    const std::size_t begin = manual.find(".It Ic " + command.path);
+    ASSERT_NE(begin, std::string::npos) << command.path;
+    const std::string entry = manual.substr(begin, manual.find(".It Ic ", begin + 1) - begin);
+    VerbArguments arguments;
+    const VerbRunner owner = command.declare(arguments);
+    for (const auto& declaration : arguments.declarations()) {
+      if (declaration.kind == VerbArguments::Declaration::Kind::kPositional) continue;
+      EXPECT_THAT(entry, HasSubstr("Fl " + declaration.name.substr(1))) << command.path;
+    }
+  }
+  for (const std::string& option : GlobalOptionNames()) {
+    EXPECT_THAT(manual, HasSubstr(" -" + option.substr(2))) << option;
+  }
+}
+
 TEST_F(ContractTest, Version) {
   EXPECT_THAT(cli.Run("--version").out, MatchesRegex("asr [0-9]+[.][0-9]+[.][0-9]+\n"));
   EXPECT_THAT(Keys(cli.Json("--version")), ElementsAre("version"));

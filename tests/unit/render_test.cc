@@ -23,7 +23,8 @@ View TestView() {
                   {.header = "Note", .pointer = "/note/text", .elastic = true},
                   {.header = "Extra", .pointer = "/extra", .optional = true}};
   view.fields = {{.header = "Name", .pointer = "/name"},
-                 {.header = "Note", .pointer = "/note/text"}};
+                 {.header = "Note", .pointer = "/note/text"},
+                 {.header = "Never", .pointer = "/error/message"}};
   view.sections = {{"Parts", "/parts", {{.header = "Part", .pointer = "/name"}}}};
   return view;
 }
@@ -96,7 +97,8 @@ TEST(RenderTest, ObjectsAreFieldsAndSections) {
   Json object = Row("web", 1, "");
   object["note"]["text"] = nullptr;
   object["parts"].push_back({{"name", "p1"}});
-  EXPECT_EQ(RenderAs(object, OutputFormat::kTable), "Name  web\n\nParts\n  Part\n  p1\n");
+  // A null is shown as missing; what the object does not have at all gets no line.
+  EXPECT_EQ(RenderAs(object, OutputFormat::kTable), "Name  web\nNote  -\n\nParts\n  Part\n  p1\n");
 }
 
 TEST(RenderTest, TsvIsRawAndKeepsRowsWhole) {
@@ -151,7 +153,9 @@ TEST(TextFormatTest, Bytes) {
 
 TEST(TextFormatTest, SecondsAndAges) {
   EXPECT_EQ(HumanSeconds(0.25), "0.2 s");
+  EXPECT_EQ(HumanSeconds(0), "0 s");
   EXPECT_EQ(HumanSeconds(59), "59 s");
+  EXPECT_EQ(HumanSeconds(300), "5 min");
   EXPECT_EQ(HumanSeconds(125), "2 min 5 s");
   EXPECT_EQ(HumanSeconds(7800), "2 h 10 min");
   EXPECT_EQ(HumanAge(0.2), "now");
