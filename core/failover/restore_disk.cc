@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "core/failover/image_target.h"
 #include "core/points/sealed_disk.h"
 #include "storage/image/image_writer.h"
@@ -19,8 +21,9 @@ Result<TransferStats> RestoreDisk(FileSystem& fs, Vault& vault, const RecoveryPo
                                   TransferOptions options) {
   options.algorithm = vault.identity().algorithm;
   ASR_TRY(const auto sealed, SealedDisk::Open(vault, point, disk));
-  const std::string partial = image.path + ".partial";
-  if (Exists(fs, partial)) ASR_CHECK(fs.RemoveFile(partial));
+  // A name of its own: two restores to one place must not finish each other's file.
+  const std::string partial =
+      fmt::format("{}.partial-{}", image.path, ToHex(ByteSpan(RandomBits()).first(4)));
   const auto write = [&]() -> Result<TransferStats> {
     ASR_TRY(const auto writer,
             CreateImage(fs, {.path = partial,
@@ -30,7 +33,8 @@ Result<TransferStats> RestoreDisk(FileSystem& fs, Vault& vault, const RecoveryPo
     ImageTarget target(*writer, sealed->digests());
     ASR_TRY(const TransferStats stats, MakeEqual(*sealed, target, options));
     ASR_CHECK(writer->Finish());
-    ASR_CHECK(fs.Rename(partial, image.path));
+    ASR_CHECK(image.replace ? fs.Rename(partial, image.path)
+                            : fs.RenameNoReplace(partial, image.path));
     ASR_CHECK(fs.SyncDirectory(ParentOf(image.path)));
     return stats;
   };

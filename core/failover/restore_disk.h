@@ -10,7 +10,8 @@ namespace asr {
 
 struct RestoredImage {
   std::string path;
-  std::string format;  // "raw", "vhd" or "vhdx"
+  std::string format;    // "raw", "vhd" or "vhdx"
+  bool replace = false;  // a file of that name; else it is kState
 };
 
 // Bytes that a restore of this disk will write, by its digests.
@@ -18,9 +19,9 @@ struct RestoredImage {
                                                    const PointDisk& disk);
 
 // The file appears under its name only when it is whole, durable and equal to its digests; until
-// then it is PATH.partial. A file of that name is replaced. kCorrupt (kPointCorrupt) if the vault's
-// bytes are not those that were replicated. The caller has pinned the point. options.algorithm is
-// set here.
+// then it is PATH.partial-XXXXXXXX, which a crash leaves behind. kCorrupt (kPointCorrupt) if the
+// vault's bytes are not those that were replicated. The caller has pinned the point.
+// options.algorithm is set here.
 [[nodiscard]] Result<TransferStats> RestoreDisk(FileSystem& fs, Vault& vault,
                                                 const RecoveryPoint& point, const PointDisk& disk,
                                                 const RestoredImage& image,

@@ -5,6 +5,8 @@
 #include "core/failover/boot_disk.h"
 #include "core/jobs/protect.h"
 #include "core/model/duration.h"
+#include "core/vault/layout.h"
+#include "storage/blob/blob_name.h"
 
 namespace asr {
 namespace {
@@ -38,6 +40,15 @@ CheckResult CheckSize(const VmDisk& disk, bool is_bios_boot) {
           fmt::format("{} (limit {})", SizeText(disk.size_bytes), SizeText(kLargestDiskBytes))};
 }
 
+// A vault's blobs are named after disks; a name may be too long for that.
+CheckResult CheckName(const VmDisk& disk) {
+  const std::string name = fmt::format("Disk {}: name", disk.name.value);
+  const ItemId longest{Slug(std::string(100, 'x')) + "-00000000"};
+  const Status fits = CheckBlobName(layout::DigestBlob(longest, disk.name));
+  if (fits) return {name, Verdict::kPassed, "fits into the vault"};
+  return {name, Verdict::kFailed, "too long for the vault: give the image a shorter name"};
+}
+
 CheckResult CheckSectors(const VmDisk& disk) {
   const std::string name = fmt::format("Disk {}: sectors", disk.name.value);
   const std::string found = fmt::format("{} bytes", disk.logical_sector_bytes);
@@ -58,6 +69,9 @@ Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
     results.push_back({"Virtual machine", Verdict::kPassed,
                        fmt::format("{} disk(s), all readable", vm.disks.size())});
   }
+  for (const std::string& warning : vm.warnings) {
+    results.push_back({"Virtual machine", Verdict::kWarning, warning});
+  }
   results.push_back({"Vault", Verdict::kPassed, vault.store().Description()});
   if (policy) {
     results.push_back(
@@ -70,6 +84,7 @@ Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
     const bool is_boot = &disk == &vm.disks.front();
     results.push_back(CheckSize(disk, is_boot && vm.settings.generation == 1));
     results.push_back(CheckSectors(disk));
+    results.push_back(CheckName(disk));
   }
   if (vm.protectable() && vm.settings.generation == 0) {
     const VmDisk& boot = vm.disks.front();

@@ -18,8 +18,16 @@ class PointPin {
   [[nodiscard]] static Result<PointPin> Take(Environment& environment, Vault& vault,
                                              const ItemId& item, const PointId& point,
                                              const std::string& reader) {
-    ASR_TRY(PinId pin, vault.PinPoint(item, point, reader, environment.clock.Now() + kLongestRead));
-    return PointPin(vault, item, std::move(pin));
+    auto pin = vault.PinPoint(item, point, reader, environment.clock.Now() + kLongestRead);
+    if (pin) return PointPin(vault, item, *std::move(pin));
+    // A vault that is full or read-only must still give its points back.
+    if (pin.error().kind != ErrorKind::kNoSpace && pin.error().code != ErrorCode::kPermission) {
+      return Fail(std::move(pin).error());
+    }
+    environment.progress.Warn(
+        "the recovery point cannot be kept from retention while it is read (" + pin.error().Line() +
+        ")");
+    return PointPin(vault, item, {});
   }
   ~PointPin() {
     if (!pin_.empty()) static_cast<void>(vault_->UnpinPoint(item_, pin_).has_value());

@@ -81,6 +81,11 @@ Result<EnableTarget> FindTarget(Environment& environment, Vault& vault, const Vi
   for (const Item& item : items) {
     if (item.name != vm.name || item.host != vm.host) continue;
     if (item.state == ProtectionState::kUnprotected) continue;
+    if (item.state == ProtectionState::kDisablingProtection) {
+      return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
+                            fmt::format("disabling protection of VM {} was interrupted", item.name))
+                      .WithAction("finish it first: asr disable " + item.name));
+    }
     if (!IsUnfinished(item)) {
       return Fail(
           MakeError(ErrorKind::kState, ErrorCode::kItemExists,
@@ -141,13 +146,26 @@ Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualM
   return {};
 }
 
+// Held for milliseconds by whoever enables another VM: worth some patience.
+Result<std::unique_ptr<Lease>> LeaseNewItems(Environment& environment, Vault& vault) {
+  constexpr int kTries = 100;
+  constexpr double kPauseSeconds = 0.05;
+  for (int i = 1;; ++i) {
+    auto lease = vault.LeaseNewItems();
+    if (lease || lease.error().kind != ErrorKind::kBusy || i == kTries) return lease;
+    environment.clock.SleepSeconds(kPauseSeconds);
+  }
+}
+
 // Decides once more, now that nobody else can, whether there is an item already; leases it.
 Result<std::unique_ptr<Lease>> ClaimItem(Environment& environment, Vault& vault,
                                          const VirtualMachine& vm, const EnableRequest& request,
                                          Item& item) {
-  ASR_TRY(const auto deciding, vault.LeaseNewItems());
+  ASR_TRY(const auto deciding, LeaseNewItems(environment, vault));
   ASR_TRY(EnableTarget target, FindTarget(environment, vault, vm, request));
   ASR_TRY(auto lease, vault.LeaseItem(target.item));
+  // Another process may have finished it before the lease was ours.
+  if (!target.is_new) ASR_CHECK(FindTarget(environment, vault, vm, request));
   if (target.is_new) ASR_CHECK(vault.PutItem(target.item));
   item = std::move(target.item);
   return lease;
@@ -180,6 +198,20 @@ Status RequireNoTestFailover(Environment& environment, Vault& vault, const Item&
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
                         fmt::format("a test failover of VM {} is not cleaned up yet", item.name))
                   .WithAction("asr test-failover-cleanup " + item.name));
+}
+
+Status RequireNotUnprotected(const Item& item) {
+  if (item.state != ProtectionState::kUnprotected) return {};
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
+                        fmt::format("VM {} is not protected any more", item.name))
+                  .WithAction("to remove what was kept: asr items delete " + item.id.value));
+}
+
+Status RequireUnprotected(const Item& item) {
+  if (item.state == ProtectionState::kUnprotected) return {};
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
+                        fmt::format("VM {} is {}", item.name, ProtectionStateName(item.state)))
+                  .WithAction("stop its protection instead: asr disable " + item.name));
 }
 
 }  // namespace
@@ -219,18 +251,19 @@ Result<Job> EnableProtection(Environment& environment, Vault& vault, const Enabl
 
 Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item& item,
                               bool keep_data) {
-  if (item.state == ProtectionState::kUnprotected) {
-    return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
-                          fmt::format("VM {} is not protected any more", item.name))
-                    .WithAction("to remove what was kept: asr items delete " + item.id.value));
-  }
+  ASR_CHECK(RequireNotUnprotected(item));
   ASR_CHECK(RequireNoTestFailover(environment, vault, item));
   ASR_TRY(JobRun run, JobRun::Start(environment, "DisableProtection", item.name, vault.name()));
   const auto disable = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
-    Item changed = item;
+    // Another process may have changed it before the lease was ours.
+    ASR_TRY(Item changed, vault.FindItem(item.id.value));
+    ASR_CHECK(RequireNotUnprotected(changed));
     ASR_CHECK(run.RunTask("Stop protection", 0, [&](TaskProgress&) -> Status {
-      ASR_CHECK(SetState(vault, changed, ProtectionState::kDisablingProtection));
+      const Status marked = SetState(vault, changed, ProtectionState::kDisablingProtection);
+      // A vault that is full must still let go of what it holds.
+      const bool full = !marked && marked.error().kind == ErrorKind::kNoSpace && !keep_data;
+      if (!full) ASR_CHECK(marked);
       return environment.state.RemoveCursors(vault.identity().id, item.id);
     }));
     if (keep_data) {
@@ -245,15 +278,13 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
 }
 
 Result<Job> DeleteItem(Environment& environment, Vault& vault, const Item& item) {
-  if (item.state != ProtectionState::kUnprotected) {
-    return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
-                          fmt::format("VM {} is {}", item.name, ProtectionStateName(item.state)))
-                    .WithAction("stop its protection instead: asr disable " + item.name));
-  }
+  ASR_CHECK(RequireUnprotected(item));
   ASR_CHECK(RequireNoTestFailover(environment, vault, item));
   ASR_TRY(JobRun run, JobRun::Start(environment, "DeleteItem", item.name, vault.name()));
   const auto remove = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
+    ASR_TRY(const Item current, vault.FindItem(item.id.value));
+    ASR_CHECK(RequireUnprotected(current));
     return run.RunTask("Remove replica", 0,
                        [&](TaskProgress&) { return vault.DeleteItem(item.id); });
   };

@@ -15,6 +15,11 @@ namespace {
 
 Status RequireProtected(const Item& item) {
   if (item.state == ProtectionState::kProtected) return {};
+  if (item.state == ProtectionState::kDisablingProtection) {
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
+                          fmt::format("disabling protection of VM {} was interrupted", item.name))
+                    .WithAction("finish it: asr disable " + item.name));
+  }
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
                         fmt::format("VM {} is {}", item.name, ProtectionStateName(item.state)))
                   .WithCause("enabling its protection was interrupted, or protection was stopped")

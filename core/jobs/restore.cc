@@ -63,7 +63,7 @@ Result<RestoreWork> PlanWork(Environment& environment, Vault& vault, const Item&
                       .WithAction("restore to another directory, or replace it with --force"));
     }
     ASR_TRY(const std::uint64_t bytes, BytesToRestore(vault, work.point, disk));
-    work.steps.push_back({disk, {path, format}, bytes});
+    work.steps.push_back({disk, {path, format, request.overwrite}, bytes});
   }
   return work;
 }

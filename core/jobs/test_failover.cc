@@ -15,19 +15,41 @@ std::string DirectoryOf(const Environment& environment, const Item& item) {
   return JoinPath(JoinPath(environment.state_directory, "test-failovers"), item.id.value);
 }
 
-Status RequireNone(Environment& environment, Vault& vault, const Item& item) {
-  ASR_TRY(const auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
-  if (!test) return {};
-  return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
-                        fmt::format("there is a test failover of VM {} already, of point {}",
-                                    item.name, test->point.value))
-                  .WithAction("clean it up first: asr test-failover-cleanup " + item.name));
+// Held while a test failover starts or is cleaned up, so that two commands do not meet.
+Result<std::unique_ptr<FileLock>> LockTestFailover(Environment& environment, const Item& item) {
+  const std::string directory = JoinPath(environment.state_directory, "locks");
+  ASR_CHECK(environment.fs.CreateDirectories(directory));
+  auto lock = environment.fs.Lock(JoinPath(directory, "test-failover-" + item.id.value));
+  if (lock || lock.error().kind != ErrorKind::kBusy) return lock;
+  return Fail(
+      MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
+                fmt::format("another command works on the test failover of VM {}", item.name))
+          .WithAction("wait until it has ended: asr jobs list --item " + item.name));
 }
 
 // By its directory, for the process that started the guest may have died before it could note it.
 Status StopGuest(Environment& environment, const TestFailover& test) {
   const auto machine = FindMachine(environment.fs, test.directory);
   return machine ? StopMachine(environment.clock, *machine) : Status();
+}
+
+Status RemoveTest(Environment& environment, const TestFailover& test) {
+  ASR_CHECK(StopGuest(environment, test));
+  ASR_CHECK(environment.fs.RemoveTree(test.directory));
+  return environment.state.RemoveTestFailover(test.vault_id, test.item);
+}
+
+// The caller holds the lock: what is still InProgress was left by a process that died, and goes.
+Status RequireNone(Environment& environment, Vault& vault, const Item& item) {
+  ASR_TRY(const auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
+  if (!test) return {};
+  if (test->state == TestFailoverStateName(TestFailoverState::kInProgress)) {
+    return RemoveTest(environment, *test);
+  }
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
+                        fmt::format("there is a test failover of VM {} already, of point {}",
+                                    item.name, test->point.value))
+                  .WithAction("clean it up first: asr test-failover-cleanup " + item.name));
 }
 
 // One test failover while it comes up.
@@ -55,7 +77,7 @@ class TestFailoverRun {
       status = environment_.state.PutTestFailover(row_);
     }
     if (!status) {
-      const Status cleaned = CleanUp();
+      const Status cleaned = RemoveTest(environment_, row_);
       if (!cleaned) {
         environment_.progress.Warn(
             fmt::format("VM {}: the failed test failover could not be cleaned up ({}); try asr "
@@ -87,7 +109,11 @@ class TestFailoverRun {
     if (!lives && lives.error().kind == ErrorKind::kCancelled) return lives;
     outcome.serial_log = machine->SerialLog();
     outcome.process_id = machine->process.pid;
-    ASR_CHECK(RecordProof(lives.has_value(), outcome));
+    const Status recorded = RecordProof(lives.has_value(), outcome);
+    if (!recorded) {
+      environment_.progress.Warn("the proof cannot be kept in the vault: " +
+                                 recorded.error().Line());
+    }
     return lives;
   }
 
@@ -136,12 +162,6 @@ class TestFailoverRun {
     return vault_.AddProof(item_.id, point_.id, proof, now);
   }
 
-  Status CleanUp() {
-    ASR_CHECK(StopGuest(environment_, row_));
-    ASR_CHECK(environment_.fs.RemoveTree(row_.directory));
-    return environment_.state.RemoveTestFailover(row_.vault_id, row_.item);
-  }
-
   Environment& environment_;
   Vault& vault_;
   const Item& item_;
@@ -155,6 +175,7 @@ class TestFailoverRun {
 Result<TestFailoverOutcome> StartTestFailover(Environment& environment, Vault& vault,
                                               const Item& item,
                                               const TestFailoverRequest& request) {
+  ASR_TRY(const auto lock, LockTestFailover(environment, item));
   ASR_CHECK(RequireNone(environment, vault, item));
   ASR_TRY(const RecoveryPoint point, vault.FindPoint(item, request.point));
   ASR_TRY(JobRun run, JobRun::Start(environment, "TestFailover", item.name, vault.name()));
@@ -168,6 +189,7 @@ Result<TestFailoverOutcome> StartTestFailover(Environment& environment, Vault& v
 
 Result<Job> CleanUpTestFailover(Environment& environment, Vault& vault, const Item& item,
                                 const std::string& notes) {
+  ASR_TRY(const auto lock, LockTestFailover(environment, item));
   ASR_TRY(auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
   if (!test) {
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverNone,

@@ -45,6 +45,28 @@ Error NameTaken(const VaultRegistration& vault) {
                               vault.name));
 }
 
+// A vault is alone in its directory, so that deleting it can never take what is not its own.
+Status RequireEmptyPlace(Environment& environment, const std::string& place) {
+  const std::string directory = place.substr(kFileScheme.size());
+  const auto entries = environment.fs.List(directory);
+  if (!entries) {
+    if (entries.error().kind == ErrorKind::kNotFound) return {};
+    return Fail(entries.error());
+  }
+  for (const DirectoryEntry& entry : *entries) {
+    // Vault::Create says that there is one already.
+    if (entry.name == layout::kVaultDocument) return {};
+  }
+  for (const DirectoryEntry& entry : *entries) {
+    if (entry.name == "lost+found" || entry.name == ".locks") continue;
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kVaultExists,
+                          fmt::format("{} holds something already: {}", directory, entry.name))
+                    .WithAction("give an empty or a new directory, for example " +
+                                JoinPath(directory, "vault")));
+  }
+  return {};
+}
+
 // Registers the opened vault, and tells how it is registered.
 Result<VaultRegistration> Register(Environment& environment, const std::string& name,
                                    const std::string& target, const Vault& vault) {
@@ -86,6 +108,7 @@ Result<VaultRegistration> CreateVault(Environment& environment, const std::strin
                                       DigestAlgorithmName(vault->identity().algorithm)))
                     .WithAction("a vault keeps its digest; create another vault"));
   }
+  ASR_CHECK(RequireEmptyPlace(environment, place));
   ASR_TRY(auto store, OpenStore(environment, place, /*create=*/true));
   ASR_TRY(const auto vault,
           Vault::Create(std::move(store), name, algorithm, environment.clock.Now()));
@@ -134,23 +157,54 @@ Result<std::unique_ptr<Vault>> OpenVault(Environment& environment, const std::st
   return vault;
 }
 
-Status DeleteVault(Environment& environment, const std::string& name) {
-  ASR_TRY(const VaultRegistration registration, environment.state.FindVault(name));
-  ASR_TRY(const auto vault, OpenVault(environment, name));
-  ASR_TRY(const auto items, vault->ListItems());
+namespace {
+
+Status RequireNoTestFailovers(Environment& environment, const VaultRegistration& registration) {
+  ASR_TRY(const auto tests, environment.state.ListTestFailovers());
+  for (const TestFailover& test : tests) {
+    if (test.vault_id != registration.id) continue;
+    return Fail(
+        MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
+                  fmt::format("a test failover of item {} is not cleaned up yet", test.item.value))
+            .WithAction("asr test-failover-cleanup " + test.item.value));
+  }
+  return {};
+}
+
+// What the layout owns, and nothing else that may lie in the directory. vault.json goes last: until
+// then a second try still finds a vault.
+Status DeleteContent(Environment& environment, const VaultRegistration& registration,
+                     Vault& vault) {
+  ASR_TRY(const auto items, vault.ListItems());
   for (const Item& item : items) {
-    ASR_TRY(const auto lease, vault->LeaseItem(item));
-    ASR_CHECK(vault->DeleteItem(item.id));
+    ASR_TRY(const auto lease, vault.LeaseItem(item));
+    ASR_CHECK(vault.DeleteItem(item.id));
     ASR_CHECK(environment.state.RemoveCursors(registration.id, item.id));
   }
-  ASR_TRY(const auto blobs, vault->store().List(""));
-  for (const BlobInfo& blob : blobs) {
-    if (blob.name != layout::kVaultDocument) ASR_CHECK(vault->store().Delete(blob.name));
+  for (const std::string_view prefix : layout::kAllPrefixes) {
+    ASR_TRY(const auto blobs, vault.store().List(std::string(prefix)));
+    for (const BlobInfo& blob : blobs) ASR_CHECK(vault.store().Delete(blob.name));
   }
-  // Last: until here a second try still finds a vault.
-  ASR_CHECK(vault->store().Delete(std::string(layout::kVaultDocument)));
-  ASR_CHECK(environment.fs.RemoveTree(DirectoryOf(registration)));
-  return environment.state.RemoveVault(name);
+  return vault.store().Delete(std::string(layout::kVaultDocument));
+}
+
+}  // namespace
+
+Status DeleteVault(Environment& environment, const std::string& name) {
+  ASR_TRY(const VaultRegistration registration, environment.state.FindVault(name));
+  ASR_CHECK(RequireNoTestFailovers(environment, registration));
+  const auto vault = OpenVault(environment, name);
+  // Without vault.json an earlier try had deleted all but the registration.
+  const bool gone = !vault && vault.error().code == ErrorCode::kVaultNotFound;
+  if (!gone) {
+    if (!vault) return Fail(vault.error());
+    ASR_CHECK(DeleteContent(environment, registration, **vault));
+  }
+  const std::string directory = DirectoryOf(registration);
+  ASR_CHECK(environment.fs.RemoveTree(JoinPath(directory, ".locks")));
+  // Stays if somebody put something there, or if it is a mount point.
+  static_cast<void>(environment.fs.RemoveEmptyDirectory(directory).has_value());
+  return environment.state.RemoveVault(registration.name);
 }
 
 }  // namespace asr

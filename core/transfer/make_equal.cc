@@ -150,9 +150,12 @@ class Transfer {
     }
     copied.digest = ComputeGroupDigest(options_.algorithm, copied.chunks);
     TransferStats stats{.bytes_read = SumOf(work.extents)};
-    const bool is_equal = copied.digest == work.target && !work.announced;
-    ASR_TRY(const std::uint64_t changed,
-            is_equal ? Result<std::uint64_t>(0) : ChangedMask(work, copied.chunks));
+    ChunkRow target{};
+    if (!work.target.is_zero()) ASR_CHECK(target_.ReadChunks(work.group, target));
+    // Both levels, for a crash may leave "unknown" in the row of a group whose digest is right.
+    const bool is_equal =
+        copied.digest == work.target && copied.chunks == target && !work.announced;
+    ASR_TRY(const std::uint64_t changed, AnnounceChanges(work, copied.chunks, target));
     ASR_CHECK(SendChunks(changed, copied.chunks, begin, buffer.span(), stats));
     options_.on_progress(stats.bytes_read);
     const std::lock_guard lock(mutex_);
@@ -172,9 +175,8 @@ class Transfer {
   }
 
   // Which chunks differ; announced when this returns.
-  Result<std::uint64_t> ChangedMask(const GroupWork& work, const ChunkRow& source) {
-    ChunkRow target{};
-    if (!work.target.is_zero()) ASR_CHECK(target_.ReadChunks(work.group, target));
+  Result<std::uint64_t> AnnounceChanges(const GroupWork& work, const ChunkRow& source,
+                                        const ChunkRow& target) {
     std::uint64_t mask = 0;
     for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
       if (target[i] != source[i]) mask |= 1ULL << i;

@@ -63,6 +63,11 @@ Status CheckHeader(PageBlobReader& blob, DigestAlgorithm algorithm, std::uint64_
   std::vector<std::byte> found(kHeaderBytes);
   if (blob.size_bytes() >= TableBytes(disk_bytes)) ASR_CHECK(blob.Read(0, found));
   if (std::equal(found.begin(), found.begin() + kHeaderUsedBytes, expected.begin())) return {};
+  if (blob.size_bytes() == TableBytes(disk_bytes) && IsZero(found)) {
+    // Whoever made the blob died before its header was written: nothing was ever replicated.
+    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kBlobNotFound,
+                          "the disk's digest blob was never finished"));
+  }
   return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kBlobCorrupt,
                         fmt::format("the digest blob's header is not that of a disk of {} bytes",
                                     disk_bytes))

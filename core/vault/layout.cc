@@ -9,10 +9,12 @@ namespace asr::layout {
 
 std::string EscapeSegment(std::string_view name) {
   std::string segment;
-  for (const char c : name) {
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    const bool reserved = name.substr(i).starts_with(".tmp-");  // a directory's unfinished writes
     const auto byte = static_cast<unsigned char>(c);
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || (c == '.' && !segment.empty());
+                       c == '-' || (c == '.' && !segment.empty() && !reserved);
     if (plain) {
       segment.push_back(c);
     } else {

@@ -1,6 +1,7 @@
 // Names of a vault's blobs (man/asr-vault.5, "Layout").
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -11,6 +12,9 @@ namespace asr::layout {
 inline constexpr std::string_view kVaultDocument = "vault.json";
 inline constexpr std::string_view kPolicies = "policies/";
 inline constexpr std::string_view kItems = "items/";
+// Everything of a vault but vault.json.
+inline constexpr std::array<std::string_view, 7> kAllPrefixes = {
+    "items/", "policies/", "plans/", "sites/", "networks/", "agents/", "jobs/"};
 inline constexpr std::string_view kNewItemsLease = "items/lease";
 
 // A name that people chose, as a segment of a blob's name: characters other than letters, digits,

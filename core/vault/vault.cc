@@ -179,6 +179,15 @@ Status Vault::DeleteItem(const ItemId& id) {
   for (const BlobInfo& blob : blobs) {
     if (blob.name != document) ASR_CHECK(store_->Delete(blob.name));
   }
+  // A page blob that went without its snapshots, in a try that was cut, is not listed any more.
+  if (const auto text = store_->Get(document)) {
+    if (const auto item = DecodeItem(document, *text)) {
+      for (const ItemDisk& disk : item->disks) {
+        ASR_CHECK(store_->Delete(layout::DigestBlob(id, disk.name)));
+        ASR_CHECK(store_->Delete(layout::DiskBlob(id, disk.name)));
+      }
+    }
+  }
   return store_->Delete(document);
 }
 
