@@ -28,7 +28,7 @@ struct CheckResult {
 struct EnableRequest {
   std::string vm;  // "NAME" or "HOST/NAME"
   std::string policy;
-  std::vector<std::string> excluded_disks;
+  std::vector<std::string> excluded_disks = {};
 };
 
 [[nodiscard]] Result<Plan> PlanEnable(Environment& environment, Vault& vault,

@@ -14,10 +14,10 @@ namespace asr {
 
 struct RestoreRequest {
   PointSelector point;
-  std::string directory;           // created if missing
-  std::string format;              // "raw", "vhd", "vhdx"; empty: the source's
-  std::vector<std::string> disks;  // empty: all
-  bool overwrite = false;          // else kState if a file exists already
+  std::string directory;                // created if missing
+  std::string format = {};              // "raw", "vhd", "vhdx"; empty: the source's
+  std::vector<std::string> disks = {};  // empty: all
+  bool overwrite = false;               // else kState if a file exists already
 };
 
 [[nodiscard]] Result<Plan> PlanRestore(Environment& environment, Vault& vault, const Item& item,
