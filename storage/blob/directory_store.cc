@@ -86,6 +86,7 @@ class DirectoryStore : public BlobStore {
   [[nodiscard]] Result<std::vector<DirectoryEntry>> Entries(const std::string& directory);
   [[nodiscard]] Result<bool> HoldsBlob(const std::string& directory);
   [[nodiscard]] Error LeaseHeld(const std::string& name, const std::string& lock_path);
+  void NoteOwner(const std::string& lock_path);
 
   FileSystem& fs_;
   std::string root_;
@@ -298,6 +299,21 @@ Error DirectoryStore::LeaseHeld(const std::string& name, const std::string& lock
       .Retryable();
 }
 
+// The lock is the lease, the note is for people only: a vault that is full must still let its
+// points be read and pruned, so a note that cannot be written is left out.
+void DirectoryStore::NoteOwner(const std::string& lock_path) {
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
+  const std::string owner =
+      fmt::format("process {} on {} since {}", ::getpid(), host.data(), FormatTime(clock_.Now()));
+  const auto file = fs_.Open(lock_path, {.mode = OpenMode::kWrite});
+  if (!file) return;
+  // Over the old note, whose block is there: cutting first would give it up. A note that could not
+  // be replaced names a process that has nothing to do with it, and goes.
+  const bool written = (*file)->WriteAt(0, AsBytes(owner)).has_value();
+  static_cast<void>((*file)->Resize(written ? owner.size() : 0).has_value());
+}
+
 Result<std::unique_ptr<Lease>> DirectoryStore::AcquireLease(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   ASR_CHECK(EnsureDirectory(PathOf(kLockDirectory)));
@@ -307,13 +323,7 @@ Result<std::unique_ptr<Lease>> DirectoryStore::AcquireLease(const std::string& n
   auto lock = fs_.Lock(path);
   if (!lock && lock.error().code == ErrorCode::kLocked) return Fail(LeaseHeld(name, path));
   if (!lock) return Fail(std::move(lock).error());
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
-  const std::string owner =
-      fmt::format("process {} on {} since {}", ::getpid(), host.data(), FormatTime(clock_.Now()));
-  ASR_TRY(const auto file, fs_.Open(path, {.mode = OpenMode::kWrite}));
-  ASR_CHECK(file->Resize(0));
-  ASR_CHECK(file->WriteAt(0, AsBytes(owner)));
+  NoteOwner(path);
   return std::unique_ptr<Lease>(std::make_unique<FileLease>(*std::move(lock)));
 }
 

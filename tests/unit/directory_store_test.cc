@@ -1,0 +1,74 @@
+// What only the directory store has: lock files with notes, temporary files, full file systems.
+#include "storage/blob/directory_store.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "tests/support/fault_file_system.h"
+#include "tests/support/page_blob_model.h"
+#include "tests/support/temp_dir.h"
+
+namespace asr {
+namespace {
+
+using testing::FailsWith;
+using testing::IsOk;
+
+class DirectoryStoreFilesTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    store_ = Open();
+    ASSERT_NE(store_, nullptr);
+  }
+
+  std::unique_ptr<BlobStore> Open() {
+    auto store = OpenDirectoryStore(fs_, directory_ / "vault", true);
+    EXPECT_TRUE(IsOk(store));
+    return store ? *std::move(store) : nullptr;
+  }
+
+  std::string Path(const std::string& name) { return directory_ / ("vault/" + name); }
+
+  testing::TempDir directory_;
+  testing::FaultFileSystem fs_{PosixFileSystem()};
+  std::unique_ptr<BlobStore> store_;
+};
+
+// Pruning needs the lease, and is what frees a full vault.
+TEST_F(DirectoryStoreFilesTest, ALeaseIsHadWithoutRoomForItsNote) {
+  ASSERT_TRUE(IsOk(store_->AcquireLease("items/web")));
+  for (const std::uint64_t call : {2U, 3U, 4U}) {  // 1 takes the lock; opens, writes, cuts the note
+    fs_.FailAt(call, ENOSPC);
+    const auto lease = store_->AcquireLease("items/web");
+    ASSERT_TRUE(fs_.has_failed()) << call;
+    ASSERT_TRUE(IsOk(lease)) << call;
+    EXPECT_TRUE(FailsWith(store_->AcquireLease("items/web"), ErrorCode::kLocked)) << call;
+  }
+}
+
+TEST_F(DirectoryStoreFilesTest, ANoteThatCannotBeReplacedNamesNobody) {
+  ASSERT_TRUE(IsOk(store_->AcquireLease("items/web")));
+  fs_.FailAt(3, ENOSPC);
+  const auto lease = store_->AcquireLease("items/web");
+  ASSERT_TRUE(IsOk(lease));
+  const auto second = store_->AcquireLease("items/web");
+  ASSERT_TRUE(FailsWith(second, ErrorCode::kLocked));
+  EXPECT_NE(second.error().message.find("by another process"), std::string::npos)
+      << second.error().message;
+}
+
+TEST_F(DirectoryStoreFilesTest, ALongerOldNoteLeavesNoTail) {
+  ASSERT_TRUE(IsOk(store_->AcquireLease("items/web")));
+  const std::string old(500, '?');
+  ASSERT_TRUE(IsOk(WriteFileAtomic(fs_, Path(".locks/items+web"), AsBytes(old))));
+  const auto lease = store_->AcquireLease("items/web");
+  const auto note = ReadWholeFile(fs_, Path(".locks/items+web"));
+  ASSERT_TRUE(IsOk(note));
+  EXPECT_TRUE(note->starts_with("process " + std::to_string(::getpid()))) << *note;
+  EXPECT_EQ(note->find('?'), std::string::npos) << *note;
+}
+
+}  // namespace
+}  // namespace asr
