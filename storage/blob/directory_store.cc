@@ -78,6 +78,7 @@ class DirectoryStore : public BlobStore {
   [[nodiscard]] Status EnsureDirectory(const std::string& directory);
   void ForgetDirectory(const std::string& directory);
   void PruneDirectories(std::string directory);
+  [[nodiscard]] Status SweepUnfinished(const std::string& path);
   [[nodiscard]] Status RemoveUndoFiles(const std::string& undo_directory);
   [[nodiscard]] Status CreateNew(const std::string& name, std::uint64_t size_bytes);
   // Adds the blobs in `directory` (its name ends with '/', or is empty) that begin with `prefix`.
@@ -125,6 +126,22 @@ void DirectoryStore::PruneDirectories(std::string directory) {
   }
 }
 
+// Removes what writers that died left of the blob at `path` under temporary names. No page blob is
+// made meanwhile (the caller holds the lease); a Put that loses its file begins again.
+Status DirectoryStore::SweepUnfinished(const std::string& path) {
+  const std::string directory = ParentOf(path);
+  const auto entries = fs_.List(directory);
+  if (!entries && IsMissing(entries.error())) return {};
+  if (!entries) return Fail(entries.error());
+  const std::string beginning = BaseName(path) + ".tmp-";
+  for (const DirectoryEntry& entry : *entries) {
+    if (entry.is_directory || !entry.name.starts_with(beginning)) continue;
+    const Status removed = fs_.RemoveFile(JoinPath(directory, entry.name));
+    if (!removed && !IsMissing(removed.error())) return removed;
+  }
+  return {};
+}
+
 Result<std::string> DirectoryStore::Get(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   auto text = ReadWholeFile(fs_, PathOf(name));
@@ -156,6 +173,9 @@ Status DirectoryStore::Delete(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   const std::string path = PathOf(name);
   const std::string directory = ParentOf(path);
+  // First, so that a call that dies here leaves the blob, and with it a reason to call again. And
+  // only if there is one: then a Put loses its file at most once for each Put that succeeded.
+  if (Exists(fs_, path)) ASR_CHECK(SweepUnfinished(path));
   const Status removed = fs_.RemoveFile(path);
   if (!removed && !IsMissing(removed.error())) return removed;
   if (!Exists(fs_, directory)) return {};
@@ -276,7 +296,9 @@ Result<std::unique_ptr<PageBlob>> DirectoryStore::CreatePageBlob(const std::stri
 
 Result<std::unique_ptr<PageBlob>> DirectoryStore::OpenPageBlob(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
-  return DirectoryPageBlob::Open(fs_, name, PathOf(name));
+  ASR_TRY(auto blob, DirectoryPageBlob::Open(fs_, name, PathOf(name)));
+  ASR_CHECK(SweepUnfinished(PathOf(name)));
+  return blob;
 }
 
 Result<std::unique_ptr<PageBlobReader>> DirectoryStore::OpenPageBlobReader(

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <thread>
 
 #include "tests/support/fault_file_system.h"
 #include "tests/support/page_blob_model.h"
@@ -68,6 +69,41 @@ TEST_F(DirectoryStoreFilesTest, ALongerOldNoteLeavesNoTail) {
   ASSERT_TRUE(IsOk(note));
   EXPECT_TRUE(note->starts_with("process " + std::to_string(::getpid()))) << *note;
   EXPECT_EQ(note->find('?'), std::string::npos) << *note;
+}
+
+TEST_F(DirectoryStoreFilesTest, UnfinishedFilesGoWithTheirBlob) {
+  ASSERT_TRUE(IsOk(store_->Put("items/web/item.json", AsBytes("{}"))));
+  fs_.DieAt(3);  // opens and writes; then dies in the sync
+  EXPECT_FALSE(store_->Put("items/web/item.json", AsBytes("{1}")).has_value());
+  fs_.FailAt(0, 0);  // a new process
+  ASSERT_EQ(fs_.List(Path("items/web")).value().size(), 2U);
+  ASSERT_TRUE(IsOk(store_->Delete("items/web/item.json")));
+  EXPECT_FALSE(Exists(fs_, Path("items")));
+}
+
+TEST_F(DirectoryStoreFilesTest, OpeningAPageBlobSweepsItsOwnUnfinishedFiles) {
+  const std::string own = Path("disks/a.vhd.tmp-0123456789ab");
+  const std::string other = Path("disks/a.vhd2.tmp-0123456789ab");
+  ASSERT_TRUE(IsOk(store_->CreatePageBlob("disks/a.vhd", 64 * kKiB)));
+  ASSERT_TRUE(IsOk(WriteFileAtomic(fs_, own, AsBytes("torn"))));
+  ASSERT_TRUE(IsOk(WriteFileAtomic(fs_, other, AsBytes("somebody's"))));
+  ASSERT_TRUE(IsOk(store_->OpenPageBlob("disks/a.vhd")));
+  EXPECT_FALSE(Exists(fs_, own));
+  EXPECT_TRUE(Exists(fs_, other));
+  EXPECT_TRUE(Exists(fs_, Path("disks/a.vhd")));
+}
+
+// Documents are put without a lease.
+TEST_F(DirectoryStoreFilesTest, APutBesideDeletionsSucceeds) {
+  std::thread deleter([&] {
+    for (int round = 0; round < 200; ++round) {
+      EXPECT_TRUE(IsOk(store_->Delete("policies/gold.json")));
+    }
+  });
+  for (int round = 0; round < 50; ++round) {
+    EXPECT_TRUE(IsOk(store_->Put("policies/gold.json", AsBytes("{}"))));
+  }
+  deleter.join();
 }
 
 }  // namespace
