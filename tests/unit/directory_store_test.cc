@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <random>
 #include <thread>
 
 #include "tests/support/fault_file_system.h"
@@ -14,8 +16,10 @@
 namespace asr {
 namespace {
 
+using testing::ByteVector;
 using testing::FailsWith;
 using testing::IsOk;
+using testing::RandomBytes;
 
 class DirectoryStoreFilesTest : public ::testing::Test {
  protected:
@@ -104,6 +108,34 @@ TEST_F(DirectoryStoreFilesTest, APutBesideDeletionsSucceeds) {
     EXPECT_TRUE(IsOk(store_->Put("policies/gold.json", AsBytes("{}"))));
   }
   deleter.join();
+}
+
+// A restore reads rows of digests one by one; each used to list the undo directory.
+TEST_F(DirectoryStoreFilesTest, SmallReadsOfASnapshotReadAChunkOnce) {
+  auto blob = store_->CreatePageBlob("a.vhd", 2 * 64 * kKiB + 512);
+  ASSERT_TRUE(IsOk(blob));
+  std::mt19937_64 random(20261124);
+  const ByteVector first = RandomBytes(random, (*blob)->size_bytes());
+  ASSERT_TRUE(IsOk((*blob)->Write(0, first)));
+  ASSERT_TRUE(IsOk((*blob)->CreateSnapshot({"1"})));
+  auto reader = store_->OpenPageBlobReader("a.vhd", SnapshotId{"1"});
+  ASSERT_TRUE(IsOk(reader));
+  ByteVector row(1000);
+  ASSERT_TRUE(IsOk((*reader)->Read(0, row)));
+  ASSERT_TRUE(IsOk((*blob)->Write(0, ByteVector(first.size(), std::byte{7}))));
+  for (std::size_t offset = 0; offset + row.size() <= first.size(); offset += row.size()) {
+    const std::uint64_t calls = fs_.calls();
+    ASSERT_TRUE(IsOk((*reader)->Read(offset, row)));
+    EXPECT_TRUE(std::equal(row.begin(), row.end(), first.begin() + std::ptrdiff_t(offset)));
+    if (offset + row.size() <= 64 * kKiB) {
+      EXPECT_EQ(fs_.calls() - calls, 1U) << offset;
+    }
+  }
+  ByteVector last(512);
+  ASSERT_TRUE(IsOk((*reader)->Read(2 * 64 * kKiB, last)));
+  EXPECT_TRUE(std::equal(last.begin(), last.end(), first.end() - 512));
+  ASSERT_TRUE(IsOk((*blob)->DeleteSnapshot({"1"})));
+  EXPECT_TRUE(FailsWith((*reader)->Read(0, row), ErrorCode::kSnapshotNotFound));
 }
 
 }  // namespace
