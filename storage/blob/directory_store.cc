@@ -78,6 +78,7 @@ class DirectoryStore : public BlobStore {
   [[nodiscard]] Status EnsureDirectory(const std::string& directory);
   void ForgetDirectory(const std::string& directory);
   void PruneDirectories(std::string directory);
+  [[nodiscard]] Status SweepUnfinished(const std::string& path);
   [[nodiscard]] Status RemoveUndoFiles(const std::string& undo_directory);
   [[nodiscard]] Status CreateNew(const std::string& name, std::uint64_t size_bytes);
   // Adds the blobs in `directory` (its name ends with '/', or is empty) that begin with `prefix`.
@@ -86,6 +87,7 @@ class DirectoryStore : public BlobStore {
   [[nodiscard]] Result<std::vector<DirectoryEntry>> Entries(const std::string& directory);
   [[nodiscard]] Result<bool> HoldsBlob(const std::string& directory);
   [[nodiscard]] Error LeaseHeld(const std::string& name, const std::string& lock_path);
+  void NoteOwner(const std::string& lock_path);
 
   FileSystem& fs_;
   std::string root_;
@@ -124,6 +126,22 @@ void DirectoryStore::PruneDirectories(std::string directory) {
   }
 }
 
+// Removes what writers that died left of the blob at `path` under temporary names. No page blob is
+// made meanwhile (the caller holds the lease); a Put that loses its file begins again.
+Status DirectoryStore::SweepUnfinished(const std::string& path) {
+  const std::string directory = ParentOf(path);
+  const auto entries = fs_.List(directory);
+  if (!entries && IsMissing(entries.error())) return {};
+  if (!entries) return Fail(entries.error());
+  const std::string beginning = BaseName(path) + ".tmp-";
+  for (const DirectoryEntry& entry : *entries) {
+    if (entry.is_directory || !entry.name.starts_with(beginning)) continue;
+    const Status removed = fs_.RemoveFile(JoinPath(directory, entry.name));
+    if (!removed && !IsMissing(removed.error())) return removed;
+  }
+  return {};
+}
+
 Result<std::string> DirectoryStore::Get(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   auto text = ReadWholeFile(fs_, PathOf(name));
@@ -155,6 +173,9 @@ Status DirectoryStore::Delete(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   const std::string path = PathOf(name);
   const std::string directory = ParentOf(path);
+  // First, so that a call that dies here leaves the blob, and with it a reason to call again. And
+  // only if there is one: then a Put loses its file at most once for each Put that succeeded.
+  if (Exists(fs_, path)) ASR_CHECK(SweepUnfinished(path));
   const Status removed = fs_.RemoveFile(path);
   if (!removed && !IsMissing(removed.error())) return removed;
   if (!Exists(fs_, directory)) return {};
@@ -275,7 +296,9 @@ Result<std::unique_ptr<PageBlob>> DirectoryStore::CreatePageBlob(const std::stri
 
 Result<std::unique_ptr<PageBlob>> DirectoryStore::OpenPageBlob(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
-  return DirectoryPageBlob::Open(fs_, name, PathOf(name));
+  ASR_TRY(auto blob, DirectoryPageBlob::Open(fs_, name, PathOf(name)));
+  ASR_CHECK(SweepUnfinished(PathOf(name)));
+  return blob;
 }
 
 Result<std::unique_ptr<PageBlobReader>> DirectoryStore::OpenPageBlobReader(
@@ -298,6 +321,21 @@ Error DirectoryStore::LeaseHeld(const std::string& name, const std::string& lock
       .Retryable();
 }
 
+// The lock is the lease, the note is for people only: a vault that is full must still let its
+// points be read and pruned, so a note that cannot be written is left out.
+void DirectoryStore::NoteOwner(const std::string& lock_path) {
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
+  const std::string owner =
+      fmt::format("process {} on {} since {}", ::getpid(), host.data(), FormatTime(clock_.Now()));
+  const auto file = fs_.Open(lock_path, {.mode = OpenMode::kWrite});
+  if (!file) return;
+  // Over the old note, whose block is there: cutting first would give it up. A note that could not
+  // be replaced names a process that has nothing to do with it, and goes.
+  const bool written = (*file)->WriteAt(0, AsBytes(owner)).has_value();
+  static_cast<void>((*file)->Resize(written ? owner.size() : 0).has_value());
+}
+
 Result<std::unique_ptr<Lease>> DirectoryStore::AcquireLease(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   ASR_CHECK(EnsureDirectory(PathOf(kLockDirectory)));
@@ -307,13 +345,7 @@ Result<std::unique_ptr<Lease>> DirectoryStore::AcquireLease(const std::string& n
   auto lock = fs_.Lock(path);
   if (!lock && lock.error().code == ErrorCode::kLocked) return Fail(LeaseHeld(name, path));
   if (!lock) return Fail(std::move(lock).error());
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
-  const std::string owner =
-      fmt::format("process {} on {} since {}", ::getpid(), host.data(), FormatTime(clock_.Now()));
-  ASR_TRY(const auto file, fs_.Open(path, {.mode = OpenMode::kWrite}));
-  ASR_CHECK(file->Resize(0));
-  ASR_CHECK(file->WriteAt(0, AsBytes(owner)));
+  NoteOwner(path);
   return std::unique_ptr<Lease>(std::make_unique<FileLease>(*std::move(lock)));
 }
 

@@ -16,6 +16,8 @@ constexpr std::uint64_t kWindowChunks = kGiB / kUndoChunkBytes;
 constexpr std::size_t kMaxWindows = 64;
 // A chain may be 500 files long; descriptors are scarce.
 constexpr std::size_t kMaxOpenFiles = 24;
+// Chunks remembered for small reads: 512 KiB at most.
+constexpr std::size_t kMaxKeptChunks = 8;
 // What one pass reads: more would be read in vain more often beside a writer.
 constexpr std::uint64_t kPieceBytes = 4 * kMiB;
 // A pass fails only if the writer changed this very piece, or the chain, while it ran.
@@ -91,7 +93,11 @@ void SnapshotReader::Forget(const std::shared_ptr<View>& view) {
 }
 
 Status SnapshotReader::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
-  ASR_CHECK(CheckInside(name_, {offset_bytes, out.size()}, size_bytes_));
+  const Extent range{offset_bytes, out.size()};
+  ASR_CHECK(CheckInside(name_, range, size_bytes_));
+  if (out.size() < kDirectAlignment && ChunksOf(range).count == 1) {
+    return ReadSmall(offset_bytes, out);
+  }
   while (!out.empty()) {
     // Pieces end at multiples of their size, so that none spans two windows.
     const std::uint64_t boundary = AlignDown(offset_bytes, kPieceBytes) + kPieceBytes;
@@ -101,6 +107,37 @@ Status SnapshotReader::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
     offset_bytes += count;
   }
   return {};
+}
+
+Status SnapshotReader::ReadSmall(std::uint64_t offset_bytes, MutableByteSpan out) {
+  const std::uint64_t chunk = offset_bytes / kUndoChunkBytes;
+  ASR_TRY(const auto bytes, TrustedChunk(chunk));
+  const ByteSpan wanted = bytes->span().subspan(offset_bytes - chunk * kUndoChunkBytes, out.size());
+  std::copy(wanted.begin(), wanted.end(), out.begin());
+  return {};
+}
+
+Result<std::shared_ptr<const AlignedBuffer>> SnapshotReader::TrustedChunk(std::uint64_t chunk) {
+  // The bytes would be right for ever; but who reads a snapshot that was dropped is to be told.
+  const auto kept = KeptChunk(chunk);
+  if (kept != nullptr && Exists(fs_, JoinPath(undo_directory_, id_.value))) return kept;
+  const std::uint64_t offset_bytes = chunk * kUndoChunkBytes;
+  const auto bytes = std::make_shared<AlignedBuffer>(
+      std::min<std::uint64_t>(kUndoChunkBytes, size_bytes_ - offset_bytes));
+  ASR_CHECK(ReadPiece(offset_bytes, bytes->span()));
+  const std::lock_guard lock(mutex_);
+  kept_chunks_.emplace_front(chunk, bytes);
+  if (kept_chunks_.size() > kMaxKeptChunks) kept_chunks_.pop_back();
+  return std::shared_ptr<const AlignedBuffer>(bytes);
+}
+
+std::shared_ptr<const AlignedBuffer> SnapshotReader::KeptChunk(std::uint64_t chunk) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find_if(kept_chunks_.begin(), kept_chunks_.end(),
+                                  [&](const auto& kept) { return kept.first == chunk; });
+  if (found == kept_chunks_.end()) return nullptr;
+  kept_chunks_.splice(kept_chunks_.begin(), kept_chunks_, found);
+  return found->second;
 }
 
 Status SnapshotReader::ReadPiece(std::uint64_t offset_bytes, MutableByteSpan out) {

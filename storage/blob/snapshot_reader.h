@@ -6,6 +6,9 @@
 // file. So bytes that were read from the live file are the snapshot's if, AFTER reading them, the
 // directory lists the same files as before and the newest of them still lacks the chunks' bits.
 // Bytes whose bit is set never change; they need no second look.
+//
+// A snapshot never changes: bytes that were trusted once are remembered for small reads, such as
+// those of digests, which would list the directory for each row otherwise.
 #pragma once
 
 #include <list>
@@ -13,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "storage/blob/blob_store.h"
@@ -59,6 +63,12 @@ class SnapshotReader : public PageBlobReader {
   [[nodiscard]] Result<std::shared_ptr<View>> CurrentView();
   [[nodiscard]] Result<std::shared_ptr<View>> LoadView();
   void Forget(const std::shared_ptr<View>& view);
+  // Less than a chunk, inside of one.
+  [[nodiscard]] Status ReadSmall(std::uint64_t offset_bytes, MutableByteSpan out);
+  // The whole chunk, to the end of the snapshot at most.
+  [[nodiscard]] Result<std::shared_ptr<const AlignedBuffer>> TrustedChunk(std::uint64_t chunk);
+  // Null if it is not remembered.
+  [[nodiscard]] std::shared_ptr<const AlignedBuffer> KeptChunk(std::uint64_t chunk);
   [[nodiscard]] Status ReadPiece(std::uint64_t offset_bytes, MutableByteSpan out);
   // False if the chain changed underneath: another pass is due.
   [[nodiscard]] Result<bool> TryPiece(const std::shared_ptr<View>& view, std::uint64_t offset_bytes,
@@ -82,6 +92,8 @@ class SnapshotReader : public PageBlobReader {
   std::mutex mutex_;  // of all below
   std::shared_ptr<View> view_;
   std::list<std::shared_ptr<UndoFile>> open_files_;  // last used first
+  // By number, last used first.
+  std::list<std::pair<std::uint64_t, std::shared_ptr<const AlignedBuffer>>> kept_chunks_;
 };
 
 }  // namespace asr

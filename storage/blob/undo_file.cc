@@ -146,6 +146,9 @@ Result<std::shared_ptr<UndoFile>> UndoFile::Create(FileSystem& fs, const std::st
     ASR_TRY(auto file, fs.Open(temporary, {.mode = OpenMode::kCreate, .direct = true}));
     std::shared_ptr<UndoFile> undo(new UndoFile(path, std::move(file), std::move(header)));
     ASR_CHECK(undo->file_->Resize(undo->data_offset_bytes_ + undo->chunk_count_ * kUndoChunkBytes));
+    // The other slot gets its block now: dropping the oldest snapshot writes there, and must not
+    // need space on a file system that is full. Zeros are no header.
+    ASR_CHECK(undo->file_->WriteAt((undo->header_.sequence + 1) % kSlotCount * kSlotBytes, Slot{}));
     ASR_CHECK(undo->WriteHeader());
     ASR_CHECK(fs.RenameNoReplace(temporary, path));
     return undo;

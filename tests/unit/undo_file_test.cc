@@ -93,6 +93,19 @@ TEST(UndoFileTest, TornHeaderWriteLeavesTheOldOne) {
       FailsWith(UndoFile::Open(Fs(), path, UndoFile::Access::kRead), ErrorCode::kBlobCorrupt));
 }
 
+// Dropping the oldest snapshot frees a full file system, and must not need a block to begin with.
+TEST(UndoFileTest, SettingThePredecessorTakesNoSpace) {
+  const testing::TempDir directory;
+  const auto file = UndoFile::Create(Fs(), directory / "c", HeaderOf("c", "b"));
+  ASSERT_TRUE(IsOk(file));
+  const auto before = Fs().Stat(directory / "c");
+  ASSERT_TRUE(IsOk(before));
+  for (const std::string predecessor : {"a", ""}) {
+    ASSERT_TRUE(IsOk((*file)->SetPredecessor({predecessor})));
+    EXPECT_EQ(Fs().Stat(directory / "c").value().allocated_bytes, before->allocated_bytes);
+  }
+}
+
 TEST(UndoFileTest, EveryFlippedBitOfAHeaderIsFound) {
   const testing::TempDir directory;
   const std::string path = directory / "c";
