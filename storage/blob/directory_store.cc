@@ -178,18 +178,20 @@ Status DirectoryStore::Delete(const std::string& name) {
   if (Exists(fs_, path)) ASR_CHECK(SweepUnfinished(path));
   const Status removed = fs_.RemoveFile(path);
   if (!removed && !IsMissing(removed.error())) return removed;
-  if (!Exists(fs_, directory)) return {};
+  ASR_TRY(const bool has_directory, PathExists(fs_, directory));
+  if (!has_directory) return {};
   // Synced even if there was none: an earlier call may have died before it did so.
   ASR_CHECK(fs_.SyncDirectory(directory));
   // The live file first: undo files without one mean nothing, one without them would be wrong.
-  const std::string undo_directory = UndoDirectoryOf(path);
-  if (Exists(fs_, undo_directory)) ASR_CHECK(RemoveUndoFiles(undo_directory));
+  ASR_CHECK(RemoveUndoFiles(UndoDirectoryOf(path)));
   PruneDirectories(directory);
   return {};
 }
 
 // The oldest first: a reader then finds its own snapshot gone, and never a gap in the chain.
 Status DirectoryStore::RemoveUndoFiles(const std::string& undo_directory) {
+  ASR_TRY(const bool exists, PathExists(fs_, undo_directory));
+  if (!exists) return {};
   ASR_TRY(const UndoListing listing, ListUndoFiles(fs_, undo_directory));
   for (const UndoListing::Entry& entry : listing.files) {
     ASR_CHECK(fs_.RemoveFile(JoinPath(undo_directory, entry.id.value)));
@@ -286,10 +288,10 @@ Result<std::unique_ptr<PageBlob>> DirectoryStore::CreatePageBlob(const std::stri
   ASR_CHECK(CheckPageBlobSize(name, size_bytes));
   const std::string path = PathOf(name);
   ASR_CHECK(EnsureDirectory(ParentOf(path)));
-  if (Exists(fs_, path)) return Fail(BlobExists(name));
+  ASR_TRY(const bool exists, PathExists(fs_, path));
+  if (exists) return Fail(BlobExists(name));
   // A deletion that was interrupted leaves undo files of a blob that is gone.
-  const std::string undo_directory = UndoDirectoryOf(path);
-  if (Exists(fs_, undo_directory)) ASR_CHECK(RemoveUndoFiles(undo_directory));
+  ASR_CHECK(RemoveUndoFiles(UndoDirectoryOf(path)));
   ASR_CHECK(CreateNew(name, size_bytes));
   return OpenPageBlob(name);
 }

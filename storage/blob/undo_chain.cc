@@ -125,8 +125,8 @@ Result<UndoChain> LoadUndoChain(FileSystem& fs, const std::string& directory,
 
 Result<UndoChain> RecoverUndoChain(FileSystem& fs, const std::string& directory) {
   ASR_TRY(const UndoListing listing, ListUndoFiles(fs, directory));
-  if (listing.files.empty() && listing.unfinished.empty()) return UndoChain{};
-  ASR_CHECK(fs.SyncDirectory(directory));
+  ASR_TRY(const bool exists, PathExists(fs, directory));
+  if (!exists) return UndoChain{};
   ASR_TRY(UndoChain chain, LoadUndoChain(fs, directory, listing, {}));
   if (!chain.left_overs.empty()) {
     ASR_CHECK(WritePredecessorsAgain(fs, directory, chain.members));
@@ -137,6 +137,7 @@ Result<UndoChain> RecoverUndoChain(FileSystem& fs, const std::string& directory)
   for (const std::string& name : listing.unfinished) {
     ASR_CHECK(fs.RemoveFile(JoinPath(directory, name)));
   }
+  // Of an empty directory, too: a dropped file might come back without what it should have kept.
   ASR_CHECK(fs.SyncDirectory(directory));
   return chain;
 }

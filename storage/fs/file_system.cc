@@ -8,6 +8,13 @@ namespace asr {
 
 bool Exists(FileSystem& fs, const std::string& path) { return fs.Stat(path).has_value(); }
 
+Result<bool> PathExists(FileSystem& fs, const std::string& path) {
+  const auto stamp = fs.Stat(path);
+  if (stamp) return true;
+  if (stamp.error().code == ErrorCode::kFileNotFound) return false;
+  return Fail(stamp.error());
+}
+
 Result<std::string> ReadWholeFile(FileSystem& fs, const std::string& path,
                                   std::uint64_t limit_bytes) {
   ASR_TRY(const auto file, fs.Open(path, {.mode = OpenMode::kRead}));

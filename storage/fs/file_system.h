@@ -108,7 +108,10 @@ class FileSystem {
 // The machine's own.
 [[nodiscard]] FileSystem& PosixFileSystem();
 
+// False for every error, too: for messages and hints.
 [[nodiscard]] bool Exists(FileSystem& fs, const std::string& path);
+// The same where it matters: an error that does not say whether it exists is an error.
+[[nodiscard]] Result<bool> PathExists(FileSystem& fs, const std::string& path);
 
 // The whole file; more than `limit_bytes` is an error (kCorrupt).
 [[nodiscard]] Result<std::string> ReadWholeFile(FileSystem& fs, const std::string& path,

@@ -34,7 +34,7 @@ class Life {
  public:
   explicit Life(std::string root) : root_(std::move(root)) {}
 
-  static constexpr int kSteps = 21;
+  static constexpr int kSteps = 25;
 
   // Opens the store and the blob, as a new process does.
   Status Open(FileSystem& fs) {
@@ -148,6 +148,14 @@ class Life {
         return Write(0, 4 * kChunk);
       case 19:
         return Delete("d");
+      case 20:
+        return Write(kChunk, 2 * kChunk);
+      case 21:
+        return Delete("c");
+      case 22:
+        return Write(0, 4 * kChunk);
+      case 23:
+        return Snapshot("e");
       default:
         return Write(kChunk, 2 * kChunk);
     }
@@ -271,7 +279,7 @@ TEST(BlobStoreCrashTest, PowerLossAfterEveryCall) {
 TEST(BlobStoreCrashTest, DeathThenPowerLossWhileItGoesOn) {
   const std::uint64_t calls = CallsOfALife();
   for (std::uint64_t call = 1; call <= calls; ++call) {
-    for (std::uint64_t later = 1; later <= 60; later += 3 + call % 11) {
+    for (std::uint64_t later = 1 + call % 17; later <= 60; later += 17) {
       SCOPED_TRACE("died at call " + std::to_string(call) + ", power lost " +
                    std::to_string(later) + " calls later");
       PowerLossFileSystem memory;
@@ -307,6 +315,22 @@ TEST(BlobStoreCrashTest, EveryCallFailsOnceAndTheNextTryGoesOn) {
       ASSERT_NO_FATAL_FAILURE(life.GoOn(fs));
     }
   }
+}
+
+TEST(BlobStoreCrashTest, AFailedFlushIsNotForgotten) {
+  PowerLossFileSystem memory;
+  auto store = OpenDirectoryStore(memory, "/vault", true);
+  ASSERT_TRUE(IsOk(store));
+  auto blob = (*store)->CreatePageBlob(kName, kChunk);
+  ASSERT_TRUE(IsOk(blob));
+  ASSERT_TRUE(IsOk((*blob)->Write(0, ByteVector(kChunk, std::byte{1}))));
+  memory.FailSync(1);
+  EXPECT_FALSE((*blob)->Flush());
+  EXPECT_FALSE((*blob)->Flush());
+  EXPECT_FALSE((*blob)->CreateSnapshot({"a"}));
+  blob = (*store)->OpenPageBlob(kName);
+  ASSERT_TRUE(IsOk(blob));
+  EXPECT_TRUE(IsOk((*blob)->CreateSnapshot({"a"})));
 }
 
 // A failed sync loses what it was to write, though it can still be read until the power goes.

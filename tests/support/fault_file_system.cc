@@ -69,6 +69,7 @@ void FaultFileSystem::Arm(std::uint64_t call, int errno_value, bool dies) {
 
 Status FaultFileSystem::Count(const char* what) {
   const std::uint64_t call = ++calls_;
+  if (before_call) before_call(call);
   if (call == fail_at_) {
     has_failed_ = true;
     if (dies_) is_dead_ = true;

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,6 +21,9 @@ class FaultFileSystem : public FileSystem {
   void FailAt(std::uint64_t call, int errno_value) { Arm(call, errno_value, false); }
   // The process dies in this call: a write may be half done, nothing is done afterwards.
   void DieAt(std::uint64_t call) { Arm(call, 5 /* EIO */, true); }
+
+  // Runs before each call, if set; for what another process does just then.
+  std::function<void(std::uint64_t call)> before_call;
 
   [[nodiscard]] std::uint64_t calls() const { return calls_; }
   [[nodiscard]] bool has_failed() const { return has_failed_; }
