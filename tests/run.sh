@@ -19,7 +19,7 @@ mode=full
 case ${1:-} in
   "") ;;
   --fast) mode=fast ;;
-  --nightly) mode=nightly ;;
+  --nightly) mode=nightly && export ASR_NIGHTLY=1 ;;
   -h | --help) usage && exit 0 ;;
   *) usage >&2 && exit 2 ;;
 esac

@@ -136,6 +136,11 @@ TEST(RenderTest, YamlReadsBackAsTheSameStrings) {
   }
 }
 
+TEST(RenderTest, YamlLeavesNullBooleansAndNumbersPlain) {
+  EXPECT_EQ(RenderAs(Json::array({nullptr, true, false, -7, 0.5}), OutputFormat::kYaml),
+            "- ~\n- true\n- false\n- -7\n- 0.5\n");
+}
+
 TEST(RenderTest, YamlQuotesWhatReadersTakeForSomethingElse) {
   for (const std::string text : {"true", "No", "off", "y", "2026-11-23", "1e3", "007", "null"}) {
     EXPECT_THAT(RenderAs(Json::array({text}), OutputFormat::kYaml), HasSubstr("\"" + text + "\""));
