@@ -8,10 +8,6 @@ pages=$(project_files 'man/*.[1-8]')
 expect_some "$pages"
 # Cross references to pages of other packages cannot be looked up here.
 # shellcheck disable=SC2086  # a list of paths without blanks
-<<<<<<< HEAD
-found=$(mandoc -T lint -W style $pages 2>&1 | grep -vE 'referenced manual not found|outdated mandoc.db lacks' || true)
-=======
 found=$(mandoc -T lint -W style $pages 2>&1 | grep -vE 'referenced manual not found|outdated mandoc.db' || true)
->>>>>>> build
 expect_none "$found" "What mandoc finds wrong with the manual pages:" \
   "$(wc -w <<<"$pages") manual pages are clean."
