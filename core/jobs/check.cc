@@ -40,6 +40,22 @@ CheckResult CheckSize(const VmDisk& disk, bool is_bios_boot) {
           fmt::format("{} (limit {})", SizeText(disk.size_bytes), SizeText(kLargestDiskBytes))};
 }
 
+void CheckPolicy(const Policy& policy, std::vector<CheckResult>& results) {
+  results.push_back(
+      {"Policy", Verdict::kPassed,
+       fmt::format("{}: every {}, kept {}", policy.name, FormatDuration(policy.frequency),
+                   FormatRetention(policy.retention))});
+  if (policy.app_consistent.count() > 0) {
+    results.push_back({"Policy: app-consistent points", Verdict::kWarning,
+                       "none will be made: the VMs of a folder are off, and their points are as "
+                       "consistent as a shut-down VM"});
+  }
+  if (policy.start != "now") {
+    results.push_back({"Policy: start", Verdict::kWarning,
+                       fmt::format("{}, but asr enable begins when it is run", policy.start)});
+  }
+}
+
 // A vault's blobs are named after disks; a name may be too long for that.
 CheckResult CheckName(const VmDisk& disk) {
   const std::string name = fmt::format("Disk {}: name", disk.name.value);
@@ -73,12 +89,7 @@ Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
     results.push_back({"Virtual machine", Verdict::kWarning, warning});
   }
   results.push_back({"Vault", Verdict::kPassed, vault.store().Description()});
-  if (policy) {
-    results.push_back(
-        {"Policy", Verdict::kPassed,
-         fmt::format("{}: every {}, kept {}", policy->name, FormatDuration(policy->frequency),
-                     FormatRetention(policy->retention))});
-  }
+  if (policy) CheckPolicy(*policy, results);
   for (const VmDisk& disk : vm.disks) {
     if (disk.size_bytes == 0) continue;  // unreadable: named above
     const bool is_boot = &disk == &vm.disks.front();

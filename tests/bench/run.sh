@@ -63,9 +63,9 @@ forget() {
 
 fresh_vault() {
   export ASR_STATE_DIR=$work/$1/state
-  "$asr" vault create v --target "$work/$1/vault" -q
-  "$asr" host add h --kind folder --path "$2" -q
-  "$asr" policy set p -q
+  "$asr" vault create v --target "$work/$1/vault" -o none
+  "$asr" host add h --kind folder --path "$2" -o none
+  "$asr" policy set p -o none
 }
 
 # Of every 64 MiB, 48 hold random data and 16 are a hole.
@@ -140,7 +140,7 @@ milliseconds() {
   local start i
   for ((i = 0; i < 21; i++)); do
     start=${EPOCHREALTIME/./}
-    "$@" >/dev/null
+    "$@" >/dev/null 2>&1
     echo $((${EPOCHREALTIME/./} - start))
   done | sort -n | awk 'NR == 11 {print $1 / 1000}'
 }
@@ -150,7 +150,7 @@ bench_lists() {
   truncate -s 1M "$work/small/tiny/disk.raw"
   printf 'data' | dd of="$work/small/tiny/disk.raw" conv=notrunc status=none
   fresh_vault lists "$work/small"
-  "$asr" enable tiny --policy p -q
+  "$asr" enable tiny --policy p -o none
   python3 "$here/fill_lists.py" "$ASR_STATE_DIR" "$work/lists/vault" 10000 2000
   [ "$("$asr" jobs list -o json | jq length)" -ge 10000 ]
   [ "$("$asr" points list tiny -o json | jq length)" -ge 2000 ]
