@@ -19,7 +19,11 @@ constexpr std::uint64_t kLargestAzureDiskBytes = 4095 * kGiB;
 constexpr std::uint64_t kLargestAzureBiosBootBytes = 2048 * kGiB;
 
 std::string SizeText(std::uint64_t bytes) {
-  return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / static_cast<double>(kGiB));
+  if (bytes < kGiB) return fmt::format("{} MiB", DivideRoundingUp(bytes, kMiB));
+  if (bytes < kTiB) {
+    return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / static_cast<double>(kGiB));
+  }
+  return fmt::format("{:.1f} TiB", static_cast<double>(bytes) / static_cast<double>(kTiB));
 }
 
 CheckResult CheckSize(const VmDisk& disk, bool is_bios_boot) {
