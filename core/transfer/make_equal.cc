@@ -17,7 +17,7 @@ namespace {
 
 // Between two commits at most so much of the disk is worked on: bounds the digests held in memory,
 // and what is sent again after a crash.
-constexpr std::uint64_t kWindowBytes = kGiB;
+constexpr std::uint64_t kWindowBytes = 256 * kMiB;
 constexpr std::uint64_t kGroupsPerWindow = kWindowBytes / kGroupBytes;
 
 // One group to look at.
@@ -65,10 +65,12 @@ class Transfer {
     if (work.empty()) return {};
     ASR_CHECK(AnnounceNewData(work));
     copied_.clear();
-    ASR_CHECK(RunWorkers(work));
-    if (copied_.empty()) return {};
+    Status outcome = RunWorkers(work);
+    if (copied_.empty()) return outcome;
     std::ranges::sort(copied_, {}, &GroupDigests::group);
-    return target_.Commit(copied_);
+    // Also after a stop or an error: what was sent need not be sent again.
+    Status committed = target_.Commit(copied_);
+    return outcome ? committed : outcome;
   }
 
   // Groups in which source or target may hold something.

@@ -187,6 +187,21 @@ TEST(MakeEqualTest, InterruptedTransferGoesOnAndEndsEqual) {
   ExpectEqual(*source, target);
 }
 
+TEST(MakeEqualTest, WhatWasSentBeforeAStopIsNotSentAgain) {
+  const auto source = RandomDisk(32 * kMiB, 9);
+  std::ranges::fill(source->bytes(), std::byte{9});
+  StrictTarget target(source->size_bytes());
+  std::stop_source stop;
+  ASSERT_FALSE(MakeEqual(*source, target,
+                         {.groups_in_flight = 1,
+                          .on_progress = [&](std::uint64_t) { stop.request_stop(); },
+                          .stop = stop.get_token()}));
+  EXPECT_EQ(target.written_bytes, kGroupBytes);
+  ASSERT_TRUE(MakeEqual(*source, target, {}));
+  ExpectEqual(*source, target);
+  EXPECT_EQ(target.written_bytes, source->size_bytes());
+}
+
 TEST(MakeEqualTest, ReadErrorOfTheSourceEndsIt) {
   const auto source = RandomDisk(16 * kMiB, 6);
   source->before_read = [](Extent range) -> Status {
