@@ -42,11 +42,15 @@ void BlockTable::Keep(std::shared_ptr<const Page> page) const {
 }
 
 Result<ByteSpan> BlockTableCursor::Entry(std::uint64_t index) {
+  ASR_TRY(const ByteSpan entries, EntriesFrom(index));
+  return entries.first(table_.place().entry_bytes);
+}
+
+Result<ByteSpan> BlockTableCursor::EntriesFrom(std::uint64_t index) {
   if (page_ == nullptr || !page_->Holds(index)) {
     ASR_TRY(page_, table_.PageWith(index));
   }
-  const std::uint32_t entry_bytes = table_.place().entry_bytes;
-  return ByteSpan(page_->bytes).subspan((index - page_->first_entry) * entry_bytes, entry_bytes);
+  return ByteSpan(page_->bytes).subspan((index - page_->first_entry) * table_.place().entry_bytes);
 }
 
 }  // namespace asr

@@ -69,6 +69,10 @@ class BlockTableCursor {
   // The bytes of one entry; valid until the next call.
   [[nodiscard]] Result<ByteSpan> Entry(std::uint64_t index);
 
+  // The bytes of this entry and of those behind it, to the end of its page; valid until the next
+  // call. For walks over whole tables, where a call an entry would cost most of the time.
+  [[nodiscard]] Result<ByteSpan> EntriesFrom(std::uint64_t index);
+
  private:
   const BlockTable& table_;
   std::shared_ptr<const BlockTable::Page> page_;

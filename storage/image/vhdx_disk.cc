@@ -18,8 +18,25 @@ namespace {
 // Twice the largest disk: more than any file can use, and it bounds the map of its MiBs.
 constexpr std::uint64_t kMostFileBytes = 2 * kVhdxMostDiskBytes;
 
+constexpr std::uint64_t kStateBits = 0x7;
+constexpr std::uint64_t kReservedBits = 0xFFFF8;
+
 ImageFormat FormatOf(const VhdxMetadata& metadata) {
   return metadata.leave_blocks_allocated ? ImageFormat::kVhdxFixed : ImageFormat::kVhdxDynamic;
+}
+
+// True if a block in this state is all zeros; a place that its entry may give means nothing.
+bool IsAbsent(std::uint64_t entry) {
+  switch (static_cast<VhdxBlockState>(entry & kStateBits)) {
+    case VhdxBlockState::kNotPresent:
+    case VhdxBlockState::kUndefined:
+    case VhdxBlockState::kZero:
+    case VhdxBlockState::kUnmapped:
+    case VhdxBlockState::kUnmappedOld:
+      return true;
+    default:
+      return false;
+  }
 }
 
 class VhdxDisk : public MappedDisk {
@@ -42,8 +59,12 @@ class VhdxDisk : public MappedDisk {
   }
 
  private:
+  // Where the block lies; nothing if it is absent.
   Result<std::optional<std::uint64_t>> PlaceOf(std::uint64_t block, BlockTableCursor& cursor) const;
-  Status CheckEntry(std::uint64_t index, BlockTableCursor& cursor, FileClaims& claims) const;
+  // The place that the entry of a block that is not absent gives, checked.
+  Result<std::uint64_t> PlaceIn(std::uint64_t entry, std::uint64_t block) const;
+  Status CheckEntries(std::uint64_t first_index, ByteSpan entries, FileClaims& claims) const;
+  Status CheckEntry(std::uint64_t index, std::uint64_t entry, FileClaims& claims) const;
 
   std::uint64_t NeededBytes(std::uint64_t block) const {
     return std::min(shape_.block_bytes, size_bytes() - block * shape_.block_bytes);
@@ -55,49 +76,53 @@ class VhdxDisk : public MappedDisk {
 
 Result<std::optional<std::uint64_t>> VhdxDisk::PlaceOf(std::uint64_t block,
                                                        BlockTableCursor& cursor) const {
-  constexpr std::uint64_t kStateBits = 0x7;
-  constexpr std::uint64_t kReservedBits = 0xFFFF8;
   ASR_TRY(const ByteSpan bytes, cursor.Entry(shape_.EntryOf(block)));
   const auto entry = LoadLittle<std::uint64_t>(bytes, 0);
-  switch (static_cast<VhdxBlockState>(entry & kStateBits)) {
-    case VhdxBlockState::kNotPresent:
-    case VhdxBlockState::kUndefined:
-    case VhdxBlockState::kZero:
-    case VhdxBlockState::kUnmapped:
-    case VhdxBlockState::kUnmappedOld:
-      return std::optional<std::uint64_t>{};  // a place given here means nothing
-    case VhdxBlockState::kFullyPresent:
-      break;
-    default:
-      return Fail(CorruptImage(fmt::format(
-          "block {} of the VHDX has state {}, which a disk without a parent cannot have", block,
-          entry & kStateBits)));
+  if (IsAbsent(entry)) return std::optional<std::uint64_t>{};
+  return PlaceIn(entry, block);
+}
+
+Result<std::uint64_t> VhdxDisk::PlaceIn(std::uint64_t entry, std::uint64_t block) const {
+  const std::uint64_t state = entry & kStateBits;
+  if (state != static_cast<std::uint64_t>(VhdxBlockState::kFullyPresent)) {
+    return Fail(CorruptImage(
+        fmt::format("block {} of the VHDX has state {}, which a disk without a parent cannot have",
+                    block, state)));
   }
-  const std::uint64_t place = AlignDown(entry, kMiB);
   if ((entry & kReservedBits) != 0) {
     return Fail(CorruptImage(fmt::format(
         "the table entry of block {} of the VHDX is {:#x}: reserved bits are set", block, entry)));
   }
+  const std::uint64_t place = AlignDown(entry, kMiB);
   if (place > file_size_bytes() || file_size_bytes() - place < NeededBytes(block)) {
     return Fail(CorruptImage(
         fmt::format("block {} of the VHDX lies at offset {} and needs {} bytes, but the file ends "
                     "at {}",
                     block, place, NeededBytes(block), file_size_bytes())));
   }
-  return std::optional(place);
+  return place;
 }
 
-Status VhdxDisk::CheckEntry(std::uint64_t index, BlockTableCursor& cursor,
-                            FileClaims& claims) const {
+Status VhdxDisk::CheckEntry(std::uint64_t index, std::uint64_t entry, FileClaims& claims) const {
   const std::uint64_t chunk = index / (shape_.blocks_a_chunk + 1);
   const std::uint64_t in_chunk = index % (shape_.blocks_a_chunk + 1);
   if (in_chunk == shape_.blocks_a_chunk) return {};  // a sector bitmap: only children have them
   const std::uint64_t block = chunk * shape_.blocks_a_chunk + in_chunk;
-  ASR_TRY(const std::optional<std::uint64_t> place, PlaceOf(block, cursor));
-  if (!place || claims.Claim({*place, NeededBytes(block)})) return {};
+  ASR_TRY(const std::uint64_t place, PlaceIn(entry, block));
+  if (claims.Claim({place, NeededBytes(block)})) return {};
   return Fail(CorruptImage(
       fmt::format("block {} of the VHDX at offset {} overlaps a header, a region or another block",
-                  block, *place)));
+                  block, place)));
+}
+
+Status VhdxDisk::CheckEntries(std::uint64_t first_index, ByteSpan entries,
+                              FileClaims& claims) const {
+  for (std::size_t at = 0; at < entries.size(); at += kVhdxTableEntryBytes) {
+    const auto entry = LoadLittle<std::uint64_t>(entries, at);
+    if (IsAbsent(entry)) continue;
+    ASR_CHECK(CheckEntry(first_index + at / kVhdxTableEntryBytes, entry, claims));
+  }
+  return {};
 }
 
 Status VhdxDisk::CheckBlocks(FileClaims& claims) const {
@@ -110,8 +135,12 @@ Status VhdxDisk::CheckBlocks(FileClaims& claims) const {
     const std::uint64_t begin = (extent.offset_bytes - place.offset_bytes) / kVhdxTableEntryBytes;
     const std::uint64_t end = DivideRoundingUp<std::uint64_t>(
         extent.end_bytes() - place.offset_bytes, kVhdxTableEntryBytes);
-    for (std::uint64_t index = begin; index < end; ++index) {
-      ASR_CHECK(CheckEntry(index, cursor, claims));
+    for (std::uint64_t index = begin; index < end;) {
+      ASR_TRY(const ByteSpan page, cursor.EntriesFrom(index));
+      const std::uint64_t count =
+          std::min<std::uint64_t>(end - index, page.size() / kVhdxTableEntryBytes);
+      ASR_CHECK(CheckEntries(index, page.first(count * kVhdxTableEntryBytes), claims));
+      index += count;
     }
   }
   return {};
