@@ -70,7 +70,7 @@ boot_point() {
   job=$(asr test-failover web --point "$point" --serial-text ASR-GUEST-READY --wait-seconds 180 -y -o json)
   serial_log=$(jq -r .guest.serialLog <<<"$job")
   line=$(grep -a -m 1 ASR-GUEST-READY "$serial_log" | tr -d '\r')
-  echo "   The guest booted in $(jq -r .guest.bootSeconds <<<"$job") s and says: $line"
+  echo "   The guest booted in $(jq -r ".guest.bootSeconds | round" <<<"$job") s and says: $line"
   show asr test-failover-cleanup web --notes "quickstart" -y
   [ "$line" = "ASR-GUEST-READY data=$expected" ] || {
     echo "The guest should have said: data=$expected" >&2
