@@ -8,7 +8,7 @@ usage() {
 Usage: tests/run.sh [--fast | --nightly]
 
 --fast     the release build, its tests and the checks of the tree (layers, sizes, format, scripts, manual)
---nightly  the sanitizers over all tests, and the benches
+--nightly  also clang-tidy, every call of the crash loops, the sanitizers over all tests, and the benches
 Logs of the steps lie in build/logs.
 USAGE
 }
@@ -118,7 +118,7 @@ step "build release" build release || finish
 step "tests release" run_ctest release
 step "install" install_into_temporary_prefix
 [ $mode = fast ] && finish
-step "build clang" build clang && step "clang-tidy" tidy
+step "build clang" build clang && { [ $mode = nightly ] && step "clang-tidy" tidy; }
 sanitize asan
 sanitize tsan
 step "quickstart" cli/quickstart.sh
