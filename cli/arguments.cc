@@ -208,8 +208,8 @@ std::string VerbArguments::Usage() const {
   std::string usage;
   for (const Declaration& declaration : declarations_) {
     std::string part = declaration.name;
-    if (declaration.kind == Kind::kOption) part += " " + declaration.value_name;
-    if (!declaration.required) part = "[" + part + "]";
+    if (declaration.kind == Kind::kOption) part += fmt::format(" {}", declaration.value_name);
+    if (!declaration.required) part = fmt::format("[{}]", part);
     if (declaration.repeated) part += "...";
     if (!usage.empty()) usage += " ";
     usage += part;

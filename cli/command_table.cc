@@ -37,7 +37,7 @@ bool IsNoun(const Command& command) { return command.path.find(' ') != std::stri
 std::string NounOf(const std::string& word) {
   for (const Command& command : Commands()) {
     if (!IsNoun(command)) continue;
-    const std::string noun = FirstWord(command.path);
+    std::string noun = FirstWord(command.path);
     if (PluralOf(noun) == PluralOf(word)) return noun;
   }
   return "";

@@ -20,14 +20,16 @@ Result<Json> Describe(Session& session, const Item& item) {
 
 Status RunList(Session& session) {
   ASR_TRY(Vault* const vault, session.OpenVault());
-  ASR_TRY(const auto items, vault->ListItems());
+  ASR_TRY(const auto listing, vault->ListItems());
+  for (const Error& error : listing.unreadable) session.Warn(error.Line());
   Json list = Json::array();
-  for (const Item& item : items) {
+  for (const Item& item : listing.items) {
     ASR_TRY(Json json, Describe(session, item));
     list.push_back(std::move(json));
   }
   session.Print(list, ItemView());
-  if (items.empty()) session.Note("No VM is protected. Protect one: asr enable VM --policy P");
+  if (list.empty() && listing.unreadable.empty())
+    session.Note("No VM is protected. Protect one: asr enable VM --policy P");
   return {};
 }
 

@@ -60,12 +60,17 @@ Status RunList(Session& session, const ListOptions& options) {
   ASR_TRY(const auto pins, vault->ListPins(item.id, session.Now()));
   Json list = Json::array();
   for (const PointId& id : ids) {
-    ASR_TRY(const RecoveryPoint point, vault->ReadPoint(item.id, id));
+    const auto point = vault->ReadPoint(item.id, id);
+    if (!point) {
+      // Retention may have removed it meanwhile; a damaged one must not hide the others.
+      if (point.error().kind != ErrorKind::kNotFound) session.Warn(point.error().Line());
+      continue;
+    }
     ASR_TRY(auto proof, vault->ReadProof(item.id, id));
     const bool held = std::any_of(pins.begin(), pins.end(),
                                   [&](const Pin& pin) { return pin.is_hold() && pin.point == id; });
     list.push_back(PointJson(
-        point, {.vm_name = item.name, .is_new = false, .held = held, .proof = std::move(proof)}));
+        *point, {.vm_name = item.name, .is_new = false, .held = held, .proof = std::move(proof)}));
   }
   session.Print(list, PointView());
   if (ids.empty()) session.Note(fmt::format("VM {} has no recovery points here.", item.name));

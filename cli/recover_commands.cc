@@ -11,7 +11,7 @@
 namespace asr {
 namespace {
 
-constexpr std::uint64_t kLongestWaitSeconds = 24 * 3600;
+constexpr std::uint64_t kLongestWaitSeconds = std::uint64_t{24} * 3600;
 
 struct RestoreOptions {
   std::string vm;

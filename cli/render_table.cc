@@ -49,7 +49,7 @@ std::uint64_t SumOfSizes(const Json& array) {
 }
 
 std::string TimeText(const Json& value, Column::Kind kind, Timestamp now) {
-  const std::string text = value.is_string() ? value.get<std::string>() : CompactJson(value);
+  std::string text = value.is_string() ? value.get<std::string>() : CompactJson(value);
   const auto time = ParseTime(text);
   if (!time) return text;
   if (kind == Column::Kind::kAge) {

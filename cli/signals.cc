@@ -31,7 +31,7 @@ void OnSignal(int) {
   Wake(kStop);
 }
 
-void Watch(std::stop_source source) {
+void Watch(const std::stop_source& source) {
   char what = 0;
   while (true) {
     const auto count = ::read(wake_pipe[0], &what, 1);

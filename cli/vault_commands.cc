@@ -86,8 +86,9 @@ Status RunShow(Session& session, const NameOptions& options) {
   json["createdTime"] = FormatTime(vault->identity().created);
   json["items"] = Json::array();
   json["policies"] = Json::array();
-  ASR_TRY(const auto items, vault->ListItems());
-  for (const Item& item : items) json["items"].push_back(item.name);
+  ASR_TRY(const auto listing, vault->ListItems());
+  for (const Error& error : listing.unreadable) session.Warn(error.Line());
+  for (const Item& item : listing.items) json["items"].push_back(item.name);
   ASR_TRY(const auto policies, vault->ListPolicies());
   for (const Policy& policy : policies) json["policies"].push_back(policy.name);
   session.Print(json, VaultView());
@@ -123,8 +124,8 @@ Status RunDisconnect(Session& session, const NameOptions& options) {
 // What a deletion would remove, item by item.
 Result<Plan> PlanDelete(Vault& vault, const VaultRegistration& registration) {
   Plan plan;
-  ASR_TRY(const auto items, vault.ListItems());
-  for (const Item& item : items) {
+  ASR_TRY(const auto listing, vault.ListItems());
+  for (const Item& item : listing.items) {
     ASR_TRY(const auto points, vault.ListPointIds(item.id));
     plan.steps.push_back({.step = fmt::format("Delete {} recovery points", points.size()),
                           .item = item.name,
@@ -144,14 +145,15 @@ Result<Plan> PlanDelete(Vault& vault, const VaultRegistration& registration) {
 }
 
 Result<std::string> NameLoss(Vault& vault, const VaultRegistration& registration) {
-  ASR_TRY(const auto items, vault.ListItems());
+  ASR_TRY(const auto listing, vault.ListItems());
   std::size_t points = 0;
-  for (const Item& item : items) {
+  for (const Item& item : listing.items) {
     ASR_TRY(const auto ids, vault.ListPointIds(item.id));
     points += ids.size();
   }
   return fmt::format("deletes vault {} at {}, with {} replicated items and {} recovery points",
-                     registration.name, registration.target, items.size(), points);
+                     registration.name, registration.target,
+                     listing.items.size() + listing.unreadable.size(), points);
 }
 
 Status RunDelete(Session& session, const NameOptions& options) {

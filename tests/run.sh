@@ -8,7 +8,7 @@ usage() {
 Usage: tests/run.sh [--fast | --nightly]
 
 --fast     the release build, its tests and the checks of the tree (layers, sizes, format, scripts, manual)
---nightly  also clang-tidy, the sanitizers over all tests, every call of the crash loops, and the benches
+--nightly  also the sanitizers over the other suites, every call of the crash loops, and the benches
 Logs of the steps lie in build/logs.
 USAGE
 }
@@ -64,8 +64,24 @@ run_ctest() {
   ctest --preset "$preset" -j"$(nproc)" "$@"
 }
 
+# The suites in which memory and threads are worked hardest.
+sanitized_suites() {
+  local suite
+  for suite in unit conformance crash property; do
+    compgen -G "tests/$suite/*_test.cc" >/dev/null && echo "$suite"
+  done
+}
+
 sanitize() {
-  step "build $1" build "$1" && step "tests $1" run_ctest "$1" -LE docs
+  local preset=$1 targets=() labels
+  if [ $mode = nightly ]; then
+    step "build $preset" build "$preset" && step "tests $preset" run_ctest "$preset" -LE docs
+    return
+  fi
+  mapfile -t targets < <(sanitized_suites | sed 's/$/_tests/')
+  labels="^($(sanitized_suites | paste -sd '|'))\$"
+  step "build $preset" build "$preset" --target "${targets[@]}" &&
+    step "tests $preset" run_ctest "$preset" -L "$labels"
 }
 
 # Over the product; headers are checked where they are included.
@@ -102,11 +118,9 @@ step "build release" build release || finish
 step "tests release" run_ctest release
 step "install" install_into_temporary_prefix
 [ $mode = fast ] && finish
-step "build clang" build clang && { [ $mode = nightly ] && step "clang-tidy" tidy; }
+step "build clang" build clang && step "clang-tidy" tidy
+sanitize asan
+sanitize tsan
 step "quickstart" cli/quickstart.sh
-if [ $mode = nightly ]; then
-  sanitize asan
-  sanitize tsan
-  step "benches" tests/bench/run.sh
-fi
+[ $mode = nightly ] && step "benches" tests/bench/run.sh
 finish

@@ -170,7 +170,7 @@ class LifeWatch {
                       .WithAction("give it more time, or test an older point");
     const auto kvm = Ask("query-kvm");
     if (kvm && kvm->is_object() && kvm->value("enabled", nlohmann::json()) == false) {
-      error.causes.push_back(
+      error.causes.emplace_back(
           "this machine cannot run guests by hardware (KVM): they start about ten times slower");
     }
     return error;

@@ -56,7 +56,7 @@ std::string DiskDevice(const MachineSpec& spec, std::size_t index) {
 
 void AddFirmware(std::vector<std::string>& arguments, const QemuHost& host) {
   const auto add = [&arguments](const char* name, const std::string& path, bool read_only) {
-    arguments.push_back("-blockdev");
+    arguments.emplace_back("-blockdev");
     arguments.push_back(Json({{"driver", "raw"},
                               {"node-name", name},
                               {"read-only", read_only},

@@ -1,10 +1,10 @@
 #include "core/failover/qemu_machine.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <climits>
+#include <csignal>
 #include <memory>
 #include <span>
 #include <string_view>

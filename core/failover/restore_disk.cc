@@ -16,31 +16,29 @@ Result<std::uint64_t> BytesToRestore(Vault& vault, const RecoveryPoint& point,
   return AllocatedBytes(*sealed);
 }
 
-Result<TransferStats> RestoreDisk(FileSystem& fs, Vault& vault, const RecoveryPoint& point,
-                                  const PointDisk& disk, const RestoredImage& image,
-                                  TransferOptions options) {
+Status RestoreDisk(FileSystem& fs, Vault& vault, const RecoveryPoint& point, const PointDisk& disk,
+                   const RestoredImage& image, TransferOptions options) {
   options.algorithm = vault.identity().algorithm;
   ASR_TRY(const auto sealed, SealedDisk::Open(vault, point, disk));
   // A name of its own: two restores to one place must not finish each other's file.
   const std::string partial =
       fmt::format("{}.partial-{}", image.path, ToHex(ByteSpan(RandomBits()).first(4)));
-  const auto write = [&]() -> Result<TransferStats> {
+  const auto write = [&]() -> Status {
     ASR_TRY(const auto writer,
             CreateImage(fs, {.path = partial,
                              .format = image.format,
                              .size_bytes = disk.size_bytes,
                              .logical_sector_bytes = disk.logical_sector_bytes}));
     ImageTarget target(*writer, sealed->digests());
-    ASR_TRY(const TransferStats stats, MakeEqual(*sealed, target, options));
+    ASR_CHECK(MakeEqual(*sealed, target, options));
     ASR_CHECK(writer->Finish());
     ASR_CHECK(image.replace ? fs.Rename(partial, image.path)
                             : fs.RenameNoReplace(partial, image.path));
-    ASR_CHECK(fs.SyncDirectory(ParentOf(image.path)));
-    return stats;
+    return fs.SyncDirectory(ParentOf(image.path));
   };
-  auto stats = write();
-  if (!stats && Exists(fs, partial)) static_cast<void>(fs.RemoveFile(partial).has_value());
-  return stats;
+  Status written = write();
+  if (!written && Exists(fs, partial)) static_cast<void>(fs.RemoveFile(partial).has_value());
+  return written;
 }
 
 }  // namespace asr

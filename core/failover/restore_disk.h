@@ -22,9 +22,8 @@ struct RestoredImage {
 // then it is PATH.partial-XXXXXXXX, which a crash leaves behind. kCorrupt (kPointCorrupt) if the
 // vault's bytes are not those that were replicated. The caller has pinned the point.
 // options.algorithm is set here.
-[[nodiscard]] Result<TransferStats> RestoreDisk(FileSystem& fs, Vault& vault,
-                                                const RecoveryPoint& point, const PointDisk& disk,
-                                                const RestoredImage& image,
-                                                TransferOptions options);
+[[nodiscard]] Status RestoreDisk(FileSystem& fs, Vault& vault, const RecoveryPoint& point,
+                                 const PointDisk& disk, const RestoredImage& image,
+                                 TransferOptions options);
 
 }  // namespace asr

@@ -91,6 +91,13 @@ Status GatherJobs(Environment& environment, const Vault& vault, const Item& item
   return {};
 }
 
+// One damaged document must not keep a person from seeing how all the others are.
+template <class Outcome>
+bool IsDamage(const Outcome& outcome) {
+  return !outcome && (outcome.error().kind == ErrorKind::kCorrupt ||
+                      outcome.error().kind == ErrorKind::kUnsupported);
+}
+
 Status GatherPoint(Vault& vault, const Item& item, Timestamp now, ItemStatus& status) {
   ASR_TRY(status.latest_point, vault.NewestPoint(item.id));
   if (!status.latest_point) return {};
@@ -113,7 +120,8 @@ ItemHealth JudgeHealth(const HealthFacts& facts) {
   ItemHealth health;
   if (facts.state == ProtectionState::kUnprotected) return health;
   if (facts.last_replication) JudgeLastReplication(*facts.last_replication, health);
-  if (!facts.newest_point) {
+  if (facts.damage) Raise(health, ReplicationHealth::kCritical, *facts.damage);
+  if (!facts.newest_point && !facts.damage) {
     const bool set_up = IsBeingSetUp(facts.state);
     Raise(
         health, set_up ? ReplicationHealth::kWarning : ReplicationHealth::kCritical,
@@ -121,8 +129,8 @@ ItemHealth JudgeHealth(const HealthFacts& facts) {
                   set_up ? "the initial replication is not complete" : "there is no recovery point")
             .WithAction(set_up ? "run the same asr enable again; it goes on where it was"
                                : "run asr replicate for this VM"));
-    return health;
   }
+  if (!facts.newest_point) return health;
   const Timestamp current =
       std::max(*facts.newest_point, facts.last_compared.value_or(*facts.newest_point));
   health.rpo = std::max(milliseconds{0}, facts.now - current);
@@ -137,13 +145,19 @@ Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, cons
                     .newest_point = {},
                     .last_compared = {},
                     .frequency = {},
-                    .last_replication = {}};
-  ASR_CHECK(GatherPoint(vault, item, facts.now, status));
+                    .last_replication = {},
+                    .damage = {}};
+  const Status point = GatherPoint(vault, item, facts.now, status);
+  if (IsDamage(point)) facts.damage = point.error();
+  if (!point && !facts.damage) return Fail(point.error());
   if (status.latest_point) facts.newest_point = status.latest_point->time;
   ASR_CHECK(GatherJobs(environment, vault, item, facts));
   const Result<Policy> policy = vault.FindPolicy(item.policy);
   if (policy) facts.frequency = policy->frequency;
-  if (!policy && policy.error().kind != ErrorKind::kNotFound) return Fail(policy.error());
+  if (IsDamage(policy) && !facts.damage) facts.damage = policy.error();
+  if (!policy && !IsDamage(policy) && policy.error().kind != ErrorKind::kNotFound) {
+    return Fail(policy.error());
+  }
   ASR_TRY(const auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
   if (test) status.test_failover = ParseTestFailoverState(test->state);
   status.health = JudgeHealth(facts);

@@ -29,6 +29,7 @@ struct HealthFacts {
   std::optional<Timestamp> last_compared;         // start of the last replication that succeeded
   std::optional<std::chrono::seconds> frequency;  // of the policy
   std::optional<Job> last_replication;            // the newest one that ended, however it did
+  std::optional<Error> damage;                    // of a document in the vault
 };
 
 struct ItemHealth {

@@ -170,6 +170,13 @@ Status JobRun::RunTask(const std::string& name, std::uint64_t bytes_total,
 
 void JobRun::AddStats(const TransferStats& stats) { recorder_->AddStats(stats); }
 
+std::function<void(const TransferStats&)> JobRun::Follow(TaskProgress& progress) {
+  return [recorder = recorder_.get(), &progress](const TransferStats& done) {
+    recorder->AddStats(done);
+    if (done.bytes_read > 0) progress.Advance(done.bytes_read);
+  };
+}
+
 const Job& JobRun::job() const { return recorder_->job(); }
 
 Result<Job> JobRun::End(const Status& outcome) { return recorder_->End(outcome); }

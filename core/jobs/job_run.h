@@ -33,6 +33,9 @@ class JobRun {
                                const std::function<Status(TaskProgress&)>& work);
   // Adds to the job's figures; thread-safe.
   void AddStats(const TransferStats& stats);
+  // For TransferOptions: what is done counts for the task and the job, also of a transfer that
+  // fails later. Lives no longer than both.
+  [[nodiscard]] std::function<void(const TransferStats&)> Follow(TaskProgress& progress);
 
   [[nodiscard]] const Job& job() const;
 

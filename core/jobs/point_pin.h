@@ -33,7 +33,7 @@ class PointPin {
     if (!pin_.empty()) static_cast<void>(vault_->UnpinPoint(item_, pin_).has_value());
   }
   PointPin(PointPin&& other) noexcept
-      : vault_(other.vault_), item_(other.item_), pin_(std::exchange(other.pin_, {})) {}
+      : vault_(other.vault_), item_(std::move(other.item_)), pin_(std::exchange(other.pin_, {})) {}
   PointPin(const PointPin&) = delete;
   PointPin& operator=(const PointPin&) = delete;
   PointPin& operator=(PointPin&&) = delete;

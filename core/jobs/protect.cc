@@ -77,8 +77,9 @@ bool IsUnfinished(const Item& item) {
 Result<EnableTarget> FindTarget(Environment& environment, Vault& vault, const VirtualMachine& vm,
                                 const EnableRequest& request) {
   ASR_TRY(const auto disks, ChosenDisks(vm, request.excluded_disks));
-  ASR_TRY(const auto items, vault.ListItems());
-  for (const Item& item : items) {
+  ASR_TRY(const auto listing, vault.ListItems());
+  ASR_CHECK(listing.RequireAllReadable());
+  for (const Item& item : listing.items) {
     if (item.name != vm.name || item.host != vm.host) continue;
     if (item.state == ProtectionState::kUnprotected) continue;
     if (item.state == ProtectionState::kDisablingProtection) {
@@ -186,6 +187,7 @@ Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
   // A point that was sealed before the crash makes a second initial replication needless.
   ASR_TRY(const auto points, vault.ListPointIds(item.id));
   if (points.empty()) ASR_CHECK(ReplicateFirstTime(environment, vault, vm, item, run));
+  if (!points.empty()) ASR_CHECK(vault.MakePointDurable(item.id, points.front()));
   return run.RunTask("Finalize protection", 0, [&](TaskProgress&) -> Status {
     ASR_CHECK(SetState(vault, item, ProtectionState::kFinalizingProtection));
     return SetState(vault, item, ProtectionState::kProtected);

@@ -27,10 +27,15 @@ Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault,
   ASR_TRY(const auto pins, vault.ListPins(item.id, environment.clock.Now()));
   std::vector<RetentionPoint> points;
   for (const PointId& id : ids) {
-    ASR_TRY(const RecoveryPoint point, vault.ReadPoint(item.id, id));
+    const auto point = vault.ReadPoint(item.id, id);
+    if (!point) {
+      // What nobody can judge stays; and it must not keep the others from being judged.
+      environment.progress.Warn(point.error().Line());
+      continue;
+    }
     points.push_back({.id = id,
-                      .time = point.time,
-                      .consistency = point.consistency,
+                      .time = point->time,
+                      .consistency = point->consistency,
                       .kept_by_hand = std::ranges::find(pins, id, &Pin::point) != pins.end()});
   }
   if (points.empty()) return RetentionDecision{};

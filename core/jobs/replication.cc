@@ -162,10 +162,9 @@ Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& t
       }
       ReplicaTarget target(*pass.replicas[i]);
       TransferOptions options{.algorithm = pass.vault.identity().algorithm,
-                              .on_progress = [&](std::uint64_t bytes) { progress.Advance(bytes); },
+                              .on_progress = pass.run.Follow(progress),
                               .stop = pass.environment.stop};
       ASR_TRY(const TransferStats stats, MakeEqual(source, target, options));
-      pass.run.AddStats(stats);
       changed_bytes += stats.bytes_sent + stats.bytes_cleared;
       return {};
     };
@@ -183,6 +182,7 @@ Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64
     PointId held;
     ASR_TRY(const bool same, newest ? HoldPoint(pass.replicas, *newest) : Result<bool>(false));
     if (same) {
+      ASR_CHECK(pass.vault.MakePointDurable(pass.item.id, *newest));
       held = *newest;
     } else {
       const RecoveryPoint point = DescribePoint(pass, newest, changed_bytes);

@@ -91,17 +91,12 @@ Result<Job> RestorePoint(Environment& environment, Vault& vault, const Item& ite
     ASR_TRY(const auto pin, PointPin::Take(environment, vault, item.id, work.point.id, "restore"));
     ASR_CHECK(environment.fs.CreateDirectories(request.directory));
     for (const RestoreStep& step : work.steps) {
-      ASR_CHECK(run.RunTask(
-          fmt::format("Restore disk {}", step.disk.name.value), step.bytes,
-          [&](TaskProgress& progress) -> Status {
-            ASR_TRY(
-                const TransferStats stats,
-                RestoreDisk(environment.fs, vault, work.point, step.disk, step.image,
-                            {.on_progress = [&](std::uint64_t bytes) { progress.Advance(bytes); },
-                             .stop = environment.stop}));
-            run.AddStats(stats);
-            return {};
-          }));
+      ASR_CHECK(run.RunTask(fmt::format("Restore disk {}", step.disk.name.value), step.bytes,
+                            [&](TaskProgress& progress) -> Status {
+                              return RestoreDisk(
+                                  environment.fs, vault, work.point, step.disk, step.image,
+                                  {.on_progress = run.Follow(progress), .stop = environment.stop});
+                            }));
     }
     return {};
   };

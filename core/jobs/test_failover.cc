@@ -131,12 +131,9 @@ class TestFailoverRun {
       const PointDisk& disk = point_.disks[i];
       const std::string path = JoinPath(row_.directory, fmt::format("disk{}.raw", i));
       ASR_TRY(const std::uint64_t bytes, BytesToRestore(vault_, point_, disk));
-      ASR_CHECK(run_.RunTask(fmt::format("Restore disk {}", disk.name.value), bytes,
-                             [&](TaskProgress& progress) -> Status {
-                               ASR_TRY(const TransferStats stats, RestoreOne(disk, path, progress));
-                               run_.AddStats(stats);
-                               return {};
-                             }));
+      ASR_CHECK(
+          run_.RunTask(fmt::format("Restore disk {}", disk.name.value), bytes,
+                       [&](TaskProgress& progress) { return RestoreOne(disk, path, progress); }));
       spec.disks.push_back({.path = path, .logical_sector_bytes = disk.logical_sector_bytes});
     }
     if (spec.generation == 0) {
@@ -148,11 +145,9 @@ class TestFailoverRun {
     return spec;
   }
 
-  Result<TransferStats> RestoreOne(const PointDisk& disk, const std::string& path,
-                                   TaskProgress& progress) {
+  Status RestoreOne(const PointDisk& disk, const std::string& path, TaskProgress& progress) {
     return RestoreDisk(environment_.fs, vault_, point_, disk, {.path = path, .format = "raw"},
-                       {.on_progress = [&](std::uint64_t bytes) { progress.Advance(bytes); },
-                        .stop = environment_.stop});
+                       {.on_progress = run_.Follow(progress), .stop = environment_.stop});
   }
 
   Status RecordProof(bool lives, const TestFailoverOutcome& outcome) {

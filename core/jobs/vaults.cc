@@ -175,8 +175,8 @@ Status RequireNoTestFailovers(Environment& environment, const VaultRegistration&
 // then a second try still finds a vault.
 Status DeleteContent(Environment& environment, const VaultRegistration& registration,
                      Vault& vault) {
-  ASR_TRY(const auto items, vault.ListItems());
-  for (const Item& item : items) {
+  ASR_TRY(const auto listing, vault.ListItems());
+  for (const Item& item : listing.items) {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     ASR_CHECK(vault.DeleteItem(item.id));
     ASR_CHECK(environment.state.RemoveCursors(registration.id, item.id));

@@ -17,7 +17,7 @@ namespace {
 
 // Between two commits at most so much of the disk is worked on: bounds the digests held in memory,
 // and what is sent again after a crash.
-constexpr std::uint64_t kWindowBytes = 256 * kMiB;
+constexpr std::uint64_t kWindowBytes = 512 * kMiB;
 constexpr std::uint64_t kGroupsPerWindow = kWindowBytes / kGroupBytes;
 
 // One group to look at.
@@ -81,6 +81,7 @@ class Transfer {
     const std::uint64_t end = std::min(begin + count * kGroupBytes, source_.size_bytes());
     ASR_TRY(const auto extents, source_.AllocatedExtents({begin, end - begin}));
     std::vector<GroupWork> work;
+    TransferStats holes;
     auto next = extents.begin();
     for (std::uint64_t i = 0; i < count; ++i) {
       GroupWork group{.group = first_group + i, .target = digests[i], .extents = {}};
@@ -94,11 +95,13 @@ class Transfer {
         ++next;
       }
       if (group.extents.empty() && group.target.is_zero()) {
-        stats_.bytes_zero += group_end - group_begin;
+        holes.bytes_zero += group_end - group_begin;
       } else {
         work.push_back(std::move(group));
       }
     }
+    if (holes.bytes_zero > 0) options_.on_progress(holes);
+    stats_ += holes;
     return work;
   }
 
@@ -159,7 +162,7 @@ class Transfer {
         copied.digest == work.target && copied.chunks == target && !work.announced;
     ASR_TRY(const std::uint64_t changed, AnnounceChanges(work, copied.chunks, target));
     ASR_CHECK(SendChunks(changed, copied.chunks, begin, buffer.span(), stats));
-    options_.on_progress(stats.bytes_read);
+    options_.on_progress(stats);
     const std::lock_guard lock(mutex_);
     stats_ += stats;
     if (!is_equal) copied_.push_back(copied);

@@ -17,9 +17,9 @@ struct TransferOptions {
   DigestAlgorithm algorithm = DigestAlgorithm::kSha256;
   // Groups in flight, each a 4 MiB buffer with a thread that reads, compares and writes it.
   int groups_in_flight = 4;
-  // Called with source bytes that are done, from several threads. The sum is
-  // AllocatedBytes(source).
-  std::function<void(std::uint64_t)> on_progress = [](std::uint64_t) {};
+  // Called with what was done since the last call, from several threads. The sums are the result of
+  // MakeEqual, if it has one; that of bytes_read is then AllocatedBytes(source).
+  std::function<void(const TransferStats&)> on_progress = [](const TransferStats&) {};
   std::stop_token stop = {};
 };
 

@@ -106,9 +106,10 @@ Status Vault::PutPolicy(const Policy& policy) {
 
 Status Vault::DeletePolicy(const std::string& name) {
   ASR_CHECK(FindPolicy(name));
-  ASR_TRY(const auto items, ListItems());
+  ASR_TRY(const auto listing, ListItems());
+  ASR_CHECK(listing.RequireAllReadable());
   std::vector<std::string> users;
-  for (const Item& item : items) {
+  for (const Item& item : listing.items) {
     if (item.policy == name && item.state != ProtectionState::kUnprotected) {
       users.push_back(item.name);
     }
@@ -121,29 +122,38 @@ Status Vault::DeletePolicy(const std::string& name) {
   return store_->Delete(layout::PolicyDocument(name));
 }
 
-Result<std::vector<Item>> Vault::ListItems() {
+Status ItemListing::RequireAllReadable() const {
+  if (unreadable.empty()) return {};
+  return Fail(unreadable.front());
+}
+
+Result<ItemListing> Vault::ListItems() {
   ASR_TRY(const auto ids, store_->ListNames(std::string(layout::kItems)));
-  std::vector<Item> items;
+  ItemListing listing;
   for (const std::string& id : ids) {
     const std::string blob = layout::ItemDocument({id});
     const auto text = store_->Get(blob);
     if (WasDeleted(text)) continue;  // half deleted: no longer an item
     ASR_CHECK(text);
-    ASR_TRY(Item item, DecodeItem(blob, *text));
-    items.push_back(std::move(item));
+    auto item = DecodeItem(blob, *text);
+    if (item) {
+      listing.items.push_back(*std::move(item));
+    } else {
+      listing.unreadable.push_back(std::move(item).error());
+    }
   }
-  std::sort(items.begin(), items.end(), [](const Item& left, const Item& right) {
+  std::ranges::sort(listing.items, [](const Item& left, const Item& right) {
     return std::tie(left.name, left.id) < std::tie(right.name, right.id);
   });
-  return items;
+  return listing;
 }
 
 Result<Item> Vault::FindItem(const std::string& name) {
-  ASR_TRY(const auto items, ListItems());
+  ASR_TRY(const auto listing, ListItems());
   std::vector<std::string> names;
   std::vector<Item> protected_items;
   std::vector<Item> kept_items;
-  for (const Item& item : items) {
+  for (const Item& item : listing.items) {
     names.push_back(item.name);
     if (item.id.value == name) return item;
     if (item.name != name && fmt::format("{}/{}", item.host, item.name) != name) continue;
@@ -153,6 +163,8 @@ Result<Item> Vault::FindItem(const std::string& name) {
   const auto& found = protected_items.empty() ? kept_items : protected_items;
   if (found.size() == 1) return found.front();
   if (found.empty()) {
+    // It may be the one that cannot be read.
+    ASR_CHECK(listing.RequireAllReadable());
     return Fail(NotFound(ErrorCode::kItemNotFound, fmt::format("no VM '{}' is in this vault", name),
                          name, names, "asr items list"));
   }
@@ -252,6 +264,12 @@ Result<RecoveryPoint> Vault::ReadPoint(const ItemId& item, const PointId& point)
 Status Vault::PutPoint(const RecoveryPoint& point) {
   return store_->Put(layout::PointDocument(point.item, point.id), AsBytes(EncodePoint(point)),
                      PutCondition::kIfAbsent);
+}
+
+Status Vault::MakePointDurable(const ItemId& item, const PointId& point) {
+  const std::string blob = layout::PointDocument(item, point);
+  ASR_TRY(const std::string text, store_->Get(blob));
+  return store_->Put(blob, AsBytes(text));
 }
 
 Status Vault::DeletePointDocument(const ItemId& item, const PointId& point) {

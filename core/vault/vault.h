@@ -32,6 +32,13 @@ struct Pin {
   [[nodiscard]] bool is_hold() const { return !until.has_value(); }
 };
 
+struct ItemListing {
+  std::vector<Item> items;        // sorted by name
+  std::vector<Error> unreadable;  // one for each document that is damaged or of a newer version
+  // The first of `unreadable`, for callers to whom a missing item would mean something.
+  [[nodiscard]] Status RequireAllReadable() const;
+};
+
 // Thread-safe; documents are read anew at each call, so that two machines see each other's changes.
 class Vault {
  public:
@@ -55,9 +62,10 @@ class Vault {
   // kState (kPolicyInUse) naming the VMs that use it.
   [[nodiscard]] Status DeletePolicy(const std::string& name);
 
-  // Items, sorted by name. Find: by the VM's name, "HOST/NAME" or the id; kNotFound with the
-  // nearest names, kState (kVmAmbiguous) with the candidates.
-  [[nodiscard]] Result<std::vector<Item>> ListItems();
+  // Items. One that cannot be read does not hide the others. Find: by the VM's name, "HOST/NAME" or
+  // the id; kNotFound with the nearest names, kState (kVmAmbiguous) with the candidates; if it may
+  // be one that cannot be read, that one's error.
+  [[nodiscard]] Result<ItemListing> ListItems();
   [[nodiscard]] Result<Item> FindItem(const std::string& name);
   [[nodiscard]] Status PutItem(const Item& item);
   // Deletes all blobs of the item: points first, its document last. The caller holds its lease.
@@ -71,6 +79,8 @@ class Vault {
   [[nodiscard]] Result<std::vector<PointId>> ListPointIds(const ItemId& item);
   // The newest one; nullopt if there is none yet.
   [[nodiscard]] Result<std::optional<RecoveryPoint>> NewestPoint(const ItemId& item);
+  // For a document that a process wrote which may have died before it was durable: it is now.
+  [[nodiscard]] Status MakePointDurable(const ItemId& item, const PointId& point);
   // kNotFound (kPointNotFound) if no point fits.
   [[nodiscard]] Result<RecoveryPoint> FindPoint(const Item& item, const PointSelector& selector);
   [[nodiscard]] Result<RecoveryPoint> ReadPoint(const ItemId& item, const PointId& point);

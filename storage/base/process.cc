@@ -1,11 +1,11 @@
 #include "storage/base/process.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <string_view>
 
 #include <fmt/format.h>

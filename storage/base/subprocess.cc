@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <optional>
 
@@ -152,7 +152,7 @@ std::string FindProgram(std::string_view name) {
   std::string_view rest = variable != nullptr ? variable : "/usr/bin:/bin";
   while (!rest.empty()) {
     const std::size_t end = rest.find(':');
-    const std::string path = fmt::format("{}/{}", rest.substr(0, end), name);
+    std::string path = fmt::format("{}/{}", rest.substr(0, end), name);
     // An empty or relative part of $PATH is whatever directory we happen to be in.
     if (path.front() == '/' && IsExecutableFile(path)) return path;
     rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::size_t kCopyBufferBytes = 4 * kMiB;
 // Bits looked at at a time.
-constexpr std::uint64_t kBitsPieceChunks = 64 * 1024;
+constexpr std::uint64_t kBitsPieceChunks = 64 * kKiB;
 
 // The chunks that `ranges` touch, ascending, each once.
 std::vector<ChunkRun> MergedRuns(std::vector<Extent> ranges) {

@@ -136,7 +136,7 @@ Status DirectoryStore::SweepUnfinished(const std::string& path) {
   const std::string beginning = BaseName(path) + ".tmp-";
   for (const DirectoryEntry& entry : *entries) {
     if (entry.is_directory || !entry.name.starts_with(beginning)) continue;
-    const Status removed = fs_.RemoveFile(JoinPath(directory, entry.name));
+    Status removed = fs_.RemoveFile(JoinPath(directory, entry.name));
     if (!removed && !IsMissing(removed.error())) return removed;
   }
   return {};
@@ -176,7 +176,7 @@ Status DirectoryStore::Delete(const std::string& name) {
   // First, so that a call that dies here leaves the blob, and with it a reason to call again. And
   // only if there is one: then a Put loses its file at most once for each Put that succeeded.
   if (Exists(fs_, path)) ASR_CHECK(SweepUnfinished(path));
-  const Status removed = fs_.RemoveFile(path);
+  Status removed = fs_.RemoveFile(path);
   if (!removed && !IsMissing(removed.error())) return removed;
   ASR_TRY(const bool has_directory, PathExists(fs_, directory));
   if (!has_directory) return {};

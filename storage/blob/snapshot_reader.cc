@@ -38,7 +38,8 @@ SnapshotReader::SnapshotReader(FileSystem& fs, std::string name, const std::stri
       undo_directory_(UndoDirectoryOf(live_path)) {}
 
 Result<std::unique_ptr<PageBlobReader>> SnapshotReader::Open(FileSystem& fs, std::string name,
-                                                             std::string live_path, SnapshotId id) {
+                                                             const std::string& live_path,
+                                                             SnapshotId id) {
   ASR_CHECK(CheckSnapshotId(id));
   std::unique_ptr<SnapshotReader> reader(
       new SnapshotReader(fs, std::move(name), live_path, std::move(id)));

@@ -30,7 +30,7 @@ class SnapshotReader : public PageBlobReader {
   // `name` is for messages. kNotFound (kBlobNotFound, kSnapshotNotFound).
   [[nodiscard]] static Result<std::unique_ptr<PageBlobReader>> Open(FileSystem& fs,
                                                                     std::string name,
-                                                                    std::string live_path,
+                                                                    const std::string& live_path,
                                                                     SnapshotId id);
 
   [[nodiscard]] std::uint64_t size_bytes() const override { return size_bytes_; }

@@ -11,7 +11,7 @@ namespace asr {
 namespace {
 
 // Chunks whose presence is compared at a time while folding.
-constexpr std::uint64_t kFoldChunks = 64 * 1024;
+constexpr std::uint64_t kFoldChunks = 65536;
 constexpr std::size_t kFoldBufferBytes = 4 * kMiB;
 
 Error MissingPredecessor(const std::string& directory, const UndoHeader& header) {

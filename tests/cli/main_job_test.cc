@@ -149,6 +149,57 @@ TEST_F(MainJobTest, AVaultIsEnoughToRecoverElsewhere) {
   EXPECT_EQ(cli.ReadFile(cli.Path("out/data.raw")), cli.ReadFile(cli.Path("vms/web/data.raw")));
 }
 
+TEST_F(MainJobTest, ADamagedPointHidesNoOther) {
+  Enable();
+  cli.WriteDisk("data", 0, "changed");
+  const std::string older = cli.Json("points list web")[0]["id"];
+  const std::string newer = cli.Json("replicate web")["id"];
+  const std::string item = cli.Json("items show web")["id"];
+  cli.WriteFile("vault/items/" + item + "/points/" + older + ".json", "{");
+  const CommandResult list = cli.Run("points list web -o json");
+  EXPECT_EQ(list.exit_code, 0);
+  ASSERT_EQ(list.OutJson().size(), 1U);
+  EXPECT_EQ(list.OutJson()[0]["id"], newer);
+  EXPECT_THAT(list.err, HasSubstr(older));
+  ExpectSucceeded(cli.Json("restore web --to {dir}/out"));
+  EXPECT_NE(cli.Run("restore web --to {dir}/old --point " + older).exit_code, 0);
+  cli.WriteDisk("data", 0, "again");
+  EXPECT_EQ(cli.Json("replicate web")["new"], true);
+  EXPECT_TRUE(
+      std::filesystem::exists(cli.Path("vault/items/" + item + "/points/" + older + ".json")));
+}
+
+TEST_F(MainJobTest, ADamagedItemHidesNoOther) {
+  std::filesystem::copy(cli.Path("vms/web"), cli.Path("vms/mail"));
+  Enable();
+  ExpectSucceeded(cli.Json("enable mail --policy gold"));
+  const std::string mail = cli.Json("items show mail")["id"];
+  cli.WriteFile("vault/items/" + mail + "/item.json", "");
+  const CommandResult list = cli.Run("items list -o json");
+  EXPECT_EQ(list.exit_code, 0);
+  ASSERT_EQ(list.OutJson().size(), 1U);
+  EXPECT_EQ(list.OutJson()[0]["name"], "web");
+  EXPECT_THAT(list.err, HasSubstr(mail));
+  ExpectSucceeded(cli.Json("restore web --to {dir}/out"));
+  EXPECT_THAT(cli.Run("replicate mail").err, HasSubstr(mail));
+  // A second replica of the same VM would be made, or its policy be taken away.
+  EXPECT_THAT(cli.Run("enable mail --policy gold").err, HasSubstr(mail));
+  EXPECT_THAT(cli.Run("policy delete gold").err, HasSubstr("gold"));
+  ExpectSucceeded(cli.Json("disable web -y"));
+  EXPECT_THAT(cli.Run("policy delete gold").err, HasSubstr(mail));
+}
+
+TEST_F(MainJobTest, ADamagedNewestPointMakesTheItemCritical) {
+  Enable();
+  const Json item = cli.Json("items show web");
+  const std::string point = item["latestPoint"]["id"];
+  cli.WriteFile("vault/items/" + item["id"].get<std::string>() + "/points/" + point + ".json", "");
+  const Json list = cli.Json("items list");
+  ASSERT_EQ(list.size(), 1U);
+  EXPECT_EQ(list[0]["replicationHealth"], "Critical");
+  EXPECT_THAT(list[0]["healthErrors"][0]["message"].get<std::string>(), HasSubstr(point));
+}
+
 TEST_F(MainJobTest, JobsAreListedNewestFirstAndShown) {
   Enable();
   cli.Json("replicate web");

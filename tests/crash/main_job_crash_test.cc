@@ -104,9 +104,9 @@ class World {
   void CheckPoints(std::size_t least) {
     const Status status = Run(PosixFileSystem(), [&](Environment& environment) -> Status {
       ASR_TRY(const auto vault, OpenVault(environment, ""));
-      ASR_TRY(const auto items, vault->ListItems());
+      ASR_TRY(const auto listing, vault->ListItems());
       std::size_t count = 0;
-      for (const Item& item : items) {
+      for (const Item& item : listing.items) {
         ASR_TRY(const auto ids, vault->ListPointIds(item.id));
         count += ids.size();
         for (const PointId& id : ids) {
@@ -118,7 +118,7 @@ class World {
           EXPECT_TRUE(bytes == known->second) << id.value << (is_new ? " (new)" : "");
         }
       }
-      EXPECT_LE(items.size(), 1U);
+      EXPECT_LE(listing.items.size(), 1U);
       EXPECT_GE(count, least);
       return {};
     });

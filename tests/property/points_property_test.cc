@@ -68,8 +68,9 @@ class PointsPropertyTest : public ::testing::TestWithParam<Parameters> {
     const TransferOptions options{.algorithm = GetParam().algorithm,
                                   .groups_in_flight = 3,
                                   .on_progress =
-                                      [&](std::uint64_t bytes) {
-                                        if ((done += bytes) > stop_after_bytes) stop.request_stop();
+                                      [&](const TransferStats& part) {
+                                        done += part.bytes_read;
+                                        if (done > stop_after_bytes) stop.request_stop();
                                       },
                                   .stop = stop.get_token()};
     const auto stats = MakeEqual(source_, target, options);

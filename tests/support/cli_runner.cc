@@ -11,12 +11,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-void WriteFile(const std::string& path, const std::string& bytes) {
-  std::ofstream file(path, std::ios::binary);
-  file << bytes;
-  if (!file.flush()) throw std::runtime_error("cannot write " + path);
-}
-
 // Bytes that differ from place to place, so that a mix-up of chunks is seen.
 std::string Pattern(std::size_t size_bytes, unsigned seed) {
   std::string bytes(size_bytes, '\0');
@@ -76,8 +70,8 @@ Json CliRunner::Json(const std::string& line) {
 
 void CliRunner::SetUpLab() {
   std::filesystem::create_directories(Path("vms/web"));
-  WriteFile(Path("vms/web/root.raw"), Pattern(3 * kMiB + 512, 1));
-  WriteFile(Path("vms/web/data.raw"), Pattern(kMiB, 2));
+  WriteFile("vms/web/root.raw", Pattern(3 * kMiB + 512, 1));
+  WriteFile("vms/web/data.raw", Pattern(kMiB, 2));
   Json("vault create main --target {dir}/vault");
   Json("host add lab --kind folder --path {dir}/vms");
   Json("policy set gold --frequency 5m --retention 24h");
@@ -90,6 +84,12 @@ void CliRunner::WriteDisk(const std::string& disk, std::uint64_t offset_bytes,
   file.seekp(static_cast<std::streamoff>(offset_bytes));
   file << bytes;
   if (!file.flush()) throw std::runtime_error("cannot write " + path);
+}
+
+void CliRunner::WriteFile(const std::string& name, const std::string& content) {
+  std::ofstream file(Path(name), std::ios::binary);
+  file << content;
+  if (!file.flush()) throw std::runtime_error("cannot write " + name);
 }
 
 std::string CliRunner::ReadFile(const std::string& path) const {

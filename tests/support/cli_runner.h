@@ -37,6 +37,8 @@ class CliRunner {
   void SetUpLab();
   // Overwrites part of a disk of VM "web".
   void WriteDisk(const std::string& disk, std::uint64_t offset_bytes, const std::string& bytes);
+  // Replaces the content of a file of the test.
+  void WriteFile(const std::string& name, const std::string& content);
   [[nodiscard]] std::string ReadFile(const std::string& path) const;
   // Path and content of every file below `below`, a directory of the test.
   [[nodiscard]] std::map<std::string, std::string> Tree(const std::string& below) const;

@@ -17,7 +17,8 @@ HealthFacts Facts() {
           .newest_point = kNow - minutes{1},
           .last_compared = {},
           .frequency = minutes{5},
-          .last_replication = {}};
+          .last_replication = {},
+          .damage = {}};
 }
 
 Job EndedJob(JobState state, bool retryable) {

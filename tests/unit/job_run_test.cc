@@ -150,6 +150,17 @@ TEST_F(JobRunTest, ManyThreadsMayAdvance) {
   EXPECT_EQ(sink_.bytes(), 2U * kThreads * kSteps);
 }
 
+TEST_F(JobRunTest, WhatAFailedTransferDidIsRecorded) {
+  JobRun run = Start();
+  const Status outcome = run.RunTask("Copy", 100, [&](TaskProgress& progress) {
+    run.Follow(progress)({.bytes_read = 4, .bytes_sent = 3});
+    return Broken();
+  });
+  ASSERT_TRUE(run.End(outcome));
+  EXPECT_EQ(Stored(run).stats.bytes_sent, 3U);
+  EXPECT_EQ(Stored(run).tasks[0].bytes_done, 4U);
+}
+
 TEST_F(JobRunTest, FailureIsRecordedInTaskAndJob) {
   JobRun run = Start();
   const Status outcome =

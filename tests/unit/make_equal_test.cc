@@ -194,7 +194,7 @@ TEST(MakeEqualTest, WhatWasSentBeforeAStopIsNotSentAgain) {
   std::stop_source stop;
   ASSERT_FALSE(MakeEqual(*source, target,
                          {.groups_in_flight = 1,
-                          .on_progress = [&](std::uint64_t) { stop.request_stop(); },
+                          .on_progress = [&](const TransferStats&) { stop.request_stop(); },
                           .stop = stop.get_token()}));
   EXPECT_EQ(target.written_bytes, kGroupBytes);
   ASSERT_TRUE(MakeEqual(*source, target, {}));
@@ -225,13 +225,19 @@ TEST(MakeEqualTest, StopsOnRequest) {
   EXPECT_EQ(target.written_bytes, 0U);
 }
 
-TEST(MakeEqualTest, ProgressSumsUpToTheAllocatedBytes) {
+TEST(MakeEqualTest, ProgressSumsUpToTheResult) {
   const auto source = RandomDisk(20 * kMiB, 8);
   StrictTarget target(source->size_bytes());
-  std::atomic<std::uint64_t> sum = 0;
-  ASSERT_TRUE(
-      MakeEqual(*source, target, {.on_progress = [&](std::uint64_t bytes) { sum += bytes; }}));
-  EXPECT_EQ(sum, AllocatedBytes(*source).value());
+  std::mutex mutex;
+  TransferStats sum;
+  const auto add = [&](const TransferStats& done) {
+    const std::lock_guard lock(mutex);
+    sum += done;
+  };
+  const auto stats = MakeEqual(*source, target, {.on_progress = add});
+  ASSERT_TRUE(stats);
+  EXPECT_EQ(sum, *stats);
+  EXPECT_EQ(sum.bytes_read, AllocatedBytes(*source).value());
 }
 
 }  // namespace
