@@ -151,9 +151,9 @@ TEST_F(MainJobTest, AVaultIsEnoughToRecoverElsewhere) {
 
 TEST_F(MainJobTest, ADamagedPointHidesNoOther) {
   Enable();
-  cli.WriteDisk("data", 0, "changed");
+  cli.WriteDisk("data.raw", 0, "changed");
   const std::string older = cli.Json("points list web")[0]["id"];
-  const std::string newer = cli.Json("replicate web")["id"];
+  const std::string newer = cli.Json("replicate web")["point"]["id"];
   const std::string item = cli.Json("items show web")["id"];
   cli.WriteFile("vault/items/" + item + "/points/" + older + ".json", "{");
   const CommandResult list = cli.Run("points list web -o json");
@@ -163,8 +163,8 @@ TEST_F(MainJobTest, ADamagedPointHidesNoOther) {
   EXPECT_THAT(list.err, HasSubstr(older));
   ExpectSucceeded(cli.Json("restore web --to {dir}/out"));
   EXPECT_NE(cli.Run("restore web --to {dir}/old --point " + older).exit_code, 0);
-  cli.WriteDisk("data", 0, "again");
-  EXPECT_EQ(cli.Json("replicate web")["new"], true);
+  cli.WriteDisk("data.raw", 0, "again");
+  EXPECT_EQ(cli.Json("replicate web")["point"]["new"], true);
   EXPECT_TRUE(
       std::filesystem::exists(cli.Path("vault/items/" + item + "/points/" + older + ".json")));
 }
@@ -182,9 +182,8 @@ TEST_F(MainJobTest, ADamagedItemHidesNoOther) {
   EXPECT_THAT(list.err, HasSubstr(mail));
   ExpectSucceeded(cli.Json("restore web --to {dir}/out"));
   EXPECT_THAT(cli.Run("replicate mail").err, HasSubstr(mail));
-  // A second replica of the same VM would be made, or its policy be taken away.
+  // Or a second replica of the same VM would be made, or its policy be taken away.
   EXPECT_THAT(cli.Run("enable mail --policy gold").err, HasSubstr(mail));
-  EXPECT_THAT(cli.Run("policy delete gold").err, HasSubstr("gold"));
   ExpectSucceeded(cli.Json("disable web -y"));
   EXPECT_THAT(cli.Run("policy delete gold").err, HasSubstr(mail));
 }
