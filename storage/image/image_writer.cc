@@ -1,12 +1,16 @@
 #include "storage/image/image_writer.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "storage/base/checksum.h"
 #include "storage/base/clock.h"
+#include "storage/image/qcow2_writer.h"
 #include "storage/image/vhd_footer.h"
 #include "storage/image/vhdx_writer.h"
 
@@ -92,16 +96,18 @@ Status CheckNewImage(const NewImage& image) {
   const auto refuse = [](std::string what) {
     return Fail(ErrorKind::kUsage, ErrorCode::kUsage, std::move(what));
   };
-  if (image.format != "raw" && image.format != "vhd" && image.format != "vhdx") {
-    return refuse(
-        fmt::format("images of format `{}` cannot be written: use raw, vhd or vhdx", image.format));
+  constexpr std::array<std::string_view, 4> kFormats = {"raw", "vhd", "vhdx", "qcow2"};
+  if (std::ranges::find(kFormats, image.format) == kFormats.end()) {
+    return refuse(fmt::format(
+        "images of format `{}` cannot be written: use raw, vhd, vhdx or qcow2", image.format));
   }
   if (image.logical_sector_bytes != 512 && image.logical_sector_bytes != 4096) {
     return refuse(fmt::format("no disk has sectors of {} bytes: 512 and 4096 exist",
                               image.logical_sector_bytes));
   }
-  if (image.format == "vhd" && image.logical_sector_bytes != 512) {
-    return refuse("a VHD has sectors of 512 bytes, the disk has 4096: use vhdx or raw");
+  if ((image.format == "vhd" || image.format == "qcow2") && image.logical_sector_bytes != 512) {
+    return refuse(fmt::format("a {} has sectors of 512 bytes, the disk has 4096: use vhdx or raw",
+                              image.format));
   }
   if (image.size_bytes == 0 || image.size_bytes % image.logical_sector_bytes != 0 ||
       image.size_bytes > kMostBytes) {
@@ -115,11 +121,14 @@ Status CheckNewImage(const NewImage& image) {
 
 Result<std::unique_ptr<ImageWriter>> CreateImage(FileSystem& fs, const NewImage& image) {
   ASR_CHECK(CheckNewImage(image));
+  if (image.format == "qcow2") ASR_CHECK(RequireQcow2Tools());
   ASR_TRY(auto file, fs.Open(image.path, {.mode = OpenMode::kCreate, .direct = true}));
   std::unique_ptr<ImageWriter> format;
   if (image.format == "vhdx") {
     format =
         std::make_unique<VhdxWriter>(std::move(file), image.size_bytes, image.logical_sector_bytes);
+  } else if (image.format == "qcow2") {
+    ASR_TRY(format, CreateQcow2(std::move(file), image));
   } else if (image.format == "vhd") {
     ASR_CHECK(file->Resize(image.size_bytes + kVhdFooterBytes));
     format = std::make_unique<FixedVhdWriter>(std::move(file), image.size_bytes);

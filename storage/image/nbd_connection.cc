@@ -11,7 +11,9 @@ namespace {
 
 // QEMU serves up to 16 requests of a connection at once.
 constexpr std::size_t kMostInFlight = 16;
-constexpr std::uint64_t kPieceBytes = 512 * kKiB;
+// Measured: with larger pieces QEMU waits for a piece before it sends it, and one thread alone
+// reads at half the speed of dd; with these it keeps up.
+constexpr std::uint64_t kPieceBytes = 256 * kKiB;
 constexpr std::uint64_t kMostStatusBytes = kGiB;
 
 constexpr const char* kAllocation = "base:allocation";

@@ -87,10 +87,7 @@ std::vector<std::string> ServerArguments(const std::string& program,
                                          const NbdServerOptions& options) {
   std::vector<std::string> arguments = {program, fmt::format("--shared={}", kConnections)};
   if (options.is_read_only) arguments.emplace_back("--read-only");
-  if (options.is_direct) {
-    arguments.emplace_back("--cache=none");
-    arguments.emplace_back("--aio=native");
-  }
+  if (options.is_direct) arguments.emplace_back("--cache=none");
   arguments.push_back("json:" + options.node);
   return arguments;
 }
