@@ -103,7 +103,7 @@ Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
   }
   if (vm.protectable() && vm.settings.generation == 0) {
     const VmDisk& boot = vm.disks.front();
-    ASR_TRY(const auto disk, OpenDisk(environment.fs, boot.path, boot.format));
+    ASR_TRY(const auto disk, OpenDisk(environment.fs, boot.path, boot.format, boot.folder));
     ASR_TRY(const BootDisk found, DetectBootDisk(*disk));
     results.push_back({fmt::format("Disk {}: boot", boot.name.value),
                        found.generation == 0 ? Verdict::kWarning : Verdict::kPassed,

@@ -5,7 +5,6 @@
 #include <cctype>
 #include <map>
 #include <optional>
-#include <set>
 #include <string_view>
 #include <utility>
 
@@ -115,48 +114,90 @@ class FolderVmReader {
     described_ = std::move(description->disks);
   }
 
-  void AddDisks() {
-    std::set<std::string> listed;
-    for (const DescribedDisk& disk : described_) {
-      listed.insert(disk.path);
-      AddDisk(disk);
-    }
-    for (const std::string& name : found_) {
-      if (listed.count(name) > 0) continue;
-      if (!described_.empty()) {
-        vm_.warnings.push_back(fmt::format(
-            "{}: disks does not list {}; it comes after those listed", kVmDescriptionFile, name));
-      }
-      AddDisk({.path = name, .format = {}});
-    }
-  }
-
-  void AddDisk(const DescribedDisk& described) {
+  // An image as it was found, and what opening it told.
+  struct Image {
+    DescribedDisk described;
     VmDisk disk;
-    disk.name = DiskName{StemOf(described.path)};
-    disk.path = JoinPath(directory_, described.path);
-    for (const VmDisk& other : vm_.disks) {
-      if (other.name != disk.name) continue;
-      AddReason(fmt::format("two images are both named {}: {} and {}; rename one", disk.name.value,
-                            other.path, disk.path));
+    std::vector<std::string> files;  // of its chain, leaf first; empty if it cannot be read
+    std::string problem;
+  };
+
+  void AddDisks() {
+    std::vector<Image> images;
+    for (const DescribedDisk& disk : described_) images.push_back(Open(disk));
+    for (const std::string& name : found_) {
+      if (std::ranges::find(described_, name, &DescribedDisk::path) == described_.end()) {
+        images.push_back(Open({.path = name, .format = {}}));
+      }
     }
-    if (const Status status = Describe(described.format, disk); !status) {
-      AddReason(fmt::format("disk {}: {}", disk.name.value, status.error().Line()));
+    for (std::size_t i = 0; i < images.size(); ++i) {
+      const bool is_described = i < described_.size();
+      const Image* const child = ChildOf(images[i], images);
+      if (child == nullptr) {
+        AddDisk(images[i], is_described);
+      } else if (is_described) {
+        AddReason(
+            fmt::format("{}: {} is the parent of {}, which holds what is newer; name that one",
+                        kVmDescriptionFile, images[i].described.path, child->disk.path));
+      }
     }
-    vm_.disks.push_back(std::move(disk));
   }
 
-  Status Describe(const std::string& declared_format, VmDisk& disk) {
-    ASR_TRY(const std::string folder, fs_.Canonical(directory_));
-    ASR_TRY(const std::string image, fs_.Canonical(disk.path));
-    if (image.compare(0, folder.size() + 1, folder + "/") != 0) {
-      return Fail(ErrorKind::kUnsupported, ErrorCode::kVmDescription,
-                  fmt::format("{} leads out of the VM's folder, to {}", disk.path, image));
+  // An image that builds on this one: then the VM's disk is the other.
+  static const Image* ChildOf(const Image& image, const std::vector<Image>& images) {
+    if (image.files.empty()) return nullptr;
+    for (const Image& other : images) {
+      const auto found = std::ranges::find(other.files, image.files.front());
+      if (found != other.files.end() && found != other.files.begin()) return &other;
     }
-    ASR_TRY(const auto opened, OpenDisk(fs_, disk.path, declared_format));
+    return nullptr;
+  }
+
+  void AddDisk(const Image& image, bool is_described) {
+    if (!is_described && !described_.empty()) {
+      vm_.warnings.push_back(fmt::format("{}: disks does not list {}; it comes after those listed",
+                                         kVmDescriptionFile, image.described.path));
+    }
+    for (const VmDisk& other : vm_.disks) {
+      if (other.name != image.disk.name) continue;
+      AddReason(
+          fmt::format("two images are both named {}: {} and {}; rename one, or if both are "
+                      "children of one parent take the one away that the VM does not use",
+                      image.disk.name.value, other.path, image.disk.path));
+    }
+    if (!image.problem.empty()) {
+      AddReason(fmt::format("disk {}: {}", image.disk.name.value, image.problem));
+    }
+    vm_.disks.push_back(image.disk);
+  }
+
+  Image Open(const DescribedDisk& described) {
+    Image image{.described = described, .disk = {}, .files = {}, .problem = {}};
+    image.disk.name = DiskName{StemOf(described.path)};
+    image.disk.path = JoinPath(directory_, described.path);
+    image.disk.folder = directory_;
+    if (const Status status = Describe(image); !status) image.problem = status.error().Line();
+    return image;
+  }
+
+  Status Describe(Image& image) {
+    VmDisk& disk = image.disk;
+    ASR_TRY(const std::string folder, fs_.Canonical(directory_));
+    ASR_TRY(const std::string canonical, fs_.Canonical(disk.path));
+    if (canonical.compare(0, folder.size() + 1, folder + "/") != 0) {
+      return Fail(ErrorKind::kUnsupported, ErrorCode::kVmDescription,
+                  fmt::format("{} leads out of the VM's folder, to {}", disk.path, canonical));
+    }
+    ASR_TRY(const auto opened, OpenDisk(fs_, disk.path, image.described.format, directory_));
     disk.format = FormatName(opened->format());
     disk.size_bytes = opened->size_bytes();
     disk.logical_sector_bytes = opened->logical_sector_bytes();
+    for (const Disk::BackingFile& file : opened->files()) {
+      ASR_TRY(const std::string path, fs_.Canonical(file.path));
+      image.files.push_back(path);
+    }
+    // A checkpoint puts a new leaf on the chain, and the disk stays the same: its base names it.
+    disk.name = DiskName{StemOf(image.files.back())};
     return {};
   }
 

@@ -18,8 +18,9 @@ struct FolderHost {
 // All VMs of the host, in the order of their folders' names. A folder VM is a sub-directory that
 // holds a file named .vhd .vhdx .avhd .avhdx .qcow2 .raw .img (in any case), or a vm.json. What
 // cannot be read makes a VM unprotectable (`reasons`), never absent, nor hides the other VMs. Disks
-// come as vm.json lists them, others after them by natural order ("disk2" before "disk10"); a disk
-// is named by the stem of its image. Images outside of the VM's folder, by a link, are refused.
+// come as vm.json lists them, others after them by natural order ("disk2" before "disk10"). Of a
+// chain (checkpoints), the leaf is the disk, and the stem of the base is its name. Images outside
+// of the VM's folder, by a link, are refused.
 //
 // Fails only if `host.path` itself cannot be listed.
 [[nodiscard]] Result<std::vector<VirtualMachine>> ListFolderVms(FileSystem& fs,

@@ -17,6 +17,23 @@ Error Changed(const std::string& path) {
       .Retryable();
 }
 
+// A guest that runs writes between our reads, and a log or a lock of its hypervisor may not show
+// it.
+Status RequireAtRest(FileSystem& fs, const DiskStamps& files) {
+  for (const Disk::BackingFile& file : files) {
+    ASR_TRY(const auto writer, fs.FindWriter(file.path));
+    if (!writer) continue;
+    return Fail(
+        MakeError(ErrorKind::kBusy, ErrorCode::kImageInUse,
+                  fmt::format("{} is in use: {}", file.path, *writer))
+            .WithCause("the VM is running, or its image is being copied or merged")
+            .WithAction("shut the VM down, or wait until nothing writes to its folder; then "
+                        "run the same command again (lsof and virsh list show who it is)")
+            .Retryable());
+  }
+  return {};
+}
+
 Error InContext(Error error, const std::string& vm_name, const DiskName& disk) {
   return std::move(error)
       .WithContext(fmt::format("disk {}", disk.value))
@@ -29,9 +46,12 @@ Result<SourceSnapshot> SourceSnapshot::Open(FileSystem& fs, const std::string& v
                                             const std::vector<VmDisk>& disks) {
   SourceSnapshot snapshot(fs, vm_name);
   for (const VmDisk& disk : disks) {
-    auto opened = OpenDisk(fs, disk.path, disk.format);
+    auto opened = OpenDisk(fs, disk.path, disk.format, disk.folder);
     if (!opened) return Fail(InContext(std::move(opened).error(), vm_name, disk.name));
     DiskStamps stamps = (*opened)->files();
+    if (Status rest = RequireAtRest(fs, stamps); !rest) {
+      return Fail(InContext(std::move(rest).error(), vm_name, disk.name));
+    }
     snapshot.disks_.push_back({disk.name, *std::move(opened), std::move(stamps)});
   }
   return snapshot;

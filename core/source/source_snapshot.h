@@ -25,7 +25,8 @@ class SourceSnapshot {
     DiskStamps stamps;  // as the disk was opened
   };
 
-  // Opens `disks` of the VM. Errors are those of OpenDisk, with VM and disk as context.
+  // Opens `disks` of the VM. Errors are those of OpenDisk, with VM and disk as context; kBusy
+  // (kImageInUse, retryable) if somebody has a file of a chain open for writing.
   [[nodiscard]] static Result<SourceSnapshot> Open(FileSystem& fs, const std::string& vm_name,
                                                    const std::vector<VmDisk>& disks);
 

@@ -37,6 +37,8 @@ enum class ErrorCode : std::uint16_t {
   kImageUnknownFormat = 1103,
   kImageDirtyLog = 1104,
   kImageChanged = 1105,
+  kImageChainBroken = 1106,
+  kImageInUse = 1107,
   kBlobNotFound = 1201,
   kBlobExists = 1202,
   kBlobCondition = 1203,

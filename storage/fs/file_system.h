@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -103,6 +104,12 @@ class FileSystem {
   virtual Result<std::uint64_t> FreeBytes(const std::string& path) = 0;
   // Absolute, without symbolic links; fails if it does not exist.
   virtual Result<std::string> Canonical(const std::string& path) = 0;
+  // Says who has the file open for writing now: a QEMU that locks its images, on any machine that
+  // shares the file's locks; on a local file system any process, if the file is ours or we are
+  // root. Nothing: nobody, or it cannot be told.
+  virtual Result<std::optional<std::string>> FindWriter(const std::string& /*path*/) {
+    return std::optional<std::string>{};
+  }
 };
 
 // The machine's own.

@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "storage/fs/file_writer.h"
 #include "storage/fs/posix_file.h"
 
 namespace asr {
@@ -164,6 +165,10 @@ class MachineFileSystem : public FileSystem {
     std::string text = resolved;
     std::free(resolved);
     return text;
+  }
+
+  Result<std::optional<std::string>> FindWriter(const std::string& path) override {
+    return FindPosixWriter(path);
   }
 };
 

@@ -7,7 +7,7 @@ namespace asr {
 
 Result<std::shared_ptr<const BlockTable::Page>> BlockTable::PageWith(std::uint64_t entry) const {
   if (auto cached = FindCached(entry)) return cached;
-  const std::uint64_t entries_a_page = kPageBytes / place_.entry_bytes;
+  const std::uint64_t entries_a_page = place_.page_bytes / place_.entry_bytes;
   auto page = std::make_shared<Page>();
   page->first_entry = AlignDown(entry, entries_a_page);
   page->entry_count = std::min(entries_a_page, place_.entry_count - page->first_entry);

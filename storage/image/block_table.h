@@ -19,12 +19,14 @@ namespace asr {
 class BlockTable {
  public:
   static constexpr std::uint64_t kPageBytes = 64 * kKiB;
-  static constexpr std::size_t kCachedPages = 64;
+  // Few, for there are up to 256 images in a chain: readers go forward, each in one page.
+  static constexpr std::size_t kCachedPages = 8;
 
   struct Place {
     std::uint64_t offset_bytes = 0;  // in the file
     std::uint64_t entry_count = 0;
-    std::uint32_t entry_bytes = 0;  // divides kPageBytes
+    std::uint32_t entry_bytes = 0;  // divides page_bytes
+    std::uint64_t page_bytes = kPageBytes;
   };
 
   struct Page {
@@ -78,21 +80,45 @@ class BlockTableCursor {
   std::shared_ptr<const BlockTable::Page> page_;
 };
 
-// The longest run at the start of `range` that is all zeros, or lies in one piece in the file.
-// `place_of(block)` returns Result<std::optional<std::uint64_t>>: where the block's data begins.
-template <class PlaceOf>
+// Where the data of one block lies.
+struct BlockPlace {
+  enum class Source : std::uint8_t {
+    kZeros,
+    kFile,
+    kParent,
+    kMixed,  // in the file or in the parent, sector by sector
+  };
+
+  Source source = Source::kZeros;
+  std::uint64_t file_offset_bytes = 0;  // of kFile and kMixed
+};
+
+// The longest run at the start of `range` that comes from one place: blocks that are all zeros, all
+// in the parent, or in one piece in the file. `place_of(block)` returns Result<BlockPlace>.
+// `run_in(place, range)` returns Result<MappedRun>: the run at the start of a range that lies in a
+// block of kMixed.
+template <class PlaceOf, class RunIn>
 [[nodiscard]] Result<MappedRun> LocateInBlocks(Extent range, std::uint64_t block_bytes,
-                                               PlaceOf place_of) {
+                                               PlaceOf place_of, RunIn run_in) {
   const std::uint64_t in_block = range.offset_bytes % block_bytes;
   std::uint64_t block = range.offset_bytes / block_bytes;
-  ASR_TRY(const std::optional<std::uint64_t> first, place_of(block));
-  MappedRun run{.length_bytes = std::min(range.length_bytes, block_bytes - in_block),
-                .file_offset_bytes = first};
-  if (first) run.file_offset_bytes = *first + in_block;
+  ASR_TRY(const BlockPlace first, place_of(block));
+  const std::uint64_t first_bytes = std::min(range.length_bytes, block_bytes - in_block);
+  if (first.source == BlockPlace::Source::kMixed) {
+    return run_in(first, Extent{range.offset_bytes, first_bytes});
+  }
+  MappedRun run{.length_bytes = first_bytes,
+                .source = first.source == BlockPlace::Source::kFile     ? MappedRun::Source::kFile
+                          : first.source == BlockPlace::Source::kParent ? MappedRun::Source::kParent
+                                                                        : MappedRun::Source::kZeros,
+                .file_offset_bytes = first.file_offset_bytes + in_block};
   while (run.length_bytes < range.length_bytes) {
-    ASR_TRY(const std::optional<std::uint64_t> next, place_of(++block));
-    if (next.has_value() != first.has_value()) break;
-    if (next && *next != *run.file_offset_bytes + run.length_bytes) break;
+    ASR_TRY(const BlockPlace next, place_of(++block));
+    if (next.source != first.source) break;
+    if (next.source == BlockPlace::Source::kFile &&
+        next.file_offset_bytes != run.file_offset_bytes + run.length_bytes) {
+      break;
+    }
     run.length_bytes += std::min(range.length_bytes - run.length_bytes, block_bytes);
   }
   return run;

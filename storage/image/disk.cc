@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "storage/image/image_chain.h"
 #include "storage/image/image_error.h"
 #include "storage/image/mapped_disk.h"
 #include "storage/image/vhd_disk.h"
@@ -70,9 +71,10 @@ Result<ImageFile> OpenImageFile(FileSystem& fs, const std::string& path) {
     return Fail(UnsupportedImage("it is neither a file nor a block device",
                                  "give the path of the image itself"));
   }
-  ImageFile image{.path = path, .stamp = {}, .file = nullptr};
+  ImageFile image{.path = path, .stamp = {}, .size_bytes = 0, .file = nullptr};
   ASR_TRY(image.file, fs.Open(path, {.mode = OpenMode::kRead, .direct = true}));
   ASR_TRY(image.stamp, image.file->Stat());
+  image.size_bytes = image.stamp.size_bytes;
   return image;
 }
 
@@ -87,13 +89,37 @@ Result<std::unique_ptr<Disk>> OpenRaw(ImageFile image) {
                                     DiskShape{ImageFormat::kRaw, size_bytes, kSectorBytes});
 }
 
+bool IsVhd(ImageFormat format) {
+  return format == ImageFormat::kVhdFixed || format == ImageFormat::kVhdDynamic ||
+         format == ImageFormat::kVhdDifferencing;
+}
+
+// With the parents of a differencing image. A parent has the format of its child, whatever its
+// name.
+Result<std::unique_ptr<Disk>> WithParents(FileSystem& fs, std::unique_ptr<MappedDisk> leaf,
+                                          const std::string& folder) {
+  if (!leaf->shape().parent) return leaf;
+  ASR_TRY(const std::string canonical,
+          fs.Canonical(folder.empty() ? ParentOf(leaf->path()) : folder));
+  const auto open = [&](const std::string& path,
+                        ImageFormat child) -> Result<std::unique_ptr<MappedDisk>> {
+    ASR_TRY(ImageFile image, OpenImageFile(fs, path));
+    return IsVhd(child) ? OpenVhd(std::move(image)) : OpenVhdx(std::move(image));
+  };
+  ASR_CHECK(CompleteChain(fs, *leaf, canonical, open));
+  return leaf;
+}
+
 Result<std::unique_ptr<Disk>> OpenAs(FileSystem& fs, const std::string& path,
-                                     const std::string& declared_format) {
+                                     const std::string& declared_format,
+                                     const std::string& folder) {
   ASR_TRY(const std::string format, DecideFormat(path, declared_format));
   ASR_TRY(ImageFile image, OpenImageFile(fs, path));
   if (format == "raw") return OpenRaw(std::move(image));
-  if (format == "vhd") return OpenVhd(std::move(image));
-  if (format == "vhdx") return OpenVhdx(std::move(image));
+  if (format == "vhd" || format == "vhdx") {
+    ASR_TRY(auto leaf, format == "vhd" ? OpenVhd(std::move(image)) : OpenVhdx(std::move(image)));
+    return WithParents(fs, std::move(leaf), folder);
+  }
   return Fail(UnsupportedImage("qcow2 images are not read yet",
                                "convert it: qemu-img convert -O vhdx IMAGE.qcow2 IMAGE.vhdx"));
 }
@@ -106,9 +132,11 @@ std::string FormatName(ImageFormat format) {
       return "raw";
     case ImageFormat::kVhdFixed:
     case ImageFormat::kVhdDynamic:
+    case ImageFormat::kVhdDifferencing:
       return "vhd";
     case ImageFormat::kVhdxFixed:
     case ImageFormat::kVhdxDynamic:
+    case ImageFormat::kVhdxDifferencing:
       return "vhdx";
   }
   return "";
@@ -124,13 +152,17 @@ std::string FormatDescription(ImageFormat format) {
     case ImageFormat::kVhdDynamic:
     case ImageFormat::kVhdxDynamic:
       return FormatName(format) + " (dynamic)";
+    case ImageFormat::kVhdDifferencing:
+    case ImageFormat::kVhdxDifferencing:
+      return FormatName(format) + " (differencing)";
   }
   return "";
 }
 
 Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
-                                       const std::string& declared_format) {
-  Result<std::unique_ptr<Disk>> disk = OpenAs(fs, path, declared_format);
+                                       const std::string& declared_format,
+                                       const std::string& folder) {
+  Result<std::unique_ptr<Disk>> disk = OpenAs(fs, path, declared_format, folder);
   if (!disk) {
     return Fail(std::move(disk).error().WithContext(fmt::format("image {}", path)));
   }

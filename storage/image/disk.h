@@ -12,7 +12,15 @@
 
 namespace asr {
 
-enum class ImageFormat : std::uint8_t { kRaw, kVhdFixed, kVhdDynamic, kVhdxFixed, kVhdxDynamic };
+enum class ImageFormat : std::uint8_t {
+  kRaw,
+  kVhdFixed,
+  kVhdDynamic,
+  kVhdDifferencing,
+  kVhdxFixed,
+  kVhdxDynamic,
+  kVhdxDifferencing,
+};
 
 // "raw", "vhd", "vhdx": the name that people use, and the word for --format.
 [[nodiscard]] std::string FormatName(ImageFormat format);
@@ -50,11 +58,14 @@ class Disk {
 // Opens the image at `path` by its name's ending: .vhd .avhd .vhdx .avhdx must carry their
 // signature, .raw is raw; never guessed from bytes that a guest can write. Others (.img, a block
 // device) need `declared_format` ("raw", "vhd", "vhdx"), which must agree with an ending that names
-// a format.
-// Errors: kNotFound, kUsage (a word that is no format, or one that contradicts the ending),
-// kCorrupt (with what is wrong and where), kUnsupported (unknown format, dirty log, parent, qcow2),
-// kIo. Every field of a header is checked before use, every block of a table before the first read.
+// a format. The parents of a differencing image are opened with it; all files of the chain lie
+// below `folder` (empty: the image's own directory). Errors: kNotFound, kUsage (a word that is no
+// format, or one that contradicts the ending), kCorrupt (with what is wrong and where, or which
+// link of the chain is broken), kUnsupported (unknown format, a parent outside of the folder,
+// qcow2), kIo. Every field of a header is checked before use, every block of a table before the
+// first read.
 [[nodiscard]] Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
-                                                     const std::string& declared_format = "");
+                                                     const std::string& declared_format = "",
+                                                     const std::string& folder = "");
 
 }  // namespace asr

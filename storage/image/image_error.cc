@@ -20,11 +20,4 @@ Error UnsupportedImage(std::string what, std::string action) {
       .WithAction(std::move(action));
 }
 
-Error DifferencingImage(std::string format) {
-  return UnsupportedImage(
-      fmt::format("it is a differencing {}: its data lies in a parent too", std::move(format)),
-      "merge it into its parent first (delete the checkpoint in Hyper-V, or "
-      "Convert-VHD to a dynamic disk)");
-}
-
 }  // namespace asr

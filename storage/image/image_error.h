@@ -12,7 +12,4 @@ namespace asr {
 
 [[nodiscard]] Error UnsupportedImage(std::string what, std::string action);
 
-// A differencing image: its content needs a parent file.
-[[nodiscard]] Error DifferencingImage(std::string format);
-
 }  // namespace asr

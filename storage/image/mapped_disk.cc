@@ -54,10 +54,16 @@ Status MappedDisk::ReadRuns(std::uint64_t offset_bytes, MutableByteSpan out) con
   while (!out.empty()) {
     ASR_TRY(const MappedRun run, Locate({offset_bytes, out.size()}));
     const MutableByteSpan piece = out.first(run.length_bytes);
-    if (run.file_offset_bytes) {
-      ASR_CHECK(ReadFile(*run.file_offset_bytes, piece));
-    } else {
-      std::memset(piece.data(), 0, piece.size());
+    switch (run.source) {
+      case MappedRun::Source::kZeros:
+        std::memset(piece.data(), 0, piece.size());
+        break;
+      case MappedRun::Source::kFile:
+        ASR_CHECK(ReadFile(run.file_offset_bytes, piece));
+        break;
+      case MappedRun::Source::kParent:
+        ASR_CHECK(ReadParent(offset_bytes, piece));
+        break;
     }
     offset_bytes += run.length_bytes;
     out = out.subspan(run.length_bytes);
@@ -74,6 +80,29 @@ Status MappedDisk::ReadFile(std::uint64_t file_offset_bytes, MutableByteSpan out
   return status;
 }
 
+Status MappedDisk::ReadParent(std::uint64_t offset_bytes, MutableByteSpan out) const {
+  const std::uint64_t there = parent_->size_bytes() - std::min(parent_->size_bytes(), offset_bytes);
+  const std::size_t count = std::min<std::uint64_t>(out.size(), there);
+  std::ranges::fill(out.subspan(count), std::byte{0});
+  return count == 0 ? Status() : parent_->Read(offset_bytes, out.first(count));
+}
+
+Status MappedDisk::AddExtents(const MappedRun& run, std::uint64_t offset_bytes,
+                              std::vector<Extent>& extents) const {
+  if (run.source == MappedRun::Source::kParent) {
+    ASR_TRY(const auto data, parent_->AllocatedExtents({offset_bytes, run.length_bytes}));
+    for (const Extent& extent : data) AppendExtent(extents, extent);
+  }
+  if (run.source == MappedRun::Source::kFile) {
+    ASR_TRY(const auto data, file().DataExtents({run.file_offset_bytes, run.length_bytes}));
+    for (const Extent& extent : data) {
+      AppendExtent(extents, {offset_bytes + (extent.offset_bytes - run.file_offset_bytes),
+                             extent.length_bytes});
+    }
+  }
+  return {};
+}
+
 Result<std::vector<Extent>> MappedDisk::AllocatedExtents(Extent range) const {
   const std::uint64_t begin = std::min(range.offset_bytes, size_bytes());
   const std::uint64_t end = begin + std::min(range.length_bytes, size_bytes() - begin);
@@ -85,28 +114,27 @@ Result<std::vector<Extent>> MappedDisk::AllocatedExtents(Extent range) const {
   for (std::uint64_t offset = begin; offset < end;) {
     const Result<MappedRun> run = Locate({offset, end - offset});
     if (!run) return Fail(InThisImage(run.error()));
-    if (run->file_offset_bytes) {
-      const Result<std::vector<Extent>> data =
-          file().DataExtents({*run->file_offset_bytes, run->length_bytes});
-      if (!data) return Fail(InThisImage(data.error()));
-      for (const Extent& extent : *data) {
-        AppendExtent(extents, {offset + (extent.offset_bytes - *run->file_offset_bytes),
-                               extent.length_bytes});
-      }
-    }
+    Status added = AddExtents(*run, offset, extents);
+    if (!added) return Fail(InThisImage(std::move(added).error()));
     offset += run->length_bytes;
   }
   return extents;
 }
 
-std::vector<Disk::BackingFile> MappedDisk::files() const { return {{image_.path, image_.stamp}}; }
+std::vector<Disk::BackingFile> MappedDisk::files() const {
+  std::vector<BackingFile> files;
+  for (const MappedDisk* disk = this; disk != nullptr; disk = disk->parent_.get()) {
+    files.push_back({disk->image_.path, disk->image_.stamp});
+  }
+  return files;
+}
 
 Status MappedDisk::CheckFileSize() const {
   ASR_TRY(const FileStamp now, file().Stat());
-  if (now.size_bytes >= file_size_bytes()) return {};
+  if (now.size_bytes >= image_.stamp.size_bytes) return {};
   return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kImageChanged,
                         fmt::format("the file had {} bytes when it was opened and has {} now",
-                                    file_size_bytes(), now.size_bytes))
+                                    image_.stamp.size_bytes, now.size_bytes))
                   .WithCause("another program writes to it or replaces it")
                   .WithAction("stop what writes to the image, then run the same command again")
                   .Retryable());

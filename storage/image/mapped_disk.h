@@ -16,19 +16,31 @@ namespace asr {
 struct ImageFile {
   std::string path;
   FileStamp stamp;
+  std::uint64_t size_bytes = 0;  // what `file` has: more than the stamp's if a log was replayed
   std::unique_ptr<File> file;
+};
+
+// What a differencing image says of the image that it builds on.
+struct ParentLink {
+  std::vector<std::string> ids;    // the parent's id must be one of these
+  std::vector<std::string> paths;  // as written, in the order to try; Windows spells them with '\'
 };
 
 struct DiskShape {
   ImageFormat format = ImageFormat::kRaw;
   std::uint64_t size_bytes = 0;
   std::uint32_t logical_sector_bytes = 512;
+  std::string id = {};                    // by which children name it; empty: it has none
+  std::optional<ParentLink> parent = {};  // of a differencing image
 };
 
 // Where a run of the disk's bytes lies.
 struct MappedRun {
+  enum class Source : std::uint8_t { kZeros, kFile, kParent };
+
   std::uint64_t length_bytes = 0;
-  std::optional<std::uint64_t> file_offset_bytes;  // none: the run is zeros
+  Source source = Source::kZeros;
+  std::uint64_t file_offset_bytes = 0;  // of kFile
 };
 
 class MappedDisk : public Disk {
@@ -42,34 +54,49 @@ class MappedDisk : public Disk {
   [[nodiscard]] Result<std::vector<Extent>> AllocatedExtents(Extent range) const final;
   [[nodiscard]] std::vector<BackingFile> files() const final;
 
+  [[nodiscard]] const DiskShape& shape() const { return shape_; }
+  [[nodiscard]] const std::string& path() const { return image_.path; }
+  [[nodiscard]] const FileStamp& stamp() const { return image_.stamp; }
+  // The image that runs of Source::kParent are read from; past its end they are zeros. Before the
+  // first read of a differencing image, once.
+  void SetParent(std::unique_ptr<MappedDisk> parent) { parent_ = std::move(parent); }
+
  protected:
-  MappedDisk(ImageFile image, DiskShape shape) : image_(std::move(image)), shape_(shape) {}
+  MappedDisk(ImageFile image, DiskShape shape)
+      : image_(std::move(image)), shape_(std::move(shape)) {}
 
   // The run that starts where `range` starts: at least one byte, at most all of `range`, which is
   // inside the disk and not empty. A run in the file lies inside the file as it was at opening.
+  // Only a differencing image has runs in its parent.
   [[nodiscard]] virtual Result<MappedRun> Locate(Extent range) const = 0;
 
   [[nodiscard]] File& file() const { return *image_.file; }
-  [[nodiscard]] std::uint64_t file_size_bytes() const { return image_.stamp.size_bytes; }
+  [[nodiscard]] std::uint64_t file_size_bytes() const { return image_.size_bytes; }
 
  private:
   Status ReadRuns(std::uint64_t offset_bytes, MutableByteSpan out) const;
   Status ReadFile(std::uint64_t file_offset_bytes, MutableByteSpan out) const;
+  Status ReadParent(std::uint64_t offset_bytes, MutableByteSpan out) const;
+  Status AddExtents(const MappedRun& run, std::uint64_t offset_bytes,
+                    std::vector<Extent>& extents) const;
   Status CheckFileSize() const;
   Error InThisImage(Error error) const;
 
   ImageFile image_;
   DiskShape shape_;
+  std::unique_ptr<MappedDisk> parent_;
 };
 
 // A disk whose bytes lie in the file one to one, from its beginning: raw and fixed VHD.
 class FlatDisk : public MappedDisk {
  public:
-  FlatDisk(ImageFile image, DiskShape shape) : MappedDisk(std::move(image), shape) {}
+  FlatDisk(ImageFile image, DiskShape shape) : MappedDisk(std::move(image), std::move(shape)) {}
 
  protected:
   [[nodiscard]] Result<MappedRun> Locate(Extent range) const override {
-    return MappedRun{.length_bytes = range.length_bytes, .file_offset_bytes = range.offset_bytes};
+    return MappedRun{.length_bytes = range.length_bytes,
+                     .source = MappedRun::Source::kFile,
+                     .file_offset_bytes = range.offset_bytes};
   }
 };
 

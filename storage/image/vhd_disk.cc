@@ -6,16 +6,21 @@
 
 #include <fmt/format.h>
 
+#include "storage/base/checksum.h"
 #include "storage/image/block_table.h"
 #include "storage/image/image_error.h"
+#include "storage/image/sector_bitmap.h"
 #include "storage/image/vhd_footer.h"
 #include "storage/image/vhd_format.h"
+#include "storage/image/vhd_parent.h"
 
 namespace asr {
 namespace {
 
 constexpr std::uint32_t kNotAllocated = 0xFFFFFFFF;
 constexpr std::uint32_t kTableEntryBytes = 4;
+// Bitmaps have 64 bytes to 64 KiB, mostly 512, and lie one block apart.
+constexpr std::uint64_t kBitmapPageBytes = 4 * kKiB;
 
 struct FoundFooter {
   VhdFooterFields fields;
@@ -60,16 +65,29 @@ bool Overlap(const Extent& left, const Extent& right) {
   return left.offset_bytes < right.end_bytes() && right.offset_bytes < left.end_bytes();
 }
 
+DiskShape ShapeOf(const VhdFooterFields& footer, std::optional<ParentLink> parent) {
+  return {.format = footer.type == VhdType::kFixed     ? ImageFormat::kVhdFixed
+                    : footer.type == VhdType::kDynamic ? ImageFormat::kVhdDynamic
+                                                       : ImageFormat::kVhdDifferencing,
+          .size_bytes = footer.size_bytes,
+          .logical_sector_bytes = kVhdSectorBytes,
+          .id = ToHex(footer.unique_id),
+          .parent = std::move(parent)};
+}
+
 class DynamicVhd : public MappedDisk {
  public:
-  DynamicVhd(ImageFile image, std::uint64_t disk_bytes, std::uint64_t data_end_bytes,
-             const VhdDynamicHeader& header)
-      : MappedDisk(std::move(image), {ImageFormat::kVhdDynamic, disk_bytes, kVhdSectorBytes}),
-        data_end_bytes_(data_end_bytes),
+  DynamicVhd(ImageFile image, const FoundFooter& footer, const VhdDynamicHeader& header,
+             std::optional<ParentLink> parent)
+      : MappedDisk(std::move(image), ShapeOf(footer.fields, std::move(parent))),
+        has_parent_(shape().parent.has_value()),
+        data_end_bytes_(footer.data_end_bytes),
         block_bytes_(header.block_bytes),
         bitmap_bytes_(header.bitmap_bytes()),
-        table_(file(), {header.table_offset_bytes, DivideRoundingUp(disk_bytes, block_bytes_),
-                        kTableEntryBytes}) {}
+        table_(file(), {header.table_offset_bytes, DivideRoundingUp(size_bytes(), block_bytes_),
+                        kTableEntryBytes}),
+        bitmaps_(file(), file_size_bytes(),
+                 {BitOrder::kMostSignificantFirst, kVhdSectorBytes, kBitmapPageBytes}) {}
 
   // Every block lies in the file, before the footer, and none overlaps another or `structures`.
   Status CheckBlocks(const std::vector<Extent>& structures) const;
@@ -77,44 +95,57 @@ class DynamicVhd : public MappedDisk {
  protected:
   Result<MappedRun> Locate(Extent range) const override {
     BlockTableCursor cursor(table_);
-    return LocateInBlocks(range, block_bytes_,
-                          [&](std::uint64_t block) { return PlaceOf(block, cursor); });
+    return LocateInBlocks(
+        range, block_bytes_, [&](std::uint64_t block) { return PlaceOf(block, cursor); },
+        [&](const BlockPlace& place, Extent mixed) {
+          return bitmaps_.Locate(place.file_offset_bytes - bitmap_bytes_, 0,
+                                 place.file_offset_bytes, mixed.offset_bytes % block_bytes_,
+                                 mixed.length_bytes);
+        });
   }
 
  private:
-  // Where the data of `block` begins. Its bitmap is not read: in a dynamic disk every sector of an
+  // Where the data of `block` begins. The bitmap of a dynamic disk is not read: every sector of an
   // allocated block counts, those never written are zeros.
-  Result<std::optional<std::uint64_t>> PlaceOf(std::uint64_t block,
-                                               BlockTableCursor& cursor) const {
+  Result<BlockPlace> PlaceOf(std::uint64_t block, BlockTableCursor& cursor) const {
     ASR_TRY(const ByteSpan entry, cursor.Entry(block));
     const auto sector = LoadBig<std::uint32_t>(entry, 0);
-    if (sector == kNotAllocated) return std::optional<std::uint64_t>{};
+    if (sector == kNotAllocated) {
+      return BlockPlace{.source =
+                            has_parent_ ? BlockPlace::Source::kParent : BlockPlace::Source::kZeros};
+    }
     const std::uint64_t data = sector * kVhdSectorBytes + bitmap_bytes_;
     if (data + NeededBytes(block) > data_end_bytes_) {
       return Fail(CorruptImage(
           fmt::format("block {} lies at offset {} and needs {} bytes, but the data ends at {}",
                       block, data, NeededBytes(block), data_end_bytes_)));
     }
-    return std::optional(data);
+    return BlockPlace{
+        .source = has_parent_ ? BlockPlace::Source::kMixed : BlockPlace::Source::kFile,
+        .file_offset_bytes = data};
   }
 
   std::uint64_t NeededBytes(std::uint64_t block) const {
     return std::min(block_bytes_, size_bytes() - block * block_bytes_);
   }
 
+  bool has_parent_;
   std::uint64_t data_end_bytes_;
   std::uint64_t block_bytes_;
   std::uint64_t bitmap_bytes_;
   BlockTable table_;
+  SectorBitmaps bitmaps_;
 };
 
 Status DynamicVhd::CheckBlocks(const std::vector<Extent>& structures) const {
   BlockTableCursor cursor(table_);
   std::vector<std::uint32_t> sectors;  // where blocks begin, at most 8 Mi of them
   for (std::uint64_t block = 0; block < table_.place().entry_count; ++block) {
-    ASR_TRY(const std::optional<std::uint64_t> data, PlaceOf(block, cursor));
-    if (!data) continue;
-    const Extent whole{*data - bitmap_bytes_, bitmap_bytes_ + NeededBytes(block)};
+    ASR_TRY(const BlockPlace place, PlaceOf(block, cursor));
+    if (place.source == BlockPlace::Source::kZeros || place.source == BlockPlace::Source::kParent) {
+      continue;
+    }
+    const Extent whole{place.file_offset_bytes - bitmap_bytes_, bitmap_bytes_ + NeededBytes(block)};
     for (const Extent& structure : structures) {
       if (Overlap(whole, structure)) {
         return Fail(
@@ -136,7 +167,7 @@ Status DynamicVhd::CheckBlocks(const std::vector<Extent>& structures) const {
   return {};
 }
 
-Result<std::unique_ptr<Disk>> OpenDynamicVhd(ImageFile image, const FoundFooter& footer) {
+Result<std::unique_ptr<MappedDisk>> OpenDynamicVhd(ImageFile image, const FoundFooter& footer) {
   const std::uint64_t header_offset = footer.fields.dynamic_header_offset_bytes;
   if (header_offset < kVhdFooterBytes || header_offset > footer.data_end_bytes ||
       footer.data_end_bytes - header_offset < kVhdDynamicHeaderBytes) {
@@ -170,32 +201,26 @@ Result<std::unique_ptr<Disk>> OpenDynamicVhd(ImageFile image, const FoundFooter&
     return Fail(CorruptImage(fmt::format(
         "the block table of the VHD at offset {} overlaps its headers", table.offset_bytes)));
   }
-  auto disk =
-      std::make_unique<DynamicVhd>(std::move(image), disk_bytes, footer.data_end_bytes, header);
+  std::optional<ParentLink> parent;
+  if (footer.fields.type == VhdType::kDifferencing) {
+    ASR_TRY(parent, ReadVhdParent(*image.file, image.size_bytes, header_bytes));
+  }
+  auto disk = std::make_unique<DynamicVhd>(std::move(image), footer, header, std::move(parent));
   ASR_CHECK(disk->CheckBlocks({copy, whole_header, table}));
   return disk;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Disk>> OpenVhd(ImageFile image) {
+Result<std::unique_ptr<MappedDisk>> OpenVhd(ImageFile image) {
   ASR_TRY(const FoundFooter footer, FindFooter(*image.file, image.stamp.size_bytes));
-  switch (footer.fields.type) {
-    case VhdType::kDynamic:
-      return OpenDynamicVhd(std::move(image), footer);
-    case VhdType::kDifferencing:
-      return Fail(DifferencingImage("VHD"));
-    case VhdType::kFixed:
-      break;
-  }
+  if (footer.fields.type != VhdType::kFixed) return OpenDynamicVhd(std::move(image), footer);
   if (footer.fields.size_bytes > footer.data_end_bytes) {
     return Fail(CorruptImage(
         fmt::format("the footer of the fixed VHD gives the disk {} bytes, the file holds {}",
                     footer.fields.size_bytes, footer.data_end_bytes)));
   }
-  return std::make_unique<FlatDisk>(
-      std::move(image),
-      DiskShape{ImageFormat::kVhdFixed, footer.fields.size_bytes, kVhdSectorBytes});
+  return std::make_unique<FlatDisk>(std::move(image), ShapeOf(footer.fields, std::nullopt));
 }
 
 }  // namespace asr

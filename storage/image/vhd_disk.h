@@ -1,4 +1,4 @@
-// Fixed and dynamic VHD.
+// VHD: fixed, dynamic and differencing.
 #pragma once
 
 #include <memory>
@@ -7,8 +7,9 @@
 
 namespace asr {
 
-// Checks every structure and every block before it returns.
-// Errors: kCorrupt, kUnsupported (differencing), kIo.
-[[nodiscard]] Result<std::unique_ptr<Disk>> OpenVhd(ImageFile image);
+// Checks every structure and every block before it returns. The caller finds the parent of a
+// differencing disk.
+// Errors: kCorrupt, kUnsupported, kIo.
+[[nodiscard]] Result<std::unique_ptr<MappedDisk>> OpenVhd(ImageFile image);
 
 }  // namespace asr

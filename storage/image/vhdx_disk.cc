@@ -8,8 +8,10 @@
 #include "storage/image/block_table.h"
 #include "storage/image/file_claims.h"
 #include "storage/image/image_error.h"
+#include "storage/image/sector_bitmap.h"
 #include "storage/image/vhdx_format.h"
 #include "storage/image/vhdx_header.h"
+#include "storage/image/vhdx_log.h"
 #include "storage/image/vhdx_metadata.h"
 
 namespace asr {
@@ -21,11 +23,17 @@ constexpr std::uint64_t kMostFileBytes = 2 * kVhdxMostDiskBytes;
 constexpr std::uint64_t kStateBits = 0x7;
 constexpr std::uint64_t kReservedBits = 0xFFFF8;
 
-ImageFormat FormatOf(const VhdxMetadata& metadata) {
-  return metadata.leave_blocks_allocated ? ImageFormat::kVhdxFixed : ImageFormat::kVhdxDynamic;
+DiskShape ShapeOf(const VhdxHeader& header, const VhdxMetadata& metadata) {
+  return {.format = metadata.parent                   ? ImageFormat::kVhdxDifferencing
+                    : metadata.leave_blocks_allocated ? ImageFormat::kVhdxFixed
+                                                      : ImageFormat::kVhdxDynamic,
+          .size_bytes = metadata.disk_bytes,
+          .logical_sector_bytes = metadata.logical_sector_bytes,
+          .id = GuidText(header.data_write_guid),
+          .parent = metadata.parent};
 }
 
-// True if a block in this state is all zeros; a place that its entry may give means nothing.
+// True if the block is nowhere in this file; a place that its entry may give means nothing.
 bool IsAbsent(std::uint64_t entry) {
   switch (static_cast<VhdxBlockState>(entry & kStateBits)) {
     case VhdxBlockState::kNotPresent:
@@ -39,55 +47,94 @@ bool IsAbsent(std::uint64_t entry) {
   }
 }
 
+bool IsPartial(std::uint64_t entry) {
+  return (entry & kStateBits) == static_cast<std::uint64_t>(VhdxBlockState::kPartiallyPresent);
+}
+
 class VhdxDisk : public MappedDisk {
  public:
-  VhdxDisk(ImageFile image, const VhdxMetadata& metadata, Extent table_region)
-      : MappedDisk(std::move(image),
-                   {FormatOf(metadata), metadata.disk_bytes, metadata.logical_sector_bytes}),
+  VhdxDisk(ImageFile image, const VhdxHeader& header, const VhdxMetadata& metadata,
+           Extent table_region)
+      : MappedDisk(std::move(image), ShapeOf(header, metadata)),
+        has_parent_(metadata.parent.has_value()),
         shape_(ShapeVhdxTable(metadata.disk_bytes, metadata.block_bytes,
                               metadata.logical_sector_bytes)),
-        table_(file(), {table_region.offset_bytes, shape_.entry_count(), kVhdxTableEntryBytes}) {}
+        table_(file(),
+               {table_region.offset_bytes, shape_.entry_count(has_parent_), kVhdxTableEntryBytes}),
+        bitmaps_(file(), file_size_bytes(),
+                 {BitOrder::kLeastSignificantFirst, metadata.logical_sector_bytes,
+                  BlockTable::kPageBytes}) {}
 
-  // Every block lies inside the file, and none touches what is in `claims`.
+  // Every block and bitmap lies inside the file, none touches what is in `claims`, and no bitmap is
+  // missing.
   Status CheckBlocks(FileClaims& claims) const;
 
  protected:
-  Result<MappedRun> Locate(Extent range) const override {
-    BlockTableCursor cursor(table_);
-    return LocateInBlocks(range, shape_.block_bytes,
-                          [&](std::uint64_t block) { return PlaceOf(block, cursor); });
-  }
+  Result<MappedRun> Locate(Extent range) const override;
 
  private:
-  // Where the block lies; nothing if it is absent.
-  Result<std::optional<std::uint64_t>> PlaceOf(std::uint64_t block, BlockTableCursor& cursor) const;
+  Result<std::uint64_t> EntryAt(std::uint64_t index, BlockTableCursor& cursor) const {
+    ASR_TRY(const ByteSpan bytes, cursor.Entry(index));
+    return LoadLittle<std::uint64_t>(bytes, 0);
+  }
+  Result<BlockPlace> PlaceOf(std::uint64_t block, BlockTableCursor& cursor) const;
   // The place that the entry of a block that is not absent gives, checked.
   Result<std::uint64_t> PlaceIn(std::uint64_t entry, std::uint64_t block) const;
-  Status CheckEntries(std::uint64_t first_index, ByteSpan entries, FileClaims& claims) const;
-  Status CheckEntry(std::uint64_t index, std::uint64_t entry, FileClaims& claims) const;
+  // Where the bitmap lies that this entry gives, for the chunk of `block`.
+  Result<std::uint64_t> BitmapPlaceIn(std::uint64_t entry, std::uint64_t block) const;
+  Status CheckEntries(std::uint64_t first_index, ByteSpan entries, FileClaims& claims,
+                      BlockTableCursor& bitmap_cursor) const;
+  Status CheckBlock(std::uint64_t block, std::uint64_t entry, FileClaims& claims,
+                    BlockTableCursor& bitmap_cursor) const;
+  Status CheckBitmap(std::uint64_t block, std::uint64_t entry, FileClaims& claims) const;
 
   std::uint64_t NeededBytes(std::uint64_t block) const {
     return std::min(shape_.block_bytes, size_bytes() - block * shape_.block_bytes);
   }
 
+  bool has_parent_;
   VhdxTableShape shape_;
   BlockTable table_;
+  SectorBitmaps bitmaps_;
 };
 
-Result<std::optional<std::uint64_t>> VhdxDisk::PlaceOf(std::uint64_t block,
-                                                       BlockTableCursor& cursor) const {
-  ASR_TRY(const ByteSpan bytes, cursor.Entry(shape_.EntryOf(block)));
-  const auto entry = LoadLittle<std::uint64_t>(bytes, 0);
-  if (IsAbsent(entry)) return std::optional<std::uint64_t>{};
-  return PlaceIn(entry, block);
+Result<MappedRun> VhdxDisk::Locate(Extent range) const {
+  BlockTableCursor cursor(table_);
+  return LocateInBlocks(
+      range, shape_.block_bytes, [&](std::uint64_t block) { return PlaceOf(block, cursor); },
+      [&](const BlockPlace& place, Extent mixed) -> Result<MappedRun> {
+        const std::uint64_t block = mixed.offset_bytes / shape_.block_bytes;
+        ASR_TRY(const std::uint64_t entry, EntryAt(shape_.BitmapEntryOf(block), cursor));
+        ASR_TRY(const std::uint64_t bitmap, BitmapPlaceIn(entry, block));
+        const std::uint64_t sectors_a_block = shape_.block_bytes / logical_sector_bytes();
+        return bitmaps_.Locate(bitmap, block % shape_.blocks_a_chunk * sectors_a_block,
+                               place.file_offset_bytes, mixed.offset_bytes % shape_.block_bytes,
+                               mixed.length_bytes);
+      });
+}
+
+Result<BlockPlace> VhdxDisk::PlaceOf(std::uint64_t block, BlockTableCursor& cursor) const {
+  ASR_TRY(const std::uint64_t entry, EntryAt(shape_.EntryOf(block), cursor));
+  if (IsAbsent(entry)) {
+    const bool shows_parent =
+        has_parent_ &&
+        (entry & kStateBits) == static_cast<std::uint64_t>(VhdxBlockState::kNotPresent);
+    return BlockPlace{.source =
+                          shows_parent ? BlockPlace::Source::kParent : BlockPlace::Source::kZeros};
+  }
+  ASR_TRY(const std::uint64_t place, PlaceIn(entry, block));
+  return BlockPlace{
+      .source = IsPartial(entry) ? BlockPlace::Source::kMixed : BlockPlace::Source::kFile,
+      .file_offset_bytes = place};
 }
 
 Result<std::uint64_t> VhdxDisk::PlaceIn(std::uint64_t entry, std::uint64_t block) const {
   const std::uint64_t state = entry & kStateBits;
-  if (state != static_cast<std::uint64_t>(VhdxBlockState::kFullyPresent)) {
+  const bool is_present = state == static_cast<std::uint64_t>(VhdxBlockState::kFullyPresent);
+  if (!is_present && !(has_parent_ && IsPartial(entry))) {
     return Fail(CorruptImage(
-        fmt::format("block {} of the VHDX has state {}, which a disk without a parent cannot have",
-                    block, state)));
+        fmt::format("block {} of the VHDX has state {}, which a disk with{} a parent cannot have",
+                    block, state, has_parent_ ? "" : "out")));
   }
   if ((entry & kReservedBits) != 0) {
     return Fail(CorruptImage(fmt::format(
@@ -103,24 +150,56 @@ Result<std::uint64_t> VhdxDisk::PlaceIn(std::uint64_t entry, std::uint64_t block
   return place;
 }
 
-Status VhdxDisk::CheckEntry(std::uint64_t index, std::uint64_t entry, FileClaims& claims) const {
-  const std::uint64_t chunk = index / (shape_.blocks_a_chunk + 1);
-  const std::uint64_t in_chunk = index % (shape_.blocks_a_chunk + 1);
-  if (in_chunk == shape_.blocks_a_chunk) return {};  // a sector bitmap: only children have them
-  const std::uint64_t block = chunk * shape_.blocks_a_chunk + in_chunk;
+Result<std::uint64_t> VhdxDisk::BitmapPlaceIn(std::uint64_t entry, std::uint64_t block) const {
+  const std::uint64_t place = AlignDown(entry, kMiB);
+  if ((entry & (kStateBits | kReservedBits)) ==
+          static_cast<std::uint64_t>(VhdxBlockState::kFullyPresent) &&
+      place <= file_size_bytes() && file_size_bytes() - place >= kVhdxBitmapBytes) {
+    return place;
+  }
+  return Fail(CorruptImage(
+      fmt::format("the bitmap that says which sectors of block {} of the VHDX are in it has the "
+                  "table entry {:#x}, which is no place in the file of {} bytes",
+                  block, entry, file_size_bytes())));
+}
+
+Status VhdxDisk::CheckBlock(std::uint64_t block, std::uint64_t entry, FileClaims& claims,
+                            BlockTableCursor& bitmap_cursor) const {
   ASR_TRY(const std::uint64_t place, PlaceIn(entry, block));
+  if (IsPartial(entry)) {
+    ASR_TRY(const std::uint64_t bitmap, EntryAt(shape_.BitmapEntryOf(block), bitmap_cursor));
+    ASR_CHECK(BitmapPlaceIn(bitmap, block));
+  }
   if (claims.Claim({place, NeededBytes(block)})) return {};
   return Fail(CorruptImage(
       fmt::format("block {} of the VHDX at offset {} overlaps a header, a region or another block",
                   block, place)));
 }
 
-Status VhdxDisk::CheckEntries(std::uint64_t first_index, ByteSpan entries,
-                              FileClaims& claims) const {
+// Only differencing disks have bitmaps; elsewhere their entries mean nothing.
+Status VhdxDisk::CheckBitmap(std::uint64_t block, std::uint64_t entry, FileClaims& claims) const {
+  if (!has_parent_) return {};
+  ASR_TRY(const std::uint64_t place, BitmapPlaceIn(entry, block));
+  if (claims.Claim({place, kVhdxBitmapBytes})) return {};
+  return Fail(CorruptImage(fmt::format(
+      "the bitmap for block {} of the VHDX at offset {} overlaps a header, a region or a block",
+      block, place)));
+}
+
+Status VhdxDisk::CheckEntries(std::uint64_t first_index, ByteSpan entries, FileClaims& claims,
+                              BlockTableCursor& bitmap_cursor) const {
   for (std::size_t at = 0; at < entries.size(); at += kVhdxTableEntryBytes) {
     const auto entry = LoadLittle<std::uint64_t>(entries, at);
     if (IsAbsent(entry)) continue;
-    ASR_CHECK(CheckEntry(first_index + at / kVhdxTableEntryBytes, entry, claims));
+    const std::uint64_t index = first_index + at / kVhdxTableEntryBytes;
+    const std::uint64_t chunk = index / (shape_.blocks_a_chunk + 1);
+    const std::uint64_t in_chunk = index % (shape_.blocks_a_chunk + 1);
+    const std::uint64_t block = chunk * shape_.blocks_a_chunk + in_chunk;
+    if (in_chunk == shape_.blocks_a_chunk) {
+      ASR_CHECK(CheckBitmap(chunk * shape_.blocks_a_chunk, entry, claims));
+    } else if (block < shape_.block_count) {
+      ASR_CHECK(CheckBlock(block, entry, claims, bitmap_cursor));
+    }
   }
   return {};
 }
@@ -131,6 +210,7 @@ Status VhdxDisk::CheckBlocks(FileClaims& claims) const {
   ASR_TRY(const std::vector<Extent> written,
           file().DataExtents({place.offset_bytes, place.entry_count * kVhdxTableEntryBytes}));
   BlockTableCursor cursor(table_);
+  BlockTableCursor bitmap_cursor(table_);
   for (const Extent& extent : written) {
     const std::uint64_t begin = (extent.offset_bytes - place.offset_bytes) / kVhdxTableEntryBytes;
     const std::uint64_t end = DivideRoundingUp<std::uint64_t>(
@@ -139,7 +219,8 @@ Status VhdxDisk::CheckBlocks(FileClaims& claims) const {
       ASR_TRY(const ByteSpan page, cursor.EntriesFrom(index));
       const std::uint64_t count =
           std::min<std::uint64_t>(end - index, page.size() / kVhdxTableEntryBytes);
-      ASR_CHECK(CheckEntries(index, page.first(count * kVhdxTableEntryBytes), claims));
+      ASR_CHECK(
+          CheckEntries(index, page.first(count * kVhdxTableEntryBytes), claims, bitmap_cursor));
       index += count;
     }
   }
@@ -148,7 +229,7 @@ Status VhdxDisk::CheckBlocks(FileClaims& claims) const {
 
 Status CheckFile(const ImageFile& image) {
   std::array<std::byte, kVhdxFileSignature.size()> signature{};
-  if (image.stamp.size_bytes < kVhdxAlignment) {
+  if (image.size_bytes < kVhdxAlignment) {
     return Fail(CorruptImage(
         fmt::format("the file has {} bytes, less than the MiB of headers that begins every VHDX",
                     image.stamp.size_bytes)));
@@ -165,21 +246,28 @@ Status CheckFile(const ImageFile& image) {
 }
 
 // The log's place must make sense even while it is empty.
-Status CheckLog(const VhdxHeader& header) {
-  if (header.log.offset_bytes % kVhdxAlignment != 0 ||
-      header.log.length_bytes % kVhdxAlignment != 0) {
-    return Fail(
-        CorruptImage(fmt::format("the log of the VHDX has offset {} and length {}: it must "
-                                 "be made of whole MiB",
-                                 header.log.offset_bytes, header.log.length_bytes)));
+Status CheckLog(const VhdxHeader& header, std::uint64_t file_bytes) {
+  const Extent& log = header.log;
+  const bool is_inside =
+      log.offset_bytes <= file_bytes && file_bytes - log.offset_bytes >= log.length_bytes;
+  if (log.offset_bytes % kVhdxAlignment == 0 && log.length_bytes % kVhdxAlignment == 0 &&
+      is_inside && (header.log_guid == Guid{} || log.length_bytes > 0)) {
+    return {};
   }
+  return Fail(CorruptImage(fmt::format(
+      "the log of the VHDX has offset {} and length {}: it must be made of whole MiB inside the "
+      "file of {} bytes",
+      log.offset_bytes, log.length_bytes, file_bytes)));
+}
+
+// What the writer had promised is seen in its place; the file itself is never changed.
+Status ReplayLog(const VhdxHeader& header, ImageFile& image) {
   if (header.log_guid == Guid{}) return {};
-  return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kImageDirtyLog,
-                        "the log of the VHDX holds changes that are not yet in their place")
-                  .WithCause("the VM is running, or its host stopped without closing the disk")
-                  .WithAction("shut the VM down, or mount and dismount the disk once on its host "
-                              "(Mount-VHD, Dismount-VHD); on a copy `qemu-img check -r all` does "
-                              "the same"));
+  ASR_TRY(const VhdxReplay replay, ReadVhdxLog(*image.file, image.size_bytes, header));
+  image.file =
+      std::make_unique<ReplayedFile>(std::move(image.file), replay.file_bytes, replay.patches);
+  image.size_bytes = replay.file_bytes;
+  return {};
 }
 
 Status ClaimStructures(FileClaims& claims, Extent log, const VhdxRegions& regions) {
@@ -197,26 +285,26 @@ Status ClaimStructures(FileClaims& claims, Extent log, const VhdxRegions& region
 
 }  // namespace
 
-Result<std::unique_ptr<Disk>> OpenVhdx(ImageFile image) {
+Result<std::unique_ptr<MappedDisk>> OpenVhdx(ImageFile image) {
   ASR_CHECK(CheckFile(image));
   ASR_TRY(const VhdxHeader header, ReadVhdxHeader(*image.file));
-  ASR_CHECK(CheckLog(header));
-  const std::uint64_t file_bytes = image.stamp.size_bytes;
+  ASR_CHECK(CheckLog(header, image.size_bytes));
+  ASR_CHECK(ReplayLog(header, image));
+  const std::uint64_t file_bytes = image.size_bytes;
   ASR_TRY(const VhdxRegions regions, ReadVhdxRegions(*image.file, file_bytes));
   ASR_TRY(const VhdxMetadata metadata, ReadVhdxMetadata(*image.file, regions.metadata));
-  if (metadata.has_parent) return Fail(DifferencingImage("VHDX"));
 
-  const VhdxTableShape shape =
-      ShapeVhdxTable(metadata.disk_bytes, metadata.block_bytes, metadata.logical_sector_bytes);
-  if (shape.entry_count() > regions.table.length_bytes / kVhdxTableEntryBytes) {
+  const std::uint64_t entry_count =
+      ShapeVhdxTable(metadata.disk_bytes, metadata.block_bytes, metadata.logical_sector_bytes)
+          .entry_count(metadata.parent.has_value());
+  if (entry_count > regions.table.length_bytes / kVhdxTableEntryBytes) {
     return Fail(CorruptImage(fmt::format(
         "the block table of the VHDX has room for {} entries, the disk of {} bytes needs {}",
-        regions.table.length_bytes / kVhdxTableEntryBytes, metadata.disk_bytes,
-        shape.entry_count())));
+        regions.table.length_bytes / kVhdxTableEntryBytes, metadata.disk_bytes, entry_count)));
   }
   FileClaims claims(file_bytes, kMiB);
   ASR_CHECK(ClaimStructures(claims, header.log, regions));
-  auto disk = std::make_unique<VhdxDisk>(std::move(image), metadata, regions.table);
+  auto disk = std::make_unique<VhdxDisk>(std::move(image), header, metadata, regions.table);
   ASR_CHECK(disk->CheckBlocks(claims));
   return disk;
 }

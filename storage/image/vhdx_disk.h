@@ -1,4 +1,5 @@
-// Fixed and dynamic VHDX ([MS-VHDX]) with an empty log.
+// VHDX ([MS-VHDX]): fixed, dynamic and differencing. A log that its writer left is replayed in
+// memory.
 #pragma once
 
 #include <memory>
@@ -7,8 +8,9 @@
 
 namespace asr {
 
-// Checks every structure and every block before it returns.
-// Errors: kCorrupt, kUnsupported (a log to replay, a parent, unknown required parts), kIo.
-[[nodiscard]] Result<std::unique_ptr<Disk>> OpenVhdx(ImageFile image);
+// Checks every structure and every block before it returns. The caller finds the parent of a
+// differencing disk.
+// Errors: kCorrupt, kUnsupported (unknown required parts), kIo.
+[[nodiscard]] Result<std::unique_ptr<MappedDisk>> OpenVhdx(ImageFile image);
 
 }  // namespace asr

@@ -127,9 +127,18 @@ struct VhdxTableShape {
   [[nodiscard]] std::uint64_t EntryOf(std::uint64_t block) const {
     return block + block / blocks_a_chunk;
   }
-  // Of a disk without a parent: behind the last chunk's payload no bitmap follows.
-  [[nodiscard]] std::uint64_t entry_count() const { return EntryOf(block_count - 1) + 1; }
+  // Of the bitmap of the chunk that `block` lies in.
+  [[nodiscard]] std::uint64_t BitmapEntryOf(std::uint64_t block) const {
+    return (block / blocks_a_chunk + 1) * (blocks_a_chunk + 1) - 1;
+  }
+  // Without a parent, no bitmap follows behind the last chunk's payload.
+  [[nodiscard]] std::uint64_t entry_count(bool has_parent) const {
+    return (has_parent ? BitmapEntryOf(block_count - 1) : EntryOf(block_count - 1)) + 1;
+  }
 };
+
+// 2.4: a bitmap is one block of its own.
+inline constexpr std::uint64_t kVhdxBitmapBytes = kMiB;
 
 [[nodiscard]] constexpr VhdxTableShape ShapeVhdxTable(std::uint64_t disk_bytes,
                                                       std::uint64_t block_bytes,

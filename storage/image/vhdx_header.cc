@@ -30,6 +30,7 @@ Guid LoadGuid(ByteSpan bytes, std::size_t offset) {
 
 VhdxHeader ParseHeader(ByteSpan bytes) {
   return {.sequence_number = LoadLittle<std::uint64_t>(bytes, vhdx_header::kSequenceNumber),
+          .data_write_guid = LoadGuid(bytes, vhdx_header::kDataWriteGuid),
           .log_guid = LoadGuid(bytes, vhdx_header::kLogGuid),
           .log_version = LoadLittle<std::uint16_t>(bytes, vhdx_header::kLogVersion),
           .version = LoadLittle<std::uint16_t>(bytes, vhdx_header::kVersion),

@@ -12,7 +12,8 @@ namespace asr {
 
 struct VhdxHeader {
   std::uint64_t sequence_number = 0;
-  Guid log_guid{};  // all zero: the log is empty
+  Guid data_write_guid{};  // changes before the guest's data do; children name their parent by it
+  Guid log_guid{};         // all zero: the log is empty
   std::uint16_t log_version = 0;
   std::uint16_t version = 0;
   Extent log;

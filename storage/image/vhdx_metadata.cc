@@ -9,6 +9,7 @@
 
 #include "storage/image/image_error.h"
 #include "storage/image/vhdx_format.h"
+#include "storage/image/vhdx_parent.h"
 
 namespace asr {
 namespace {
@@ -107,19 +108,41 @@ Status CheckAllKnown(const std::vector<Item>& items) {
   return {};
 }
 
-// The bytes of a system item, which must have this length.
-Result<std::vector<std::byte>> ReadItem(File& file, Extent region, const std::vector<Item>& items,
-                                        const Guid& guid, std::size_t length_bytes) {
+// A system item that has bytes; nothing if there is none.
+const Item* FindItem(const std::vector<Item>& items, const Guid& guid) {
   const auto found = std::find_if(items.begin(), items.end(), [&](const Item& item) {
-    return item.guid == guid && !item.is_user;
+    return item.guid == guid && !item.is_user && item.place.length_bytes > 0;
   });
-  if (found == items.end() || found->place.length_bytes != length_bytes) {
-    return Fail(CorruptImage(fmt::format("metadata item {} of {} bytes is missing in the VHDX",
-                                         GuidText(guid), length_bytes)));
-  }
-  std::vector<std::byte> bytes(length_bytes);
-  ASR_CHECK(file.ReadAt(region.offset_bytes + found->place.offset_bytes, bytes));
+  return found == items.end() ? nullptr : &*found;
+}
+
+Error Missing(const Guid& guid, std::string_view what) {
+  return CorruptImage(
+      fmt::format("metadata item {} ({}) of the VHDX is missing", GuidText(guid), what));
+}
+
+Result<std::vector<std::byte>> ReadItem(File& file, Extent region, const Item& item) {
+  std::vector<std::byte> bytes(item.place.length_bytes);
+  ASR_CHECK(file.ReadAt(region.offset_bytes + item.place.offset_bytes, bytes));
   return bytes;
+}
+
+// A number that takes the whole item.
+template <class Number>
+Result<Number> ReadNumber(File& file, Extent region, const std::vector<Item>& items,
+                          const Guid& guid, std::string_view what) {
+  const Item* const item = FindItem(items, guid);
+  if (item == nullptr || item->place.length_bytes != sizeof(Number))
+    return Fail(Missing(guid, what));
+  ASR_TRY(const auto bytes, ReadItem(file, region, *item));
+  return LoadLittle<Number>(bytes, 0);
+}
+
+Result<ParentLink> ReadParent(File& file, Extent region, const std::vector<Item>& items) {
+  const Item* const item = FindItem(items, metadata::kParentLocator);
+  if (item == nullptr) return Fail(Missing(metadata::kParentLocator, "parent locator"));
+  ASR_TRY(const auto bytes, ReadItem(file, region, *item));
+  return ParseVhdxParentLocator(bytes);
 }
 
 Status CheckValues(const VhdxMetadata& values) {
@@ -149,16 +172,24 @@ Status CheckValues(const VhdxMetadata& values) {
 Result<VhdxMetadata> ReadVhdxMetadata(File& file, Extent region) {
   ASR_TRY(const std::vector<Item> items, ReadItems(file, region));
   ASR_CHECK(CheckAllKnown(items));
-  ASR_TRY(const auto parameters, ReadItem(file, region, items, metadata::kFileParameters, 8));
-  ASR_TRY(const auto size, ReadItem(file, region, items, metadata::kDiskSize, 8));
-  ASR_TRY(const auto sector, ReadItem(file, region, items, metadata::kLogicalSector, 4));
-  const auto flags = LoadLittle<std::uint32_t>(parameters, 4);
-  const VhdxMetadata values{
-      .disk_bytes = LoadLittle<std::uint64_t>(size, 0),
-      .block_bytes = LoadLittle<std::uint32_t>(parameters, 0),
-      .logical_sector_bytes = LoadLittle<std::uint32_t>(sector, 0),
-      .leave_blocks_allocated = (flags & metadata::kLeaveBlocksAllocated) != 0,
-      .has_parent = (flags & metadata::kHasParent) != 0};
+  ASR_TRY(const auto parameters,
+          ReadNumber<std::uint64_t>(file, region, items, metadata::kFileParameters, "parameters"));
+  VhdxMetadata values;
+  values.block_bytes = parameters & 0xFFFFFFFF;
+  const auto flags = static_cast<std::uint32_t>(parameters >> 32);
+  values.leave_blocks_allocated = (flags & metadata::kLeaveBlocksAllocated) != 0;
+  ASR_TRY(values.disk_bytes,
+          ReadNumber<std::uint64_t>(file, region, items, metadata::kDiskSize, "disk size"));
+  ASR_TRY(values.logical_sector_bytes,
+          ReadNumber<std::uint32_t>(file, region, items, metadata::kLogicalSector, "sector size"));
+  if (FindItem(items, metadata::kPhysicalSector) != nullptr) {
+    ASR_TRY(values.physical_sector_bytes,
+            ReadNumber<std::uint32_t>(file, region, items, metadata::kPhysicalSector,
+                                      "physical sector size"));
+  }
+  if ((flags & metadata::kHasParent) != 0) {
+    ASR_TRY(values.parent, ReadParent(file, region, items));
+  }
   ASR_CHECK(CheckValues(values));
   return values;
 }

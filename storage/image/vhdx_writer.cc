@@ -90,7 +90,8 @@ VhdxWriter::VhdxWriter(std::unique_ptr<File> file, std::uint64_t size_bytes,
       logical_sector_bytes_(logical_sector_bytes),
       shape_(ShapeVhdxTable(size_bytes, BlockBytesFor(size_bytes), logical_sector_bytes)),
       table_region_{kTableOffset,
-                    AlignUp<std::uint64_t>(shape_.entry_count() * kVhdxTableEntryBytes, kMiB)},
+                    AlignUp<std::uint64_t>(
+                        shape_.entry_count(/*has_parent=*/false) * kVhdxTableEntryBytes, kMiB)},
       places_mib_(shape_.block_count),
       next_place_mib_(table_region_.end_bytes() / kMiB) {}
 

@@ -363,12 +363,20 @@ TEST_F(FixtureTest, VhdOfDfvfs) {
   ExpectReadAsQemuDoes(path, directory_ / "ext2.raw");
 }
 
-TEST_F(FixtureTest, ADirtyLogIsRefused) {
-  ExpectRefused(Unpack("qemu-iotests/iotest-dirtylog-10G-4M.vhdx.bz2"), ErrorCode::kImageDirtyLog);
+TEST_F(FixtureTest, ADirtyLogIsReplayedAndTheFileLeftAlone) {
+  const std::string path = Unpack("qemu-iotests/iotest-dirtylog-10G-4M.vhdx.bz2");
+  const std::string before = ReadWholeFile(PosixFileSystem(), path, kGiB).value();
+  const auto disk = MustOpen(path);
+  ASSERT_NE(disk, nullptr);
+  EXPECT_EQ(DigestOf(*disk), "179cefe8b0587f123393eedf2aa7aa8d25798591178e6bc3950a09762f38f96f");
+  EXPECT_EQ(ReadWholeFile(PosixFileSystem(), path, kGiB).value(), before);
 }
 
-TEST_F(FixtureTest, ADifferencingVhdIsRefused) {
-  ExpectRefused(JoinPath(fixtures_, "dfvfs/fat-differential.vhd"), ErrorCode::kImageUnsupported);
+TEST_F(FixtureTest, AChildOfWindowsNamesTheParentThatIsNotThere) {
+  const auto disk = OpenDisk(PosixFileSystem(), JoinPath(fixtures_, "dfvfs/fat-differential.vhd"));
+  ASSERT_FALSE(disk.has_value());
+  EXPECT_EQ(disk.error().code, ErrorCode::kImageChainBroken) << disk.error().Line();
+  EXPECT_THAT(disk.error().Line(), ::testing::HasSubstr("fat-parent.vhd"));
 }
 
 TEST_F(FixtureTest, WrongChecksumsAreRefused) {

@@ -53,6 +53,7 @@ TEST_F(FolderSourceTest, DescribesAVm) {
   EXPECT_TRUE(vm.protectable());
   EXPECT_THAT(vm.disks, ElementsAre(VmDisk{.name = {"root"},
                                            .path = directory_ / "web/root.raw",
+                                           .folder = directory_ / "web",
                                            .format = "raw",
                                            .size_bytes = kMiB,
                                            .logical_sector_bytes = 512}));

@@ -90,9 +90,9 @@ class VhdOpenTest : public ::testing::Test {
   int files_ = 0;
 };
 
-TEST_F(VhdOpenTest, RefusesADifferencingDisk) {
+TEST_F(VhdOpenTest, RefusesAChildThatDoesNotNameItsParent) {
   builder_.type = 4;
-  ExpectRefused(builder_, ErrorCode::kImageUnsupported, "differencing");
+  ExpectRefused(builder_, ErrorCode::kImageCorrupt, "whose child it is");
 }
 
 TEST_F(VhdOpenTest, RefusesTypesThatDoNotExist) {

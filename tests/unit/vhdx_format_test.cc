@@ -41,9 +41,13 @@ TEST(VhdxFormatTest, ChunkRatioFollowsTheSectorSize) {
 }
 
 TEST(VhdxFormatTest, TableHasABitmapEntryBetweenChunks) {
-  EXPECT_EQ(ShapeVhdxTable(4 * kGiB, kMiB, 512).entry_count(), 4096u);
-  EXPECT_EQ(ShapeVhdxTable(4 * kGiB + 512, kMiB, 512).entry_count(), 4098u);
-  EXPECT_EQ(ShapeVhdxTable(64 * kTiB, kMiB, 512).entry_count(), (64u << 20) + (16u << 10) - 1);
+  EXPECT_EQ(ShapeVhdxTable(4 * kGiB, kMiB, 512).entry_count(false), 4096u);
+  EXPECT_EQ(ShapeVhdxTable(4 * kGiB + 512, kMiB, 512).entry_count(false), 4098u);
+  EXPECT_EQ(ShapeVhdxTable(64 * kTiB, kMiB, 512).entry_count(false),
+            (64u << 20) + (16u << 10) - 1);
+  // With a parent, every chunk has one.
+  EXPECT_EQ(ShapeVhdxTable(4 * kGiB, kMiB, 512).entry_count(true), 4097u);
+  EXPECT_EQ(ShapeVhdxTable(4 * kGiB + 512, kMiB, 512).entry_count(true), 8194u);
 }
 
 TEST(FileClaimsTest, RefusesWhatIsTakenOrOutside) {
@@ -128,7 +132,7 @@ TEST_F(VhdxOpenTest, EqualNumbersNeedEqualHeaders) {
   ExpectRefused(builder_, ErrorCode::kImageCorrupt, "sequence number 3");
 }
 
-TEST_F(VhdxOpenTest, RefusesALogThatIsNotEmpty) {
+TEST_F(VhdxOpenTest, RefusesALogWithoutEntriesThatMustBeReplayed) {
   builder_.edit_header = [](std::size_t, MutableByteSpan header) { header[48] = std::byte{1}; };
   ExpectRefused(builder_, ErrorCode::kImageDirtyLog, "log");
 }
@@ -217,9 +221,9 @@ TEST_F(VhdxOpenTest, RefusesAnUnfinishedFile) {
   ExpectRefused(builder_, ErrorCode::kImageCorrupt, "unfinished");
 }
 
-TEST_F(VhdxOpenTest, RefusesAChild) {
+TEST_F(VhdxOpenTest, RefusesAChildThatDoesNotNameItsParent) {
   builder_.ItemOf(VhdxBuilder::kFileParameters).value[4] = std::byte{2};
-  ExpectRefused(builder_, ErrorCode::kImageUnsupported, "differencing");
+  ExpectRefused(builder_, ErrorCode::kImageCorrupt, "parent locator");
 }
 
 TEST_F(VhdxOpenTest, RefusesMetadataThatIsMissingTwiceThereOrOfTheWrongLength) {

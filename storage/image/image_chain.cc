@@ -1,0 +1,186 @@
+#include "storage/image/image_chain.h"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "storage/image/image_error.h"
+
+namespace asr {
+namespace {
+
+std::vector<std::string> SplitWindowsPath(const std::string& path) {
+  std::vector<std::string> names;
+  std::string name;
+  for (const char letter : path + "/") {
+    if (letter != '/' && letter != '\\') {
+      name.push_back(letter);
+    } else if (!name.empty() && name != ".") {
+      names.push_back(std::exchange(name, ""));
+    } else {
+      name.clear();
+    }
+  }
+  return names;
+}
+
+bool IsAbsoluteOnWindows(const std::string& path) {
+  return path.starts_with('\\') || path.starts_with('/') || (path.size() > 1 && path[1] == ':');
+}
+
+bool IsSameName(const std::string& left, const std::string& right) {
+  return std::ranges::equal(left, right, [](unsigned char a, unsigned char b) {
+    return std::tolower(a) == std::tolower(b);
+  });
+}
+
+// The entry of this name, if need be in another case; empty if there is none.
+Result<std::string> FindName(FileSystem& fs, const std::string& directory,
+                             const std::string& name) {
+  if (Exists(fs, JoinPath(directory, name))) return JoinPath(directory, name);
+  const auto entries = fs.List(directory);
+  if (!entries && entries.error().kind == ErrorKind::kNotFound) return std::string();
+  if (!entries) return Fail(entries.error());
+  for (const DirectoryEntry& entry : *entries) {
+    if (IsSameName(entry.name, name)) return JoinPath(directory, entry.name);
+  }
+  return std::string();
+}
+
+Error BrokenChain(std::string what) {
+  return MakeError(ErrorKind::kCorrupt, ErrorCode::kImageChainBroken, std::move(what))
+      .WithCause("a parent was moved, renamed or left out when the images were copied")
+      .WithCause("a parent was written to, or attached, after its child was made")
+      .WithAction(
+          "bring all images of the chain into the VM's folder as they are on the host "
+          "(Get-VHD shows ParentPath); do not repair ids by hand before you have a copy");
+}
+
+class ParentFinder {
+ public:
+  ParentFinder(FileSystem& fs, const std::string& folder, const OpenParent& open)
+      : fs_(fs), folder_(folder), open_(open) {}
+
+  Result<std::unique_ptr<MappedDisk>> Find(const MappedDisk& child) {
+    const ParentLink& link = *child.shape().parent;
+    ASR_TRY(const auto candidates, Candidates(child));
+    std::optional<Error> problem;
+    for (const std::string& path : candidates) {
+      auto parent = OpenCandidate(child, path);
+      if (!parent) {
+        if (!problem) problem = std::move(parent).error();
+        continue;
+      }
+      if (std::ranges::find(link.ids, (*parent)->shape().id) != link.ids.end()) return parent;
+      problem = BrokenChain(
+          fmt::format("{} builds on the image with id {}, but its parent {} has id {}",
+                      child.path(), fmt::join(link.ids, " or "), path, (*parent)->shape().id));
+    }
+    if (problem) return Fail(*std::move(problem));
+    return Fail(BrokenChain(
+        fmt::format("the parent of {}, an image with id {}, is not found; it is called {}",
+                    child.path(), fmt::join(link.ids, " or "), fmt::join(link.paths, " or "))));
+  }
+
+ private:
+  // Files that the child's paths may mean, likeliest first, each once.
+  Result<std::vector<std::string>> Candidates(const MappedDisk& child) {
+    const std::string directory = ParentOf(child.path());
+    std::vector<std::string> found;
+    const auto add = [&](const std::string& path) -> Status {
+      ASR_TRY(const std::string file, FindNamedFile(fs_, directory, path));
+      if (!file.empty() && std::ranges::find(found, file) == found.end()) found.push_back(file);
+      return {};
+    };
+    const ParentLink& link = *child.shape().parent;
+    for (const std::string& path : link.paths) {
+      if (!IsAbsoluteOnWindows(path)) ASR_CHECK(add(path));
+    }
+    for (const std::string& path : link.paths) {
+      const auto names = SplitWindowsPath(path);
+      if (!names.empty() && names.back() != "..") ASR_CHECK(add(names.back()));
+    }
+    return found;
+  }
+
+  Result<std::unique_ptr<MappedDisk>> OpenCandidate(const MappedDisk& child,
+                                                    const std::string& path) {
+    ASR_TRY(const std::string canonical, fs_.Canonical(path));
+    if (!IsBelow(canonical, folder_)) {
+      return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kImageChainBroken,
+                            fmt::format("{} builds on {}, which lies outside of {}", child.path(),
+                                        canonical, folder_))
+                      .WithCause("only the VM's own folder is read, for a guest's image may name "
+                                 "any file")
+                      .WithAction("copy or move the parent into the VM's folder"));
+    }
+    auto parent = open_(path, child.format());
+    if (!parent) {
+      return Fail(std::move(parent).error().WithContext(
+          fmt::format("parent {} of {}", path, child.path())));
+    }
+    return parent;
+  }
+
+  FileSystem& fs_;
+  const std::string& folder_;
+  const OpenParent& open_;
+};
+
+bool IsSameFile(const FileStamp& left, const FileStamp& right) {
+  return left.device == right.device && left.inode == right.inode;
+}
+
+}  // namespace
+
+bool IsBelow(const std::string& path, const std::string& folder) {
+  return path.starts_with(folder == "/" ? folder : folder + "/");
+}
+
+Result<std::string> FindNamedFile(FileSystem& fs, const std::string& directory,
+                                  const std::string& windows_path) {
+  std::string path = directory;
+  for (const std::string& name : SplitWindowsPath(windows_path)) {
+    if (name == "..") {
+      path = JoinPath(path, name);
+      continue;
+    }
+    ASR_TRY(path, FindName(fs, path, name));
+    if (path.empty()) return path;
+  }
+  return path;
+}
+
+Status CompleteChain(FileSystem& fs, MappedDisk& leaf, const std::string& folder,
+                     const OpenParent& open) {
+  ParentFinder finder(fs, folder, open);
+  std::vector<FileStamp> files = {leaf.stamp()};
+  for (MappedDisk* child = &leaf; child->shape().parent;) {
+    if (files.size() == kMostImagesOfAChain) {
+      return Fail(BrokenChain(fmt::format("the chain of {} has more than {} images", leaf.path(),
+                                          kMostImagesOfAChain)));
+    }
+    ASR_TRY(auto parent, finder.Find(*child));
+    for (const FileStamp& file : files) {
+      if (!IsSameFile(file, parent->stamp())) continue;
+      return Fail(BrokenChain(fmt::format("{} builds on {}, which is one of its own children",
+                                          child->path(), parent->path())));
+    }
+    if (parent->logical_sector_bytes() != child->logical_sector_bytes()) {
+      return Fail(BrokenChain(fmt::format("{} has sectors of {} bytes, its parent {} of {}",
+                                          child->path(), child->logical_sector_bytes(),
+                                          parent->path(), parent->logical_sector_bytes())));
+    }
+    files.push_back(parent->stamp());
+    MappedDisk* const next = parent.get();
+    child->SetParent(std::move(parent));
+    child = next;
+  }
+  return {};
+}
+
+}  // namespace asr
