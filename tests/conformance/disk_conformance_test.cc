@@ -69,7 +69,7 @@ ImageKind Vhdx(std::string name, std::uint32_t block_bytes, std::uint32_t sector
 
 ImageKind Written(std::string name, std::string format, ImageFormat image_format,
                   std::uint32_t sector_bytes) {
-  return {std::move(name), "." + format, image_format, sector_bytes,
+  return {std::move(name), "." + ImageEnding(format), image_format, sector_bytes,
           [=](const DiskContent& content, const std::string& path) {
             const auto writer =
                 CreateImage(PosixFileSystem(), {.path = path,
@@ -216,6 +216,7 @@ std::vector<ImageKind> AllKinds() {
       VhdxDirtyChild(),
       Written("WrittenRaw", "raw", ImageFormat::kRaw, 512),
       Written("WrittenVhd", "vhd", ImageFormat::kVhdFixed, 512),
+      Written("WrittenVhdDynamic", "vhd-dynamic", ImageFormat::kVhdDynamic, 512),
       Written("WrittenVhdx", "vhdx", ImageFormat::kVhdxDynamic, 512),
       Written("WrittenVhdx4k", "vhdx", ImageFormat::kVhdxDynamic, 4096),
   };

@@ -420,6 +420,19 @@ TEST_F(VhdxLogTest, WhatIsReplayedPastTheEndGrowsTheFileToo) {
   ExpectRead();
 }
 
+// What is missing then is no zeros, though a replayed file may be longer than the file itself.
+TEST_F(VhdxLogTest, ADirtyFileThatIsCutWhileItIsOpenIsNotReadAsZeros) {
+  VhdxLogBuilder log(path_);
+  log.Append(UndoneTable(log));
+  const auto disk = OpenDisk(PosixFileSystem(), path_);
+  ASSERT_TRUE(disk.has_value()) << disk.error().Line();
+  ResizeFile(path_, first_block_);
+  Bytes sector(kSector);
+  const Status read = (*disk)->Read(0, sector);
+  ASSERT_FALSE(read.has_value());
+  EXPECT_EQ(read.error().code, ErrorCode::kImageChanged) << read.error().Line();
+}
+
 TEST_F(VhdxLogTest, ADirtyFileKeepsItsStamp) {
   VhdxLogBuilder log(path_);
   log.Append(UndoneTable(log));
