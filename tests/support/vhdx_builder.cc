@@ -246,7 +246,9 @@ std::map<std::uint64_t, std::vector<std::byte>> VhdxBuilder::Bitmaps() const {
   std::map<std::uint64_t, Bytes> bitmaps;
   const std::uint64_t block_sectors = block_bytes / logical_sector_bytes;
   for (std::uint64_t block = 0; block < BlockCount(); ++block) {
-    if (StateOf(block) == 7) bitmaps.try_emplace(block / ChunkRatio(), kMiB, std::byte{0xFF});
+    if (StateOf(block) == 7)
+      bitmaps.try_emplace(block / ChunkRatio(), kMiB,
+                          other_bits_lie ? std::byte{0xFF} : std::byte{0});
   }
   for (std::uint64_t block = 0; block < BlockCount(); ++block) {
     const auto bitmap = bitmaps.find(block / ChunkRatio());

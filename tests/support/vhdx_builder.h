@@ -106,6 +106,8 @@ class VhdxBuilder {
   std::map<std::uint64_t, std::uint64_t> block_states;
   std::vector<Extent> zeros_here;   // of a child: zeros that hide the parent
   bool bitmaps_come_first = false;  // before the payload blocks; else behind them
+  // Bits of blocks in states 0 to 5, which nobody may ask, say "in this file".
+  bool other_bits_lie = true;
 
   // Changes made before the checksum is taken.
   std::function<void(std::size_t index, MutableByteSpan header)> edit_header;
