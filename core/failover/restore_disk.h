@@ -10,7 +10,7 @@ namespace asr {
 
 struct RestoredImage {
   std::string path;
-  std::string format;    // "raw", "vhd" or "vhdx"
+  std::string format;    // "raw", "vhd", "vhd-dynamic" or "vhdx"
   bool replace = false;  // a file of that name; else it is kState
 };
 

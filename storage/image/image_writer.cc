@@ -1,6 +1,5 @@
 #include "storage/image/image_writer.h"
 
-#include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
@@ -8,6 +7,8 @@
 #include "storage/base/checksum.h"
 #include "storage/base/clock.h"
 #include "storage/image/vhd_footer.h"
+#include "storage/image/vhd_format.h"
+#include "storage/image/vhd_writer.h"
 #include "storage/image/vhdx_writer.h"
 
 namespace asr {
@@ -39,10 +40,8 @@ class FixedVhdWriter : public RawWriter {
 
   Status Finish() override {
     ASR_CHECK(file().Sync());  // the footer must never vouch for data that is not there
-    constexpr std::chrono::sys_seconds kVhdEpoch{std::chrono::seconds{946'684'800}};
-    const auto created = std::chrono::floor<std::chrono::seconds>(SystemClock().Now()) - kVhdEpoch;
     const VhdFooter footer =
-        MakeFixedVhdFooter(size_bytes_, RandomBits(), static_cast<std::uint32_t>(created.count()));
+        MakeFixedVhdFooter(size_bytes_, RandomBits(), VhdSeconds(SystemClock().Now()));
     ASR_CHECK(file().WriteAt(size_bytes_, footer));
     return file().Sync();
   }
@@ -92,21 +91,28 @@ Status CheckNewImage(const NewImage& image) {
   const auto refuse = [](std::string what) {
     return Fail(ErrorKind::kUsage, ErrorCode::kUsage, std::move(what));
   };
-  if (image.format != "raw" && image.format != "vhd" && image.format != "vhdx") {
+  const bool is_vhd = image.format == "vhd" || image.format == "vhd-dynamic";
+  if (image.format != "raw" && image.format != "vhdx" && !is_vhd) {
     return refuse(
-        fmt::format("images of format `{}` cannot be written: use raw, vhd or vhdx", image.format));
+        fmt::format("images of format `{}` cannot be written: use raw, vhd, vhd-dynamic or vhdx",
+                    image.format));
   }
   if (image.logical_sector_bytes != 512 && image.logical_sector_bytes != 4096) {
     return refuse(fmt::format("no disk has sectors of {} bytes: 512 and 4096 exist",
                               image.logical_sector_bytes));
   }
-  if (image.format == "vhd" && image.logical_sector_bytes != 512) {
+  if (is_vhd && image.logical_sector_bytes != 512) {
     return refuse("a VHD has sectors of 512 bytes, the disk has 4096: use vhdx or raw");
   }
   if (image.size_bytes == 0 || image.size_bytes % image.logical_sector_bytes != 0 ||
       image.size_bytes > kMostBytes) {
     return refuse(fmt::format("a disk cannot have {} bytes: whole sectors of {} up to 64 TiB",
                               image.size_bytes, image.logical_sector_bytes));
+  }
+  if (image.format == "vhd-dynamic" && image.size_bytes > kVhdMostDynamicBytes) {
+    return refuse(fmt::format(
+        "a dynamic VHD has at most 2040 GiB, the disk has {} bytes: use vhdx, vhd or raw",
+        image.size_bytes));
   }
   return {};
 }
@@ -123,11 +129,17 @@ Result<std::unique_ptr<ImageWriter>> CreateImage(FileSystem& fs, const NewImage&
   } else if (image.format == "vhd") {
     ASR_CHECK(file->Resize(image.size_bytes + kVhdFooterBytes));
     format = std::make_unique<FixedVhdWriter>(std::move(file), image.size_bytes);
+  } else if (image.format == "vhd-dynamic") {
+    format = std::make_unique<DynamicVhdWriter>(std::move(file), image.size_bytes);
   } else {
     ASR_CHECK(file->Resize(image.size_bytes));
     format = std::make_unique<RawWriter>(std::move(file));
   }
   return std::make_unique<CheckedWriter>(fs, image, std::move(format));
+}
+
+std::string ImageEnding(const std::string& format) {
+  return format == "vhd-dynamic" ? "vhd" : format;
 }
 
 }  // namespace asr
