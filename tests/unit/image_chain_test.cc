@@ -70,7 +70,7 @@ class VhdxChainTest : public ImageChainTest {
 
 TEST_F(VhdxChainTest, EachBlockStateShowsOrHidesTheParent) {
   WriteParent();
-  for (const std::uint64_t state : {0, 1, 2, 3, 5}) {
+  for (const std::uint64_t state : {0u, 1u, 2u, 3u, 5u}) {
     SCOPED_TRACE(state);
     const std::string name = fmt::format("child{}.avhdx", state);
     child_content_ = DiskContent(kChainDiskBytes);
@@ -96,7 +96,7 @@ TEST_F(VhdxChainTest, TheSpecifiedPlaceOfAnAbsentBlockMeansNothing) {
   WriteParent();
   child_content_.AddPiece(0, kMiB);
   std::vector<std::byte> zeros(kMiB);
-  for (const std::uint64_t state : {1, 2, 3}) {
+  for (const std::uint64_t state : {1u, 2u, 3u}) {
     SCOPED_TRACE(state);
     const std::string name = fmt::format("child{}.avhdx", state);
     VhdxBuilder child(child_content_);
@@ -138,7 +138,7 @@ TEST_F(VhdxChainTest, ABlockThatIsFullyPresentHasNoUseForItsBitmap) {
 TEST_F(VhdxChainTest, BitsCountFromTheLeastSignificant) {
   WriteParent();
   std::vector<std::byte> block = parent_content_.Bytes(2 * kMiB, kMiB);
-  for (const std::uint64_t sector : {0, 9, 10, 15, 100, 2047}) {
+  for (const std::uint64_t sector : {0u, 9u, 10u, 15u, 100u, 2047u}) {
     child_content_.AddPiece(2 * kMiB + sector * 512, 512);
     const std::vector<std::byte> bytes = child_content_.Bytes(2 * kMiB + sector * 512, 512);
     std::ranges::copy(bytes, block.begin() + static_cast<long>(sector * 512));
@@ -154,7 +154,7 @@ TEST_F(VhdxChainTest, WithSectorsOf4KiBABitStandsFor4KiB) {
   parent.data_write_guid = kVhdxParentId;
   parent.Write(directory_ / "parent.vhdx");
   std::vector<std::byte> block = parent_content_.Bytes(2 * kMiB, kMiB);
-  for (const std::uint64_t sector : {1, 8, 255}) {
+  for (const std::uint64_t sector : {1u, 8u, 255u}) {
     child_content_.AddPiece(2 * kMiB + sector * 4096, 4096);
     const std::vector<std::byte> bytes = child_content_.Bytes(2 * kMiB + sector * 4096, 4096);
     std::ranges::copy(bytes, block.begin() + static_cast<long>(sector * 4096));

@@ -53,7 +53,7 @@ TEST_F(VhdChainTest, BitsCountFromTheMostSignificant) {
   WriteParent();
   std::vector<std::byte> expected = parent_content_.Bytes(0, kChainDiskBytes);
   // In one byte of the bitmap: ones and zeros, mixed; then the block's ends.
-  for (const std::uint64_t sector : {8, 11, 12, 15, 4095, 4096}) {
+  for (const std::uint64_t sector : {8u, 11u, 12u, 15u, 4095u, 4096u}) {
     child_content_.AddPiece(2 * kMiB + sector * 512, 512);
     const std::vector<std::byte> bytes = child_content_.Bytes(2 * kMiB + sector * 512, 512);
     std::ranges::copy(bytes, expected.begin() + static_cast<long>(2 * kMiB + sector * 512));
