@@ -167,6 +167,7 @@ const std::vector<Command>& Commands() {
     AddPointsCommands(all);
     AddRecoverCommands(all);
     AddJobsCommands(all);
+    AddDiskCommands(all);
     return all;
   }();
   return commands;

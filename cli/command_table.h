@@ -48,6 +48,7 @@ void AddItemCommands(std::vector<Command>& commands);
 void AddPointsCommands(std::vector<Command>& commands);
 void AddRecoverCommands(std::vector<Command>& commands);
 void AddJobsCommands(std::vector<Command>& commands);
+void AddDiskCommands(std::vector<Command>& commands);
 void AddConfigCommands(std::vector<Command>& commands);
 
 }  // namespace asr

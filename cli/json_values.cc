@@ -189,6 +189,70 @@ Json VmJson(const VirtualMachine& vm) {
   return json;
 }
 
+namespace {
+
+std::string KindName(ImageFormat format) {
+  switch (format) {
+    case ImageFormat::kVhdFixed:
+    case ImageFormat::kVhdxFixed:
+      return "fixed";
+    case ImageFormat::kVhdDynamic:
+    case ImageFormat::kVhdxDynamic:
+      return "dynamic";
+    case ImageFormat::kVhdDifferencing:
+    case ImageFormat::kVhdxDifferencing:
+      return "differencing";
+    case ImageFormat::kRaw:
+    case ImageFormat::kQcow2:
+      return "";
+  }
+  return "";
+}
+
+Json NumberOrNull(std::uint64_t number) { return number == 0 ? Json() : Json(number); }
+
+// Only a VHDX has a log.
+Json LogStateJson(const ImageDescription& image) {
+  if (FormatName(image.format) != "vhdx") return {};
+  return image.log_entry_count == 0 ? "clean" : "dirty";
+}
+
+}  // namespace
+
+Json DiskReportJson(const DiskReport& report) {
+  const ImageDescription& leaf = report.images.front();
+  Json json;
+  json["path"] = leaf.path;
+  json["format"] = FormatName(report.format);
+  json["kind"] = TextJson(KindName(report.format));
+  json["sizeBytes"] = report.size_bytes;
+  json["logicalSectorBytes"] = report.logical_sector_bytes;
+  json["physicalSectorBytes"] = NumberOrNull(leaf.physical_sector_bytes);
+  json["blockBytes"] = NumberOrNull(leaf.block_bytes);
+  json["allocatedBytes"] = report.allocated_bytes;
+  json["logState"] = LogStateJson(leaf);
+  json["chain"] = Json::array();
+  for (std::size_t i = 0; i < report.images.size(); ++i) {
+    const ImageDescription& image = report.images[i];
+    Json entry;
+    entry["path"] = image.path;
+    entry["kind"] = TextJson(KindName(image.format));
+    entry["sizeBytes"] = image.size_bytes;
+    entry["fileBytes"] = report.file_bytes[i];
+    entry["id"] = TextJson(image.id);
+    entry["parentIds"] = image.parent_ids;
+    entry["logState"] = LogStateJson(image);
+    json["chain"].push_back(std::move(entry));
+  }
+  json["problems"] = Json::array();
+  for (const std::string& problem : report.problems) {
+    Json entry;
+    entry["message"] = problem;
+    json["problems"].push_back(std::move(entry));
+  }
+  return json;
+}
+
 Json JobJson(const Job& job) {
   Json json;
   json["id"] = job.id.value;

@@ -13,6 +13,7 @@
 #include "core/model/point.h"
 #include "core/model/policy.h"
 #include "core/model/virtual_machine.h"
+#include "core/source/disk_report.h"
 #include "core/state/state_database.h"
 
 namespace asr {
@@ -29,6 +30,7 @@ struct PointFacts {
 [[nodiscard]] Json ItemJson(const Item& item, const ItemStatus& status,
                             const std::string& vault_name);
 [[nodiscard]] Json VmJson(const VirtualMachine& vm);
+[[nodiscard]] Json DiskReportJson(const DiskReport& report);
 [[nodiscard]] Json JobJson(const Job& job);
 [[nodiscard]] Json PlanJson(const Plan& plan);
 [[nodiscard]] Json PolicyJson(const Policy& policy);

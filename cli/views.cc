@@ -75,6 +75,26 @@ const View& HostView() {
   return view;
 }
 
+const View& DiskReportView() {
+  static const View view = {
+      .columns = {Elastic("Path", "/path"), Make("Format", "/format"), Make("Kind", "/kind"),
+                  Make("Size", "/sizeBytes", Kind::kBytes),
+                  Make("Allocated", "/allocatedBytes", Kind::kBytes)},
+      .fields = {Make("Path", "/path"), Make("Format", "/format"), Make("Kind", "/kind"),
+                 Make("Size", "/sizeBytes", Kind::kBytes),
+                 Make("Logical sector", "/logicalSectorBytes", Kind::kBytes),
+                 Make("Physical sector", "/physicalSectorBytes", Kind::kBytes),
+                 Make("Block", "/blockBytes", Kind::kBytes),
+                 Make("Allocated", "/allocatedBytes", Kind::kBytes), Make("Log", "/logState")},
+      .sections = {{"Chain",
+                    "/chain",
+                    {Elastic("File", "/path"), Make("Kind", "/kind"),
+                     Make("Length", "/fileBytes", Kind::kBytes), Elastic("Id", "/id"),
+                     Elastic("Parent", "/parentIds", Kind::kNames)}},
+                   {"Problems", "/problems", {Elastic("Problem", "/message")}}}};
+  return view;
+}
+
 const View& VmView() {
   static const View view = {
       .columns = {Make("Name", "/name"), Make("Host", "/host"), Make("State", "/state"),

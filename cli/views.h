@@ -15,6 +15,7 @@ namespace asr {
 [[nodiscard]] const View& ReplicateView();
 [[nodiscard]] const View& JobView();
 [[nodiscard]] const View& TestFailoverView();
+[[nodiscard]] const View& DiskReportView();
 [[nodiscard]] const View& PlanView();
 [[nodiscard]] const View& SettingView();
 

@@ -15,7 +15,7 @@ namespace asr {
 struct RestoreRequest {
   PointSelector point;
   std::string directory;                // created if missing
-  std::string format = {};              // "raw", "vhd", "vhdx"; empty: the source's
+  std::string format = {};              // "raw", "vhd", "vhd-dynamic", "vhdx"; empty: the source's
   std::vector<std::string> disks = {};  // empty: all
   bool overwrite = false;               // else kState if a file exists already
 };

@@ -7,6 +7,7 @@
 #include "core/jobs/point_pin.h"
 #include "core/jobs/recover.h"
 #include "core/vault/layout.h"
+#include "storage/image/image_writer.h"
 
 namespace asr {
 namespace {
@@ -25,7 +26,7 @@ struct RestoreWork {
 
 // A disk's name is its image's stem, which may hold anything but '/'.
 std::string ImageName(const DiskName& disk, const std::string& format) {
-  return fmt::format("{}.{}", disk.value, format == "raw" ? "raw" : format);
+  return fmt::format("{}.{}", disk.value, ImageEnding(format));
 }
 
 Status RequireDisks(const Item& item, const RecoveryPoint& point,

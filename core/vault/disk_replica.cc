@@ -13,13 +13,9 @@
 namespace asr {
 namespace {
 
-// VHD counts time from 2000-01-01 UTC.
-constexpr std::int64_t kVhdEpochSeconds = 946'684'800;
-
 VhdFooter FooterOf(const Item& item, const ItemDisk& disk) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(item.created.time_since_epoch());
   return MakeFixedVhdFooter(PaddedDiskBytes(disk.size_bytes), disk.unique_id,
-                            static_cast<std::uint32_t>(seconds.count() - kVhdEpochSeconds));
+                            VhdSeconds(item.created));
 }
 
 bool IsMissing(const Error& error) { return error.code == ErrorCode::kBlobNotFound; }

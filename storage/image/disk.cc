@@ -140,6 +140,18 @@ Result<std::unique_ptr<Disk>> OpenAs(FileSystem& fs, const std::string& path,
 
 }  // namespace
 
+std::vector<ImageDescription> Disk::Describe() const {
+  std::vector<ImageDescription> descriptions;
+  for (const BackingFile& file : files()) {
+    ImageDescription description;
+    description.path = file.path;
+    description.format = format();
+    description.size_bytes = size_bytes();
+    descriptions.push_back(std::move(description));
+  }
+  return descriptions;
+}
+
 std::string FormatName(ImageFormat format) {
   switch (format) {
     case ImageFormat::kRaw:

@@ -28,6 +28,19 @@ enum class ImageFormat : std::uint8_t {
 // "raw", "vhd (fixed)", "vhdx (dynamic)"...
 [[nodiscard]] std::string FormatDescription(ImageFormat format);
 
+// One image file of a disk, for people to look at.
+struct ImageDescription {
+  std::string path;
+  ImageFormat format = ImageFormat::kRaw;
+  std::uint64_t size_bytes = 0;             // of the disk that it describes
+  std::uint64_t block_bytes = 0;            // 0: it has no blocks
+  std::uint32_t physical_sector_bytes = 0;  // 0: it does not say
+  std::string id;                           // by which children name it; empty: it has none
+  std::vector<std::string> parent_ids;      // of a differencing image: those it accepts
+  std::size_t log_entry_count = 0;          // that were replayed to read it
+  std::vector<std::string> remarks;  // what is not as it should be, and was read all the same
+};
+
 // Read-only. All methods may be called from several threads at once.
 class Disk {
  public:
@@ -54,6 +67,9 @@ class Disk {
     FileStamp stamp;
   };
   [[nodiscard]] virtual std::vector<BackingFile> files() const = 0;
+
+  // The same files, in the same order.
+  [[nodiscard]] virtual std::vector<ImageDescription> Describe() const;
 };
 
 // Opens the image at `path` by its name's ending: .vhd .avhd .vhdx .avhdx .qcow2 must carry

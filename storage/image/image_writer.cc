@@ -2,16 +2,18 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "storage/base/checksum.h"
 #include "storage/base/clock.h"
 #include "storage/image/qcow2_writer.h"
 #include "storage/image/vhd_footer.h"
+#include "storage/image/vhd_format.h"
+#include "storage/image/vhd_writer.h"
 #include "storage/image/vhdx_writer.h"
 
 namespace asr {
@@ -43,10 +45,8 @@ class FixedVhdWriter : public RawWriter {
 
   Status Finish() override {
     ASR_CHECK(file().Sync());  // the footer must never vouch for data that is not there
-    constexpr std::chrono::sys_seconds kVhdEpoch{std::chrono::seconds{946'684'800}};
-    const auto created = std::chrono::floor<std::chrono::seconds>(SystemClock().Now()) - kVhdEpoch;
     const VhdFooter footer =
-        MakeFixedVhdFooter(size_bytes_, RandomBits(), static_cast<std::uint32_t>(created.count()));
+        MakeFixedVhdFooter(size_bytes_, RandomBits(), VhdSeconds(SystemClock().Now()));
     ASR_CHECK(file().WriteAt(size_bytes_, footer));
     return file().Sync();
   }
@@ -96,23 +96,30 @@ Status CheckNewImage(const NewImage& image) {
   const auto refuse = [](std::string what) {
     return Fail(ErrorKind::kUsage, ErrorCode::kUsage, std::move(what));
   };
-  constexpr std::array<std::string_view, 4> kFormats = {"raw", "vhd", "vhdx", "qcow2"};
+  const bool is_vhd = image.format == "vhd" || image.format == "vhd-dynamic";
+  constexpr std::array<std::string_view, 5> kFormats = {"raw", "vhd", "vhd-dynamic", "vhdx",
+                                                        "qcow2"};
   if (std::ranges::find(kFormats, image.format) == kFormats.end()) {
-    return refuse(fmt::format(
-        "images of format `{}` cannot be written: use raw, vhd, vhdx or qcow2", image.format));
+    return refuse(fmt::format("images of format `{}` cannot be written: use {}", image.format,
+                              fmt::join(kFormats, ", ")));
   }
   if (image.logical_sector_bytes != 512 && image.logical_sector_bytes != 4096) {
     return refuse(fmt::format("no disk has sectors of {} bytes: 512 and 4096 exist",
                               image.logical_sector_bytes));
   }
-  if ((image.format == "vhd" || image.format == "qcow2") && image.logical_sector_bytes != 512) {
+  if ((is_vhd || image.format == "qcow2") && image.logical_sector_bytes != 512) {
     return refuse(fmt::format("a {} has sectors of 512 bytes, the disk has 4096: use vhdx or raw",
-                              image.format));
+                              is_vhd ? "VHD" : "qcow2"));
   }
   if (image.size_bytes == 0 || image.size_bytes % image.logical_sector_bytes != 0 ||
       image.size_bytes > kMostBytes) {
     return refuse(fmt::format("a disk cannot have {} bytes: whole sectors of {} up to 64 TiB",
                               image.size_bytes, image.logical_sector_bytes));
+  }
+  if (image.format == "vhd-dynamic" && image.size_bytes > kVhdMostDynamicBytes) {
+    return refuse(fmt::format(
+        "a dynamic VHD has at most 2040 GiB, the disk has {} bytes: use vhdx, vhd or raw",
+        image.size_bytes));
   }
   return {};
 }
@@ -132,11 +139,17 @@ Result<std::unique_ptr<ImageWriter>> CreateImage(FileSystem& fs, const NewImage&
   } else if (image.format == "vhd") {
     ASR_CHECK(file->Resize(image.size_bytes + kVhdFooterBytes));
     format = std::make_unique<FixedVhdWriter>(std::move(file), image.size_bytes);
+  } else if (image.format == "vhd-dynamic") {
+    format = std::make_unique<DynamicVhdWriter>(std::move(file), image.size_bytes);
   } else {
     ASR_CHECK(file->Resize(image.size_bytes));
     format = std::make_unique<RawWriter>(std::move(file));
   }
   return std::make_unique<CheckedWriter>(fs, image, std::move(format));
+}
+
+std::string ImageEnding(const std::string& format) {
+  return format == "vhd-dynamic" ? "vhd" : format;
 }
 
 }  // namespace asr

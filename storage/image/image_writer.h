@@ -1,4 +1,4 @@
-// Writers of new image files, for restore: raw, fixed VHD, dynamic VHDX, qcow2.
+// Writers of new image files, for restore: raw, VHD (fixed or dynamic), dynamic VHDX, qcow2.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace asr {
 
 struct NewImage {
   std::string path;    // must not exist; the caller decides on temporary names and renames
-  std::string format;  // "raw", "vhd" (fixed), "vhdx" (dynamic) or "qcow2"
-  std::uint64_t size_bytes = 0;              // whole logical sectors, at most 64 TiB
+  std::string format;  // "raw", "vhd" (fixed), "vhd-dynamic", "vhdx" (dynamic) or "qcow2"
+  std::uint64_t size_bytes = 0;  // whole logical sectors, at most 64 TiB; vhd-dynamic: 2040 GiB
   std::uint32_t logical_sector_bytes = 512;  // 4096 only for raw and VHDX
 };
 
@@ -34,10 +34,12 @@ class ImageWriter {
   [[nodiscard]] virtual Status Finish() = 0;
 };
 
-// Errors: kUsage for a format, size or sector that cannot be (fixed VHD and qcow2: 512-byte
-// sectors), kUnsupported if QEMU's tools for qcow2 are missing, kState if the file exists, kIo,
-// kNoSpace.
+// Errors: kUsage for a format, size or sector that cannot be (VHD and qcow2: 512-byte sectors),
+// kUnsupported if QEMU's tools for qcow2 are missing, kState if the file exists, kIo, kNoSpace.
 [[nodiscard]] Result<std::unique_ptr<ImageWriter>> CreateImage(FileSystem& fs,
                                                                const NewImage& image);
+
+// How the name of an image in that format ends, without the dot.
+[[nodiscard]] std::string ImageEnding(const std::string& format);
 
 }  // namespace asr

@@ -129,6 +129,23 @@ std::vector<Disk::BackingFile> MappedDisk::files() const {
   return files;
 }
 
+std::vector<ImageDescription> MappedDisk::Describe() const {
+  std::vector<ImageDescription> descriptions;
+  for (const MappedDisk* disk = this; disk != nullptr; disk = disk->parent_.get()) {
+    descriptions.push_back(
+        {.path = disk->image_.path,
+         .format = disk->shape_.format,
+         .size_bytes = disk->shape_.size_bytes,
+         .block_bytes = disk->shape_.block_bytes,
+         .physical_sector_bytes = disk->shape_.physical_sector_bytes,
+         .id = disk->shape_.id,
+         .parent_ids = disk->shape_.parent ? disk->shape_.parent->ids : std::vector<std::string>{},
+         .log_entry_count = disk->image_.log_entry_count,
+         .remarks = disk->image_.remarks});
+  }
+  return descriptions;
+}
+
 Status MappedDisk::CheckFileSize() const {
   ASR_TRY(const FileStamp now, file().Stat());
   if (now.size_bytes >= image_.stamp.size_bytes) return {};

@@ -18,6 +18,8 @@ struct ImageFile {
   FileStamp stamp;
   std::uint64_t size_bytes = 0;  // what `file` has: more than the stamp's if a log was replayed
   std::unique_ptr<File> file;
+  std::size_t log_entry_count = 0;        // see ImageDescription
+  std::vector<std::string> remarks = {};  // the same
 };
 
 // What a differencing image says of the image that it builds on.
@@ -30,8 +32,10 @@ struct DiskShape {
   ImageFormat format = ImageFormat::kRaw;
   std::uint64_t size_bytes = 0;
   std::uint32_t logical_sector_bytes = 512;
-  std::string id = {};                    // by which children name it; empty: it has none
-  std::optional<ParentLink> parent = {};  // of a differencing image
+  std::string id = {};                      // by which children name it; empty: it has none
+  std::uint64_t block_bytes = 0;            // see ImageDescription
+  std::uint32_t physical_sector_bytes = 0;  // the same
+  std::optional<ParentLink> parent = {};    // of a differencing image
 };
 
 // Where a run of the disk's bytes lies.
@@ -53,6 +57,7 @@ class MappedDisk : public Disk {
   [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) const final;
   [[nodiscard]] Result<std::vector<Extent>> AllocatedExtents(Extent range) const final;
   [[nodiscard]] std::vector<BackingFile> files() const final;
+  [[nodiscard]] std::vector<ImageDescription> Describe() const final;
 
   [[nodiscard]] const DiskShape& shape() const { return shape_; }
   [[nodiscard]] const std::string& path() const { return image_.path; }

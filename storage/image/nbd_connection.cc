@@ -13,7 +13,9 @@ namespace {
 constexpr std::size_t kMostInFlight = 16;
 // Measured: with larger pieces QEMU waits for a piece before it sends it, and one thread alone
 // reads at half the speed of dd; with these it keeps up.
-constexpr std::uint64_t kPieceBytes = 256 * kKiB;
+constexpr std::uint64_t kReadPieceBytes = 256 * kKiB;
+// A write makes QEMU look for room in the image: the less often the better.
+constexpr std::uint64_t kWritePieceBytes = kMiB;
 constexpr std::uint64_t kMostStatusBytes = kGiB;
 
 constexpr const char* kAllocation = "base:allocation";
@@ -81,14 +83,15 @@ Result<std::uint64_t> NbdConnection::SizeBytes() {
 // `issue` starts one piece and returns its cookie. Returns once no piece is under way any more,
 // whatever happened: libnbd reads from and writes into the caller's memory until then.
 template <class Issue>
-Status NbdConnection::Transfer(std::uint64_t length_bytes, const Issue& issue) {
+Status NbdConnection::Transfer(std::uint64_t length_bytes, std::uint64_t piece_bytes,
+                               const Issue& issue) {
   if (handle_ == nullptr) return Fail(LostConnection());
   std::deque<std::int64_t> cookies;
   Status status;
   std::uint64_t issued = 0;
   while (true) {
     while (status && issued < length_bytes && cookies.size() < kMostInFlight) {
-      const std::uint64_t count = std::min(kPieceBytes, length_bytes - issued);
+      const std::uint64_t count = std::min(piece_bytes, length_bytes - issued);
       const std::int64_t cookie = issue(issued, count);
       if (cookie < 0) {
         status = Fail(LastError("qemu-nbd failed"));
@@ -113,14 +116,14 @@ Status NbdConnection::Transfer(std::uint64_t length_bytes, const Issue& issue) {
 }
 
 Status NbdConnection::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
-  return Transfer(out.size(), [&](std::uint64_t done, std::uint64_t count) {
+  return Transfer(out.size(), kReadPieceBytes, [&](std::uint64_t done, std::uint64_t count) {
     return nbd_.aio_pread(handle_, out.data() + done, count, offset_bytes + done,
                           NBD_NULL_COMPLETION, 0);
   });
 }
 
 Status NbdConnection::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
-  return Transfer(bytes.size(), [&](std::uint64_t done, std::uint64_t count) {
+  return Transfer(bytes.size(), kWritePieceBytes, [&](std::uint64_t done, std::uint64_t count) {
     return nbd_.aio_pwrite(handle_, bytes.data() + done, count, offset_bytes + done,
                            NBD_NULL_COMPLETION, 0);
   });

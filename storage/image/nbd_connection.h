@@ -35,7 +35,7 @@ class NbdConnection {
 
  private:
   template <class Issue>
-  Status Transfer(std::uint64_t length_bytes, const Issue& issue);
+  Status Transfer(std::uint64_t length_bytes, std::uint64_t piece_bytes, const Issue& issue);
   Error LastError(std::string_view what) const;
 
   const NbdLibrary& nbd_;

@@ -99,6 +99,19 @@ std::vector<Disk::BackingFile> Qcow2Disk::files() const {
   return files;
 }
 
+std::vector<ImageDescription> Qcow2Disk::Describe() const {
+  std::vector<ImageDescription> descriptions;
+  for (const Qcow2Link& link : chain_) {
+    ImageDescription description;
+    description.path = link.image.path;
+    description.format = link.is_raw ? ImageFormat::kRaw : ImageFormat::kQcow2;
+    description.size_bytes = link.is_raw ? link.image.size_bytes : link.header.disk_bytes;
+    description.block_bytes = link.header.cluster_bytes;
+    descriptions.push_back(std::move(description));
+  }
+  return descriptions;
+}
+
 Status Qcow2Disk::CheckFiles() const {
   for (const Qcow2Link& link : chain_) {
     ASR_TRY(const FileStamp now, link.image.file->Stat());

@@ -23,6 +23,7 @@ class Qcow2Disk : public Disk {
   // In whole clusters: QEMU does not look for holes inside them.
   [[nodiscard]] Result<std::vector<Extent>> AllocatedExtents(Extent range) const override;
   [[nodiscard]] std::vector<BackingFile> files() const override;
+  [[nodiscard]] std::vector<ImageDescription> Describe() const override;
 
   [[nodiscard]] int server_pid() const { return server_->pid(); }
 

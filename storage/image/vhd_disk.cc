@@ -25,6 +25,7 @@ constexpr std::uint64_t kBitmapPageBytes = 4 * kKiB;
 struct FoundFooter {
   VhdFooterFields fields;
   std::uint64_t data_end_bytes = 0;  // blocks and data end here at the latest
+  bool is_copy = false;              // the one at the end is lost
 };
 
 Result<VhdFooter> ReadFooter(File& file, std::uint64_t offset_bytes, std::size_t length_bytes) {
@@ -55,7 +56,7 @@ Result<FoundFooter> FindFooter(File& file, std::uint64_t file_bytes) {
   ASR_TRY(const VhdFooter copy, ReadFooter(file, 0, kVhdFooterBytes));
   if (IsVhdFooter(copy)) {
     ASR_TRY(const VhdFooterFields fields, ParseVhdFooter(copy));
-    if (fields.type != VhdType::kFixed) return FoundFooter{fields, file_bytes};
+    if (fields.type != VhdType::kFixed) return FoundFooter{fields, file_bytes, true};
   }
   ASR_TRY(const VhdFooterFields none, ParseVhdFooter(at_end));  // says what is wrong with it
   return FoundFooter{none, last};
@@ -65,13 +66,15 @@ bool Overlap(const Extent& left, const Extent& right) {
   return left.offset_bytes < right.end_bytes() && right.offset_bytes < left.end_bytes();
 }
 
-DiskShape ShapeOf(const VhdFooterFields& footer, std::optional<ParentLink> parent) {
+DiskShape ShapeOf(const VhdFooterFields& footer, std::uint64_t block_bytes,
+                  std::optional<ParentLink> parent) {
   return {.format = footer.type == VhdType::kFixed     ? ImageFormat::kVhdFixed
                     : footer.type == VhdType::kDynamic ? ImageFormat::kVhdDynamic
                                                        : ImageFormat::kVhdDifferencing,
           .size_bytes = footer.size_bytes,
           .logical_sector_bytes = kVhdSectorBytes,
           .id = ToHex(footer.unique_id),
+          .block_bytes = block_bytes,
           .parent = std::move(parent)};
 }
 
@@ -79,7 +82,7 @@ class DynamicVhd : public MappedDisk {
  public:
   DynamicVhd(ImageFile image, const FoundFooter& footer, const VhdDynamicHeader& header,
              std::optional<ParentLink> parent)
-      : MappedDisk(std::move(image), ShapeOf(footer.fields, std::move(parent))),
+      : MappedDisk(std::move(image), ShapeOf(footer.fields, header.block_bytes, std::move(parent))),
         has_parent_(shape().parent.has_value()),
         data_end_bytes_(footer.data_end_bytes),
         block_bytes_(header.block_bytes),
@@ -214,13 +217,16 @@ Result<std::unique_ptr<MappedDisk>> OpenDynamicVhd(ImageFile image, const FoundF
 
 Result<std::unique_ptr<MappedDisk>> OpenVhd(ImageFile image) {
   ASR_TRY(const FoundFooter footer, FindFooter(*image.file, image.stamp.size_bytes));
+  if (footer.is_copy) {
+    image.remarks.emplace_back("the footer at its end is lost; the copy at its beginning is used");
+  }
   if (footer.fields.type != VhdType::kFixed) return OpenDynamicVhd(std::move(image), footer);
   if (footer.fields.size_bytes > footer.data_end_bytes) {
     return Fail(CorruptImage(
         fmt::format("the footer of the fixed VHD gives the disk {} bytes, the file holds {}",
                     footer.fields.size_bytes, footer.data_end_bytes)));
   }
-  return std::make_unique<FlatDisk>(std::move(image), ShapeOf(footer.fields, std::nullopt));
+  return std::make_unique<FlatDisk>(std::move(image), ShapeOf(footer.fields, 0, std::nullopt));
 }
 
 }  // namespace asr

@@ -45,30 +45,57 @@ VhdGeometry ComputeVhdGeometry(std::uint64_t size_bytes) {
           .sectors_per_track = static_cast<std::uint8_t>(sectors_per_track)};
 }
 
-VhdFooter MakeFixedVhdFooter(std::uint64_t size_bytes, const Bits128& unique_id,
-                             std::uint32_t created_seconds) {
+namespace {
+
+VhdFooter MakeVhdFooter(const VhdFooterFields& fields, std::uint32_t created_seconds) {
   constexpr std::uint32_t kReservedFeature = 2;  // "must always be set to 1"
   constexpr std::uint32_t kCreatorVersion = 0x000A0000;
   VhdFooter footer{};
   const MutableByteSpan bytes(footer);
-  const VhdGeometry geometry = ComputeVhdGeometry(size_bytes);
+  const VhdGeometry geometry = ComputeVhdGeometry(fields.size_bytes);
   std::memcpy(&footer[vhd_footer::kCookie], kVhdFooterCookie.data(), kVhdFooterCookie.size());
   StoreBig<std::uint32_t>(bytes, vhd_footer::kFeatures, kReservedFeature);
   StoreBig<std::uint32_t>(bytes, vhd_footer::kVersion, kVhdVersion);
-  StoreBig<std::uint64_t>(bytes, vhd_footer::kDataOffset, kVhdNoOffset);
+  StoreBig<std::uint64_t>(bytes, vhd_footer::kDataOffset, fields.dynamic_header_offset_bytes);
   StoreBig<std::uint32_t>(bytes, vhd_footer::kTimestamp, created_seconds);
   std::memcpy(&footer[vhd_footer::kCreatorApplication], "win ", 4);
   StoreBig<std::uint32_t>(bytes, vhd_footer::kCreatorVersion, kCreatorVersion);
   std::memcpy(&footer[vhd_footer::kCreatorHost], "Wi2k", 4);
-  StoreBig<std::uint64_t>(bytes, vhd_footer::kOriginalSize, size_bytes);
-  StoreBig<std::uint64_t>(bytes, vhd_footer::kCurrentSize, size_bytes);
+  StoreBig<std::uint64_t>(bytes, vhd_footer::kOriginalSize, fields.size_bytes);
+  StoreBig<std::uint64_t>(bytes, vhd_footer::kCurrentSize, fields.size_bytes);
   StoreBig<std::uint16_t>(bytes, vhd_footer::kGeometry, geometry.cylinders);
   footer[vhd_footer::kGeometry + 2] = std::byte{geometry.heads};
   footer[vhd_footer::kGeometry + 3] = std::byte{geometry.sectors_per_track};
-  StoreBig<std::uint32_t>(bytes, vhd_footer::kType, static_cast<std::uint32_t>(VhdType::kFixed));
-  std::memcpy(&footer[vhd_footer::kUniqueId], unique_id.data(), unique_id.size());
+  StoreBig<std::uint32_t>(bytes, vhd_footer::kType, static_cast<std::uint32_t>(fields.type));
+  std::memcpy(&footer[vhd_footer::kUniqueId], fields.unique_id.data(), fields.unique_id.size());
   StoreBig<std::uint32_t>(bytes, vhd_footer::kChecksum, VhdChecksum(footer, vhd_footer::kChecksum));
   return footer;
+}
+
+}  // namespace
+
+VhdFooter MakeFixedVhdFooter(std::uint64_t size_bytes, const Bits128& unique_id,
+                             std::uint32_t created_seconds) {
+  return MakeVhdFooter({.type = VhdType::kFixed,
+                        .dynamic_header_offset_bytes = kVhdNoOffset,
+                        .size_bytes = size_bytes,
+                        .unique_id = unique_id},
+                       created_seconds);
+}
+
+VhdFooter MakeDynamicVhdFooter(std::uint64_t size_bytes, const Bits128& unique_id,
+                               std::uint32_t created_seconds) {
+  return MakeVhdFooter({.type = VhdType::kDynamic,
+                        .dynamic_header_offset_bytes = kVhdFooterBytes,
+                        .size_bytes = size_bytes,
+                        .unique_id = unique_id},
+                       created_seconds);
+}
+
+std::uint32_t VhdSeconds(std::chrono::system_clock::time_point time) {
+  constexpr std::chrono::sys_seconds kEpoch{std::chrono::seconds{946'684'800}};
+  const auto since = std::chrono::floor<std::chrono::seconds>(time) - kEpoch;
+  return static_cast<std::uint32_t>(since.count());
 }
 
 }  // namespace asr

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 
 #include "storage/base/bytes.h"
@@ -19,6 +20,12 @@ using VhdFooter = std::array<std::byte, kVhdFooterBytes>;
 // 2000-01-01 UTC. The same arguments give the same bytes.
 [[nodiscard]] VhdFooter MakeFixedVhdFooter(std::uint64_t size_bytes, const Bits128& unique_id,
                                            std::uint32_t created_seconds);
+// The same of a dynamic VHD, whose header lies behind the copy of the footer: at kVhdFooterBytes.
+[[nodiscard]] VhdFooter MakeDynamicVhdFooter(std::uint64_t size_bytes, const Bits128& unique_id,
+                                             std::uint32_t created_seconds);
+
+// Seconds since 2000-01-01 UTC.
+[[nodiscard]] std::uint32_t VhdSeconds(std::chrono::system_clock::time_point time);
 
 // One's complement of the byte sum, the checksum field (4 bytes at `checksum_offset`) left out.
 [[nodiscard]] std::uint32_t VhdChecksum(ByteSpan structure, std::size_t checksum_offset);

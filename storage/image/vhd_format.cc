@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view kDynamicHeaderCookie = "cxsparse";
 
 namespace dynamic_header {  // offsets in the dynamic disk header; its signature comes first
+constexpr std::size_t kNext = 8;
 constexpr std::size_t kTableOffset = 16;
 constexpr std::size_t kVersion = 24;
 constexpr std::size_t kTableEntryCount = 28;
@@ -118,6 +119,20 @@ Result<VhdDynamicHeader> ParseVhdDynamicHeader(ByteSpan bytes) {
                                  header.table_offset_bytes)));
   }
   return header;
+}
+
+std::array<std::byte, kVhdDynamicHeaderBytes> MakeVhdDynamicHeader(const VhdDynamicHeader& header) {
+  std::array<std::byte, kVhdDynamicHeaderBytes> made{};
+  const MutableByteSpan bytes(made);
+  std::memcpy(made.data(), kDynamicHeaderCookie.data(), kDynamicHeaderCookie.size());
+  StoreBig<std::uint64_t>(bytes, dynamic_header::kNext, kVhdNoOffset);
+  StoreBig<std::uint64_t>(bytes, dynamic_header::kTableOffset, header.table_offset_bytes);
+  StoreBig<std::uint32_t>(bytes, dynamic_header::kVersion, kVhdVersion);
+  StoreBig<std::uint32_t>(bytes, dynamic_header::kTableEntryCount, header.table_entry_count);
+  StoreBig<std::uint32_t>(bytes, dynamic_header::kBlockBytes, header.block_bytes);
+  StoreBig<std::uint32_t>(bytes, dynamic_header::kChecksum,
+                          VhdChecksum(made, dynamic_header::kChecksum));
+  return made;
 }
 
 }  // namespace asr

@@ -2,6 +2,7 @@
 // big-endian), and the checked reading of its two structures.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -65,5 +66,9 @@ struct VhdDynamicHeader {
 
 // `bytes` are kVhdDynamicHeaderBytes long. kCorrupt says which field is wrong.
 [[nodiscard]] Result<VhdDynamicHeader> ParseVhdDynamicHeader(ByteSpan bytes);
+
+// Of a disk without a parent.
+[[nodiscard]] std::array<std::byte, kVhdDynamicHeaderBytes> MakeVhdDynamicHeader(
+    const VhdDynamicHeader& header);
 
 }  // namespace asr

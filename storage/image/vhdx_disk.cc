@@ -30,6 +30,8 @@ DiskShape ShapeOf(const VhdxHeader& header, const VhdxMetadata& metadata) {
           .size_bytes = metadata.disk_bytes,
           .logical_sector_bytes = metadata.logical_sector_bytes,
           .id = GuidText(header.data_write_guid),
+          .block_bytes = metadata.block_bytes,
+          .physical_sector_bytes = metadata.physical_sector_bytes,
           .parent = metadata.parent};
 }
 
@@ -267,6 +269,11 @@ Status ReplayLog(const VhdxHeader& header, ImageFile& image) {
   image.file =
       std::make_unique<ReplayedFile>(std::move(image.file), replay.file_bytes, replay.patches);
   image.size_bytes = replay.file_bytes;
+  image.log_entry_count = replay.entry_count;
+  image.remarks.push_back(fmt::format(
+      "the writer stopped before {} entries of its log were in their places; they are read as if "
+      "they were",
+      replay.entry_count));
   return {};
 }
 
@@ -287,11 +294,11 @@ Status ClaimStructures(FileClaims& claims, Extent log, const VhdxRegions& region
 
 Result<std::unique_ptr<MappedDisk>> OpenVhdx(ImageFile image) {
   ASR_CHECK(CheckFile(image));
-  ASR_TRY(const VhdxHeader header, ReadVhdxHeader(*image.file));
+  ASR_TRY(const VhdxHeader header, ReadVhdxHeader(*image.file, image.remarks));
   ASR_CHECK(CheckLog(header, image.size_bytes));
   ASR_CHECK(ReplayLog(header, image));
   const std::uint64_t file_bytes = image.size_bytes;
-  ASR_TRY(const VhdxRegions regions, ReadVhdxRegions(*image.file, file_bytes));
+  ASR_TRY(const VhdxRegions regions, ReadVhdxRegions(*image.file, file_bytes, image.remarks));
   ASR_TRY(const VhdxMetadata metadata, ReadVhdxMetadata(*image.file, regions.metadata));
 
   const std::uint64_t entry_count =

@@ -38,14 +38,19 @@ VhdxHeader ParseHeader(ByteSpan bytes) {
                   LoadLittle<std::uint32_t>(bytes, vhdx_header::kLogLength)}};
 }
 
-Result<VhdxHeader> ChooseHeader(ByteSpan first, ByteSpan second) {
+Result<VhdxHeader> ChooseHeader(ByteSpan first, ByteSpan second,
+                                std::vector<std::string>& remarks) {
   const bool first_intact = IsIntact(first, kVhdxHeaderSignature);
   const bool second_intact = IsIntact(second, kVhdxHeaderSignature);
   if (!first_intact && !second_intact) {
     return Fail(CorruptImage("both headers of the VHDX (offsets 65536 and 131072) are damaged"));
   }
-  if (!second_intact) return ParseHeader(first);
-  if (!first_intact) return ParseHeader(second);
+  if (!first_intact || !second_intact) {
+    // Which one was the newer is not known: a writer that is killed leaves one of them torn.
+    remarks.push_back(fmt::format("its {} header is damaged; the other one is used",
+                                  first_intact ? "second" : "first"));
+    return ParseHeader(first_intact ? first : second);
+  }
   const VhdxHeader one = ParseHeader(first);
   const VhdxHeader two = ParseHeader(second);
   if (one.sequence_number == two.sequence_number &&
@@ -71,11 +76,12 @@ Status CheckRegion(const Guid& guid, Extent region, std::uint64_t file_bytes) {
 }
 
 // The bytes of the first intact table.
-Result<Bytes> ReadRegionTable(File& file) {
+Result<Bytes> ReadRegionTable(File& file, std::vector<std::string>& remarks) {
   Bytes table(kVhdxRegionTableBytes);
   for (const std::uint64_t offset : kVhdxRegionTableOffsets) {
     ASR_CHECK(file.ReadAt(offset, table));
     if (IsIntact(table, kVhdxRegionSignature)) return table;
+    remarks.push_back(fmt::format("its region table at offset {} is damaged", offset));
   }
   return Fail(
       CorruptImage("both region tables of the VHDX (offsets 196608 and 262144) are damaged"));
@@ -83,12 +89,12 @@ Result<Bytes> ReadRegionTable(File& file) {
 
 }  // namespace
 
-Result<VhdxHeader> ReadVhdxHeader(File& file) {
+Result<VhdxHeader> ReadVhdxHeader(File& file, std::vector<std::string>& remarks) {
   Bytes first(kVhdxHeaderBytes);
   Bytes second(kVhdxHeaderBytes);
   ASR_CHECK(file.ReadAt(kVhdxHeaderOffsets[0], first));
   ASR_CHECK(file.ReadAt(kVhdxHeaderOffsets[1], second));
-  ASR_TRY(const VhdxHeader header, ChooseHeader(first, second));
+  ASR_TRY(const VhdxHeader header, ChooseHeader(first, second, remarks));
   if (header.version != 1) {
     return Fail(UnsupportedImage(fmt::format("the VHDX has version {}; known is 1", header.version),
                                  "convert it with the Hyper-V that wrote it (Convert-VHD)"));
@@ -96,8 +102,9 @@ Result<VhdxHeader> ReadVhdxHeader(File& file) {
   return header;
 }
 
-Result<VhdxRegions> ReadVhdxRegions(File& file, std::uint64_t file_bytes) {
-  ASR_TRY(const Bytes bytes, ReadRegionTable(file));
+Result<VhdxRegions> ReadVhdxRegions(File& file, std::uint64_t file_bytes,
+                                    std::vector<std::string>& remarks) {
+  ASR_TRY(const Bytes bytes, ReadRegionTable(file, remarks));
   const auto count = LoadLittle<std::uint32_t>(bytes, vhdx_region::kEntryCount);
   if (count > kVhdxMostTableEntries) {
     return Fail(CorruptImage(fmt::format("the region table of the VHDX has {} entries; {} fit",

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "storage/base/result.h"
 #include "storage/fs/file_system.h"
@@ -20,9 +22,10 @@ struct VhdxHeader {
 };
 
 // The header in force: the one with a good checksum and the greater sequence number. Two headers of
-// one number are fine only if they are the same bytes, as disk2vhd writes them.
+// one number are fine only if they are the same bytes, as disk2vhd writes them. Damage to the other
+// one is remarked upon.
 // Errors: kCorrupt, kUnsupported (another version), kIo.
-[[nodiscard]] Result<VhdxHeader> ReadVhdxHeader(File& file);
+[[nodiscard]] Result<VhdxHeader> ReadVhdxHeader(File& file, std::vector<std::string>& remarks);
 
 struct VhdxRegions {
   Extent table;  // of blocks (BAT)
@@ -30,9 +33,10 @@ struct VhdxRegions {
   std::vector<Extent> all;  // these two and what optional regions there are
 };
 
-// From the first region table, or the second if the first is damaged. Each region is aligned to a
-// MiB and lies inside the file of `file_bytes`; whether they overlap is not checked here.
-// Errors: kCorrupt, kUnsupported (an unknown region that is required), kIo.
-[[nodiscard]] Result<VhdxRegions> ReadVhdxRegions(File& file, std::uint64_t file_bytes);
+// From the first region table, or, with a remark, the second if the first is damaged. Each region
+// is aligned to a MiB and lies inside the file of `file_bytes`; whether they overlap is not checked
+// here. Errors: kCorrupt, kUnsupported (an unknown region that is required), kIo.
+[[nodiscard]] Result<VhdxRegions> ReadVhdxRegions(File& file, std::uint64_t file_bytes,
+                                                  std::vector<std::string>& remarks);
 
 }  // namespace asr

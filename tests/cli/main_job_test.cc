@@ -1,10 +1,12 @@
 // The main job from end to end: protect, replicate, look, restore, stop.
 #include <algorithm>
 #include <filesystem>
+#include <span>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "storage/image/disk.h"
 #include "tests/support/cli_runner.h"
 
 namespace asr::testing {
@@ -97,6 +99,19 @@ TEST_F(MainJobTest, RestoreWritesOnlyTheChosenDisksInTheChosenFormat) {
   ExpectSucceeded(cli.Json("restore web --to {dir}/out --disk data --format vhd"));
   EXPECT_TRUE(std::filesystem::exists(cli.Path("out/data.vhd")));
   EXPECT_FALSE(std::filesystem::exists(cli.Path("out/root.vhd")));
+}
+
+TEST_F(MainJobTest, RestoreWritesADynamicVhdUnderTheEndingOfEveryVhd) {
+  Enable();
+  ExpectSucceeded(cli.Json("restore web --to {dir}/out --disk root --format vhd-dynamic"));
+  const auto disk = OpenDisk(PosixFileSystem(), cli.Path("out/root.vhd"));
+  ASSERT_TRUE(disk.has_value()) << disk.error().Line();
+  EXPECT_EQ((*disk)->format(), ImageFormat::kVhdDynamic);
+  const std::string source = cli.ReadFile(cli.Path("vms/web/root.raw"));
+  ASSERT_EQ((*disk)->size_bytes(), source.size());
+  std::string restored(source.size(), ' ');
+  ASSERT_TRUE((*disk)->Read(0, std::as_writable_bytes(std::span(restored))).has_value());
+  EXPECT_TRUE(restored == source);
 }
 
 TEST_F(MainJobTest, RestoreReplacesFilesOnlyWithForce) {

@@ -48,7 +48,11 @@ void DiskContent::AddPiece(std::uint64_t offset_bytes, std::uint64_t length_byte
   std::mt19937_64 random(offset_bytes * 31 + length_bytes);
   std::vector<std::byte> piece(length_bytes);
   for (std::byte& byte : piece) byte = static_cast<std::byte>(1 + random() % 255);
-  pieces_.emplace(offset_bytes, std::move(piece));
+  AddBytes(offset_bytes, std::move(piece));
+}
+
+void DiskContent::AddBytes(std::uint64_t offset_bytes, std::vector<std::byte> bytes) {
+  pieces_.emplace(offset_bytes, std::move(bytes));
 }
 
 std::vector<std::byte> DiskContent::Bytes(std::uint64_t offset_bytes,

@@ -18,6 +18,8 @@ class DiskContent {
   // Random bytes, none of them zero; the same offset and length give the same ones. The range lies
   // inside the disk and touches no other piece.
   void AddPiece(std::uint64_t offset_bytes, std::uint64_t length_bytes);
+  // The same with given bytes.
+  void AddBytes(std::uint64_t offset_bytes, std::vector<std::byte> bytes);
 
   [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
   [[nodiscard]] const std::map<std::uint64_t, std::vector<std::byte>>& pieces() const {

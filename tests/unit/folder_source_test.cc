@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tests/support/temp_dir.h"
+#include "tests/support/vhdx_builder.h"
 
 namespace asr {
 namespace {
@@ -187,6 +188,66 @@ TEST_F(FolderSourceTest, AHostWithoutItsFolder) {
 }
 
 TEST_F(FolderSourceTest, AnEmptyHostHasNoVms) { EXPECT_THAT(List(), IsEmpty()); }
+
+// A chain of differencing VHDXs, base first, in the folder of VM "web".
+class FolderChainTest : public FolderSourceTest {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(fs_.CreateDirectories(directory_ / "web").has_value());
+    content_.AddPiece(0, kMiB);
+  }
+  testing::VhdxBuilder Image(std::uint8_t id) {
+    testing::VhdxBuilder builder(content_);
+    builder.data_write_guid.fill(id);
+    return builder;
+  }
+  void WriteBase(const std::string& name, std::uint8_t id) {
+    Image(id).Write(directory_ / "web/" + name);
+  }
+  void WriteChild(const std::string& name, std::uint8_t id, const std::string& parent,
+                  std::uint8_t parent_id) {
+    testing::VhdxBuilder builder = Image(id);
+    testing::VhdxBuilder::GuidBytes parent_guid{};
+    parent_guid.fill(parent_id);
+    builder.MakeChildOf(parent_guid, ".\\" + parent);
+    builder.Write(directory_ / "web/" + name);
+  }
+
+  testing::DiskContent content_{3 * kMiB};
+};
+
+TEST_F(FolderChainTest, TheLeafIsTheDiskAndTheBaseNamesIt) {
+  WriteBase("root.vhdx", 1);
+  WriteChild("root_A1.avhdx", 2, "root.vhdx", 1);
+  WriteChild("root_B2.avhdx", 3, "root_A1.avhdx", 2);
+  const VirtualMachine vm = Only();
+  EXPECT_THAT(vm.reasons, IsEmpty());
+  ASSERT_THAT(vm.disks, SizeIs(1));
+  EXPECT_EQ(vm.disks[0].name.value, "root");
+  EXPECT_EQ(vm.disks[0].path, directory_ / "web/root_B2.avhdx");
+}
+
+TEST_F(FolderChainTest, TwoLeavesOfOneBaseAreAReason) {
+  WriteBase("root.vhdx", 1);
+  WriteChild("one.avhdx", 2, "root.vhdx", 1);
+  WriteChild("two.avhdx", 3, "root.vhdx", 1);
+  EXPECT_THAT(Only().reasons, ElementsAre(HasSubstr("children of one parent")));
+}
+
+TEST_F(FolderChainTest, ABrokenChainIsAReasonThatNamesBothFiles) {
+  WriteBase("root.vhdx", 9);
+  WriteChild("leaf.avhdx", 2, "root.vhdx", 1);
+  const VirtualMachine vm = Only();
+  ASSERT_FALSE(vm.protectable());
+  EXPECT_THAT(vm.reasons[0], AllOf(HasSubstr("leaf.avhdx"), HasSubstr("root.vhdx")));
+}
+
+TEST_F(FolderChainTest, ADescriptionThatNamesAParentIsAReason) {
+  WriteBase("root.vhdx", 1);
+  WriteChild("leaf.avhdx", 2, "root.vhdx", 1);
+  Write("web/vm.json", R"({"disks": [{"path": "root.vhdx"}]})");
+  EXPECT_THAT(Only().reasons, ElementsAre(HasSubstr("is the parent of")));
+}
 
 }  // namespace
 }  // namespace asr

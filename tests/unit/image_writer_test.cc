@@ -2,13 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
+#include "storage/base/checksum.h"
 #include "storage/image/disk.h"
 #include "storage/image/vhdx_format.h"
 #include "tests/support/disk_content.h"
 #include "tests/support/image_file.h"
+#include "tests/support/image_in_memory.h"
 #include "tests/support/temp_dir.h"
 
 namespace asr {
@@ -33,6 +36,8 @@ TEST_F(ImageWriterTest, RefusesDisksThatCannotBe) {
   EXPECT_EQ(KindOf({path, "qcow", kGiB, 512}), ErrorKind::kUsage);
   EXPECT_EQ(KindOf({path, "vhd", kGiB, 4096}), ErrorKind::kUsage);
   EXPECT_EQ(KindOf({path, "qcow2", kGiB, 4096}), ErrorKind::kUsage);
+  EXPECT_EQ(KindOf({path, "vhd-dynamic", kGiB, 4096}), ErrorKind::kUsage);
+  EXPECT_EQ(KindOf({path, "vhd-dynamic", 2040 * kGiB + 512, 512}), ErrorKind::kUsage);
   EXPECT_EQ(KindOf({path, "vhdx", kGiB, 1024}), ErrorKind::kUsage);
   EXPECT_EQ(KindOf({path, "vhdx", kGiB + 512, 4096}), ErrorKind::kUsage);
   EXPECT_EQ(KindOf({path, "vhdx", 0, 512}), ErrorKind::kUsage);
@@ -57,8 +62,8 @@ TEST_F(ImageWriterTest, RefusesWritesOutsideTheDisk) {
 }
 
 TEST_F(ImageWriterTest, IsNoImageBeforeItIsFinished) {
-  for (const std::string format : {"vhd", "vhdx"}) {
-    const std::string path = directory_ / ("disk." + format);
+  for (const std::string format : {"vhd", "vhd-dynamic", "vhdx"}) {
+    const std::string path = directory_ / (format + "." + ImageEnding(format));
     const auto writer = CreateImage(PosixFileSystem(), {path, format, 64 * kMiB, 512}).value();
     testing::MustSucceed(writer->Write(0, std::vector<std::byte>(4096, std::byte{1})));
     EXPECT_FALSE(OpenDisk(PosixFileSystem(), path).has_value());
@@ -68,10 +73,12 @@ TEST_F(ImageWriterTest, IsNoImageBeforeItIsFinished) {
 }
 
 TEST_F(ImageWriterTest, AnEmptyDiskTakesNoSpaceWhateverItsSize) {
-  for (const std::string format : {"raw", "vhd", "vhdx"}) {
-    const std::string path = directory_ / ("disk." + format);
+  for (const std::string format : {"raw", "vhd", "vhd-dynamic", "vhdx"}) {
+    const std::string path = directory_ / (format + "." + ImageEnding(format));
     // ext4 keeps files below 16 TiB.
-    const std::uint64_t size = format == "vhdx" ? 64 * kTiB : 8 * kTiB;
+    const std::uint64_t size = format == "vhdx"          ? 64 * kTiB
+                               : format == "vhd-dynamic" ? 2040 * kGiB
+                                                         : 8 * kTiB;
     const auto writer = CreateImage(PosixFileSystem(), {path, format, size, 512}).value();
     testing::MustSucceed(writer->Finish());
     EXPECT_LE(PosixFileSystem().Stat(path).value().allocated_bytes, 10 * kMiB) << format;
@@ -84,8 +91,8 @@ TEST_F(ImageWriterTest, WritesFromSeveralThreadsAllArrive) {
   for (std::uint64_t offset = 0; offset < content.size_bytes(); offset += 5 * kMiB) {
     content.AddPiece(offset, 128 * kKiB);
   }
-  for (const std::string format : {"raw", "vhd", "vhdx"}) {
-    const std::string path = directory_ / ("disk." + format);
+  for (const std::string format : {"raw", "vhd", "vhd-dynamic", "vhdx"}) {
+    const std::string path = directory_ / (format + "." + ImageEnding(format));
     const auto writer =
         CreateImage(PosixFileSystem(), {path, format, content.size_bytes(), 512}).value();
     std::atomic<int> failed = 0;
@@ -103,6 +110,54 @@ TEST_F(ImageWriterTest, WritesFromSeveralThreadsAllArrive) {
     testing::MustSucceed(writer->Finish());
     EXPECT_EQ(DifferenceFrom(content, *OpenDisk(PosixFileSystem(), path).value()), "") << format;
   }
+}
+
+// In a dynamic VHD blocks are numbered by sectors of 32 bits, the bitmaps between them count too.
+TEST_F(ImageWriterTest, TheLargestDynamicVhdHoldsItsLastSector) {
+  DiskContent content(2040 * kGiB);
+  content.AddPiece(0, 4096);
+  content.AddPiece(content.size_bytes() - 512, 512);
+  const std::string path = directory_ / "disk.vhd";
+  const auto writer =
+      CreateImage(PosixFileSystem(), {path, "vhd-dynamic", content.size_bytes(), 512}).value();
+  for (const auto& [offset, piece] : content.pieces()) {
+    testing::MustSucceed(writer->Write(offset, piece));
+  }
+  testing::MustSucceed(writer->Finish());
+  EXPECT_EQ(DifferenceFrom(content, *OpenDisk(PosixFileSystem(), path).value()), "");
+  EXPECT_LE(testing::FileSize(path), 10 * kMiB);
+}
+
+// As the specification lays them out; the checksums are sums of the other bytes.
+TEST_F(ImageWriterTest, ADynamicVhdIsOneToTheSpecification) {
+  const std::string path = directory_ / "disk.vhd";
+  const auto writer = CreateImage(PosixFileSystem(), {path, "vhd-dynamic", 5 * kMiB, 512}).value();
+  testing::MustSucceed(writer->Write(4 * kMiB, std::vector<std::byte>(512, std::byte{1})));
+  testing::MustSucceed(writer->Finish());
+  const std::vector<std::byte> file = testing::ImageInMemory(path).bytes();
+  ASSERT_EQ(file.size(), 4096u + 2 * kMiB + 512);
+  const ByteSpan footer = ByteSpan(file).last(512);
+  EXPECT_TRUE(std::ranges::equal(footer, ByteSpan(file).first(512)));
+  EXPECT_EQ(LoadBig<std::uint64_t>(footer, 16), 512u);  // the dynamic header
+  EXPECT_EQ(AsText(footer.subspan(28, 4)), "win ");     // creator, decides whose size counts
+  EXPECT_EQ(LoadBig<std::uint64_t>(footer, 48), 5 * kMiB);
+  EXPECT_EQ(LoadBig<std::uint32_t>(footer, 60), 3u);
+  const ByteSpan header = ByteSpan(file).subspan(512, 1024);
+  EXPECT_EQ(AsText(header.first(8)), "cxsparse");
+  EXPECT_EQ(LoadBig<std::uint64_t>(header, 8), ~std::uint64_t{0});
+  EXPECT_EQ(LoadBig<std::uint64_t>(header, 16), 1536u);  // the block table
+  EXPECT_EQ(LoadBig<std::uint32_t>(header, 24), 0x00010000u);
+  EXPECT_EQ(LoadBig<std::uint32_t>(header, 28), 3u);
+  EXPECT_EQ(LoadBig<std::uint32_t>(header, 32), 2 * kMiB);
+  const ByteSpan table = ByteSpan(file).subspan(1536, 512);
+  EXPECT_EQ(ToHex(table.first(16)),
+            "ffffffff"
+            "ffffffff"
+            "00000007"
+            "ffffffff");
+  // The bitmap in sector 7, then the data, on a page.
+  EXPECT_EQ(std::ranges::count(ByteSpan(file).subspan(7 * 512, 512), std::byte{0xFF}), 512);
+  EXPECT_EQ(std::ranges::count(ByteSpan(file).subspan(4096, 1024), std::byte{1}), 512);
 }
 
 }  // namespace

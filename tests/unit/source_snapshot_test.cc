@@ -24,6 +24,7 @@ class SourceSnapshotTest : public ::testing::Test {
       ASSERT_TRUE(WriteFileAtomic(fs_, path, AsBytes(std::string(kMiB, 'x'))).has_value());
       disks_.push_back({.name = {name},
                         .path = path,
+                        .folder = directory_.path(),
                         .format = "raw",
                         .size_bytes = kMiB,
                         .logical_sector_bytes = 512});
