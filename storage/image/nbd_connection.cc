@@ -138,7 +138,9 @@ Status NbdConnection::Flush() {
 Result<std::vector<Extent>> NbdConnection::DataExtents(Extent range) {
   if (handle_ == nullptr) return Fail(LostConnection());
   std::vector<Extent> extents;
-  if (nbd_.can_meta_context(handle_, kAllocation) != 1) {
+  const int can_tell = nbd_.can_meta_context(handle_, kAllocation);
+  if (can_tell < 0) return Fail(LastError("the connection to qemu-nbd is lost"));
+  if (can_tell == 0) {
     AppendExtent(extents, range);
     return extents;
   }

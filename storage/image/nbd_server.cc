@@ -141,7 +141,8 @@ Error NbdServer::StartError(const Error& problem) {
   idle_.clear();
   const int exit_code = process_.Wait(std::chrono::seconds(5));
   const std::string said = process_.ErrorText();
-  if (said.find("lock") != std::string::npos) {
+  // As in: Failed to get shared "write" lock
+  if (said.find("\" lock") != std::string::npos) {
     return MakeError(ErrorKind::kBusy, ErrorCode::kImageInUse,
                      "another QEMU has the image open for writing")
         .WithCause(said)

@@ -1,5 +1,6 @@
 // qcow2 against QEMU's own tools: what we read of theirs, what they read of ours, and what becomes
 // of the server that we read through.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -219,6 +220,28 @@ TEST_F(Qcow2InteropTest, AnImageThatQemuWritesToIsRefused) {
     EXPECT_EQ(::pclose(qemu), 0);
     EXPECT_NE(MustOpen(leaf), nullptr);
   }
+}
+
+// One that begins between our look and QEMU's opening.
+TEST_F(Qcow2InteropTest, QemusOwnLockIsUnderstood) {
+  const std::string path = directory_ / "disk.qcow2";
+  ExpectRuns(fmt::format("qemu-img create -q -f qcow2 {} 10M", path));
+  const auto start = [&] {
+    const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    return NbdServer::Start(
+        {.node = fmt::format(R"({{"driver":"qcow2","file":{{"driver":"file","filename":"{}"}}}})",
+                             NbdFileName(0)),
+         .descriptors = {file.get()}});
+  };
+  std::FILE* qemu = ::popen(fmt::format("qemu-io -f qcow2 {} >/dev/null", path).c_str(), "w");
+  for (int i = 0; i < 500 && !PosixFileSystem().FindWriter(path).value(); ++i) {
+    SystemClock().SleepSeconds(0.02);
+  }
+  const auto refused = start();
+  EXPECT_EQ(::pclose(qemu), 0);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kImageInUse) << refused.error().Line();
+  EXPECT_TRUE(start().has_value());
 }
 
 TEST_F(Qcow2InteropTest, AnExternalDataFileIsRefused) {
