@@ -18,6 +18,8 @@ constexpr std::uint64_t kReadPieceBytes = 256 * kKiB;
 constexpr std::uint64_t kWritePieceBytes = kMiB;
 constexpr std::uint64_t kMostStatusBytes = kGiB;
 
+// Completions are asked for, in Transfer.
+constexpr nbd_completion_callback kNoCallback{nullptr, nullptr, nullptr};
 constexpr const char* kAllocation = "base:allocation";
 constexpr std::uint32_t kReadsAsZeros = LIBNBD_STATE_ZERO;
 
@@ -117,15 +119,14 @@ Status NbdConnection::Transfer(std::uint64_t length_bytes, std::uint64_t piece_b
 
 Status NbdConnection::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
   return Transfer(out.size(), kReadPieceBytes, [&](std::uint64_t done, std::uint64_t count) {
-    return nbd_.aio_pread(handle_, out.data() + done, count, offset_bytes + done,
-                          NBD_NULL_COMPLETION, 0);
+    return nbd_.aio_pread(handle_, out.data() + done, count, offset_bytes + done, kNoCallback, 0);
   });
 }
 
 Status NbdConnection::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
   return Transfer(bytes.size(), kWritePieceBytes, [&](std::uint64_t done, std::uint64_t count) {
-    return nbd_.aio_pwrite(handle_, bytes.data() + done, count, offset_bytes + done,
-                           NBD_NULL_COMPLETION, 0);
+    return nbd_.aio_pwrite(handle_, bytes.data() + done, count, offset_bytes + done, kNoCallback,
+                           0);
   });
 }
 
