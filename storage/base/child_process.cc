@@ -145,7 +145,8 @@ int ChildProcess::Wait(std::chrono::milliseconds limit) {
 }
 
 std::string ChildProcess::ErrorText() const {
-  std::string text(4 * 1024, '\0');
+  constexpr std::size_t kMostBytes = 4096;
+  std::string text(kMostBytes, '\0');
   const ssize_t count = ::pread(errors_.get(), text.data(), text.size(), 0);
   text.resize(count < 0 ? 0 : static_cast<std::size_t>(count));
   while (!text.empty() && text.back() == '\n') text.pop_back();

@@ -1,5 +1,6 @@
 // The main job from end to end: protect, replicate, look, restore, stop.
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <span>
 
@@ -92,6 +93,16 @@ TEST_F(MainJobTest, EveryPointIsRestoredBitForBit) {
   EXPECT_EQ(cli.ReadFile(cli.Path("new/root.raw")), cli.ReadFile(cli.Path("vms/web/root.raw")));
   EXPECT_EQ(cli.ReadFile(cli.Path("old/root.raw")), root_before);
   EXPECT_EQ(cli.ReadFile(cli.Path("old/data.raw")), data_before);
+}
+
+TEST_F(MainJobTest, RestoreWritesQcow2) {
+  Enable();
+  ExpectSucceeded(cli.Json("restore web --to {dir}/out --disk root --format qcow2"));
+  const Json disk = cli.Json("disk show {dir}/out/root.qcow2");
+  EXPECT_EQ(disk["format"], "qcow2");
+  const std::string compare = "qemu-img compare -q -f raw -F qcow2 " +
+                              cli.Path("vms/web/root.raw") + " " + cli.Path("out/root.qcow2");
+  EXPECT_EQ(std::system(compare.c_str()), 0);
 }
 
 TEST_F(MainJobTest, RestoreWritesOnlyTheChosenDisksInTheChosenFormat) {
