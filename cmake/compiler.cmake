@@ -24,7 +24,7 @@ if(ASR_SANITIZER STREQUAL "address")
   target_link_options(asr_compiler INTERFACE -fsanitize=address,undefined)
 elseif(ASR_SANITIZER STREQUAL "fuzzer")
   target_compile_options(asr_compiler INTERFACE
-    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O2)
   target_link_options(asr_compiler INTERFACE -fsanitize=address,undefined)
 elseif(ASR_SANITIZER STREQUAL "thread")
   target_compile_options(asr_compiler INTERFACE -fsanitize=thread -O1)

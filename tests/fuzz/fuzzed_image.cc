@@ -26,7 +26,7 @@ FuzzedImage UnpackImage(ByteSpan input) {
     input = input.subspan(kRecordHeaderBytes);
     const std::size_t count = std::min({wanted, input.size(), kMostImageBytes - offset});
     if (image.bytes.size() < offset + count) image.bytes.resize(offset + count);
-    std::memcpy(image.bytes.data() + offset, input.data(), count);
+    if (count > 0) std::memcpy(image.bytes.data() + offset, input.data(), count);
     input = input.subspan(count);
   }
   return image;
@@ -34,28 +34,25 @@ FuzzedImage UnpackImage(ByteSpan input) {
 
 std::vector<std::byte> PackImage(ByteSpan image, bool sealed) {
   constexpr std::size_t kPieceBytes = 64;
-  constexpr std::size_t kLongestRecord = 32 * kKiB;
+  constexpr std::size_t kMostOfARun = 4 * kKiB;  // what is longer is payload
+  constexpr std::size_t kFooterBytes = 512;
   std::vector<std::byte> packed = {static_cast<std::byte>(sealed ? kSealed : 0)};
-  const auto is_hole = [&](std::size_t offset) {
-    const std::size_t count = std::min(kPieceBytes, image.size() - offset);
-    return offset + count < image.size() && IsZero(image.subspan(offset, count));
-  };
-  for (std::size_t begin = 0; begin < image.size();) {
-    if (is_hole(begin)) {
-      begin += kPieceBytes;
-      continue;
-    }
-    std::size_t end = begin;
-    while (end < image.size() && end - begin < kLongestRecord && !is_hole(end)) end += kPieceBytes;
-    end = std::min(end, image.size());
+  const auto add = [&](std::size_t offset, std::size_t count) {
     const std::size_t at = packed.size();
     packed.resize(at + kRecordHeaderBytes);
-    StoreLittle<std::uint32_t>(packed, at, static_cast<std::uint32_t>(begin));
-    StoreLittle<std::uint16_t>(packed, at + 4, static_cast<std::uint16_t>(end - begin));
-    packed.insert(packed.end(), image.begin() + static_cast<std::ptrdiff_t>(begin),
-                  image.begin() + static_cast<std::ptrdiff_t>(end));
-    begin = end;
+    StoreLittle<std::uint32_t>(packed, at, static_cast<std::uint32_t>(offset));
+    StoreLittle<std::uint16_t>(packed, at + 4, static_cast<std::uint16_t>(count));
+    const ByteSpan bytes = image.subspan(offset, count);
+    packed.insert(packed.end(), bytes.begin(), bytes.end());
+  };
+  const std::size_t footer = image.size() - std::min(image.size(), kFooterBytes);
+  std::size_t run_bytes = 0;
+  for (std::size_t offset = 0; offset < footer; offset += kPieceBytes) {
+    const std::size_t count = std::min(kPieceBytes, footer - offset);
+    run_bytes = IsZero(image.subspan(offset, count)) ? 0 : run_bytes + count;
+    if (run_bytes > 0 && run_bytes <= kMostOfARun) add(offset, count);
   }
+  add(footer, image.size() - footer);
   return packed;
 }
 
