@@ -203,6 +203,7 @@ std::string KindName(ImageFormat format) {
     case ImageFormat::kVhdxDifferencing:
       return "differencing";
     case ImageFormat::kRaw:
+    case ImageFormat::kQcow2:
       return "";
   }
   return "";

@@ -38,7 +38,8 @@ Status RunRestore(Session& session, const RestoreOptions& options) {
   RestoreRequest request;
   ASR_TRY(request.point, ParsePointSelector(options.point.value_or("latest")));
   if (options.format) {
-    ASR_CHECK(CheckWord("--format", *options.format, {"vhd", "vhd-dynamic", "vhdx", "raw"}));
+    ASR_CHECK(
+        CheckWord("--format", *options.format, {"vhd", "vhd-dynamic", "vhdx", "raw", "qcow2"}));
     request.format = *options.format;
   }
   ASR_CHECK(session.RefuseNoWait());
@@ -144,7 +145,7 @@ void AddRecoverCommands(std::vector<Command>& commands) {
              .RequiredOption("--to", "DIR", options->directory, "made if it is missing")
              .Option("--point", "P", options->point, kPointHelp)
              .Option("--format", "F", options->format,
-                     "vhd (fixed), vhd-dynamic, vhdx or raw; default: that of the source")
+                     "vhd (fixed), vhd-dynamic, vhdx, raw or qcow2; default: that of the source")
              .Repeated("--disk", "D", options->disks, "only this disk")
              .Flag("--force", options->force, "replace files that exist");
          return [options](Session& session) { return RunRestore(session, *options); };

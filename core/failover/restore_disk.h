@@ -10,7 +10,7 @@ namespace asr {
 
 struct RestoredImage {
   std::string path;
-  std::string format;    // "raw", "vhd", "vhd-dynamic" or "vhdx"
+  std::string format;    // "raw", "vhd", "vhd-dynamic", "vhdx" or "qcow2"
   bool replace = false;  // a file of that name; else it is kState
 };
 

@@ -54,7 +54,8 @@ Result<RestoreWork> PlanWork(Environment& environment, Vault& vault, const Item&
                         std::ranges::find(request.disks, disk.name.value) != request.disks.end();
     if (!wanted) continue;
     // What cannot be written yet is given as raw, which every program reads.
-    const bool writable = disk.format == "raw" || disk.format == "vhd" || disk.format == "vhdx";
+    const bool writable = disk.format == "raw" || disk.format == "vhd" || disk.format == "vhdx" ||
+                          disk.format == "qcow2";
     const std::string source_format = writable ? disk.format : "raw";
     const std::string format = request.format.empty() ? source_format : request.format;
     const std::string path = JoinPath(request.directory, ImageName(disk.name, format));

@@ -10,6 +10,8 @@
 #include "storage/image/image_chain.h"
 #include "storage/image/image_error.h"
 #include "storage/image/mapped_disk.h"
+#include "storage/image/qcow2_chain.h"
+#include "storage/image/qcow2_disk.h"
 #include "storage/image/vhd_disk.h"
 #include "storage/image/vhdx_disk.h"
 
@@ -45,7 +47,7 @@ Result<std::string> DecideFormat(const std::string& path, const std::string& dec
   if (!declared.empty() && std::none_of(kEndings.begin(), kEndings.end(), is_declared)) {
     return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kImageUnknownFormat,
                           fmt::format("`{}` is no image format", declared))
-                    .WithAction("use raw, vhd or vhdx"));
+                    .WithAction("use raw, vhd, vhdx or qcow2"));
   }
   const std::string_view by_ending = FormatByEnding(path);
   if (by_ending.empty() && declared.empty()) {
@@ -53,7 +55,7 @@ Result<std::string> DecideFormat(const std::string& path, const std::string& dec
                           "the ending of its name does not say which format the image has")
                     .WithCause("a format is never guessed from bytes that a guest can write")
                     .WithAction("name the disk's format in vm.json, or rename the image to .raw, "
-                                ".vhd or .vhdx"));
+                                ".vhd, .vhdx or .qcow2"));
   }
   if (!by_ending.empty() && !declared.empty() && by_ending != declared) {
     return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kImageUnknownFormat,
@@ -89,6 +91,20 @@ Result<std::unique_ptr<Disk>> OpenRaw(ImageFile image) {
                                     DiskShape{ImageFormat::kRaw, size_bytes, kSectorBytes});
 }
 
+// Where all files of the image's chain lie.
+Result<std::string> CanonicalFolder(FileSystem& fs, const std::string& path,
+                                    const std::string& folder) {
+  return fs.Canonical(folder.empty() ? ParentOf(path) : folder);
+}
+
+Result<std::unique_ptr<Disk>> OpenQcow2(FileSystem& fs, ImageFile leaf, const std::string& folder) {
+  ASR_TRY(const std::string canonical, CanonicalFolder(fs, leaf.path, folder));
+  const auto open = [&](const std::string& path) { return OpenImageFile(fs, path); };
+  ASR_TRY(auto chain, WalkQcow2Chain(fs, std::move(leaf), canonical, open));
+  ASR_TRY(auto disk, Qcow2Disk::Open(std::move(chain)));
+  return disk;
+}
+
 bool IsVhd(ImageFormat format) {
   return format == ImageFormat::kVhdFixed || format == ImageFormat::kVhdDynamic ||
          format == ImageFormat::kVhdDifferencing;
@@ -99,8 +115,7 @@ bool IsVhd(ImageFormat format) {
 Result<std::unique_ptr<Disk>> WithParents(FileSystem& fs, std::unique_ptr<MappedDisk> leaf,
                                           const std::string& folder) {
   if (!leaf->shape().parent) return leaf;
-  ASR_TRY(const std::string canonical,
-          fs.Canonical(folder.empty() ? ParentOf(leaf->path()) : folder));
+  ASR_TRY(const std::string canonical, CanonicalFolder(fs, leaf->path(), folder));
   const auto open = [&](const std::string& path,
                         ImageFormat child) -> Result<std::unique_ptr<MappedDisk>> {
     ASR_TRY(ImageFile image, OpenImageFile(fs, path));
@@ -120,8 +135,7 @@ Result<std::unique_ptr<Disk>> OpenAs(FileSystem& fs, const std::string& path,
     ASR_TRY(auto leaf, format == "vhd" ? OpenVhd(std::move(image)) : OpenVhdx(std::move(image)));
     return WithParents(fs, std::move(leaf), folder);
   }
-  return Fail(UnsupportedImage("qcow2 images are not read yet",
-                               "convert it: qemu-img convert -O vhdx IMAGE.qcow2 IMAGE.vhdx"));
+  return OpenQcow2(fs, std::move(image), folder);
 }
 
 }  // namespace
@@ -150,6 +164,8 @@ std::string FormatName(ImageFormat format) {
     case ImageFormat::kVhdxDynamic:
     case ImageFormat::kVhdxDifferencing:
       return "vhdx";
+    case ImageFormat::kQcow2:
+      return "qcow2";
   }
   return "";
 }
@@ -157,7 +173,8 @@ std::string FormatName(ImageFormat format) {
 std::string FormatDescription(ImageFormat format) {
   switch (format) {
     case ImageFormat::kRaw:
-      return "raw";
+    case ImageFormat::kQcow2:
+      return FormatName(format);
     case ImageFormat::kVhdFixed:
     case ImageFormat::kVhdxFixed:
       return FormatName(format) + " (fixed)";

@@ -20,9 +20,10 @@ enum class ImageFormat : std::uint8_t {
   kVhdxFixed,
   kVhdxDynamic,
   kVhdxDifferencing,
+  kQcow2,
 };
 
-// "raw", "vhd", "vhdx": the name that people use, and the word for --format.
+// "raw", "vhd", "vhdx", "qcow2": the name that people use, and the word for --format.
 [[nodiscard]] std::string FormatName(ImageFormat format);
 // "raw", "vhd (fixed)", "vhdx (dynamic)"...
 [[nodiscard]] std::string FormatDescription(ImageFormat format);
@@ -71,15 +72,16 @@ class Disk {
   [[nodiscard]] virtual std::vector<ImageDescription> Describe() const;
 };
 
-// Opens the image at `path` by its name's ending: .vhd .avhd .vhdx .avhdx must carry their
-// signature, .raw is raw; never guessed from bytes that a guest can write. Others (.img, a block
-// device) need `declared_format` ("raw", "vhd", "vhdx"), which must agree with an ending that names
-// a format. The parents of a differencing image are opened with it; all files of the chain lie
-// below `folder` (empty: the image's own directory). Errors: kNotFound, kUsage (a word that is no
-// format, or one that contradicts the ending), kCorrupt (with what is wrong and where, or which
-// link of the chain is broken), kUnsupported (unknown format, a parent outside of the folder,
-// qcow2), kIo. Every field of a header is checked before use, every block of a table before the
-// first read.
+// Opens the image at `path` by its name's ending: .vhd .avhd .vhdx .avhdx .qcow2 must carry
+// their signature, .raw is raw; never guessed from bytes that a guest can write. Others (.img, a
+// block device) need `declared_format` ("raw", "vhd", "vhdx", "qcow2"), which must agree with an
+// ending that names a format. The parents of a differencing image are opened with it; all files of
+// the chain lie below `folder` (empty: the image's own directory). Errors: kNotFound, kUsage (a
+// word that is no format, or one that contradicts the ending), kCorrupt (with what is wrong and
+// where, or which link of the chain is broken), kUnsupported (unknown format, a parent outside of
+// the folder, for qcow2 also what ParseQcow2Header refuses and QEMU's tools that are missing),
+// kBusy (a qcow2 image that somebody writes to), kIo. Every field of a header is checked before
+// use, every block of a table before the first read.
 [[nodiscard]] Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
                                                      const std::string& declared_format = "",
                                                      const std::string& folder = "");

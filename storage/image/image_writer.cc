@@ -1,11 +1,16 @@
 #include "storage/image/image_writer.h"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "storage/base/checksum.h"
 #include "storage/base/clock.h"
+#include "storage/image/qcow2_writer.h"
 #include "storage/image/vhd_footer.h"
 #include "storage/image/vhd_format.h"
 #include "storage/image/vhd_writer.h"
@@ -92,17 +97,19 @@ Status CheckNewImage(const NewImage& image) {
     return Fail(ErrorKind::kUsage, ErrorCode::kUsage, std::move(what));
   };
   const bool is_vhd = image.format == "vhd" || image.format == "vhd-dynamic";
-  if (image.format != "raw" && image.format != "vhdx" && !is_vhd) {
-    return refuse(
-        fmt::format("images of format `{}` cannot be written: use raw, vhd, vhd-dynamic or vhdx",
-                    image.format));
+  constexpr std::array<std::string_view, 5> kFormats = {"raw", "vhd", "vhd-dynamic", "vhdx",
+                                                        "qcow2"};
+  if (std::ranges::find(kFormats, image.format) == kFormats.end()) {
+    return refuse(fmt::format("images of format `{}` cannot be written: use {}", image.format,
+                              fmt::join(kFormats, ", ")));
   }
   if (image.logical_sector_bytes != 512 && image.logical_sector_bytes != 4096) {
     return refuse(fmt::format("no disk has sectors of {} bytes: 512 and 4096 exist",
                               image.logical_sector_bytes));
   }
-  if (is_vhd && image.logical_sector_bytes != 512) {
-    return refuse("a VHD has sectors of 512 bytes, the disk has 4096: use vhdx or raw");
+  if ((is_vhd || image.format == "qcow2") && image.logical_sector_bytes != 512) {
+    return refuse(fmt::format("a {} has sectors of 512 bytes, the disk has 4096: use vhdx or raw",
+                              is_vhd ? "VHD" : "qcow2"));
   }
   if (image.size_bytes == 0 || image.size_bytes % image.logical_sector_bytes != 0 ||
       image.size_bytes > kMostBytes) {
@@ -121,11 +128,14 @@ Status CheckNewImage(const NewImage& image) {
 
 Result<std::unique_ptr<ImageWriter>> CreateImage(FileSystem& fs, const NewImage& image) {
   ASR_CHECK(CheckNewImage(image));
+  if (image.format == "qcow2") ASR_CHECK(RequireQcow2Tools());
   ASR_TRY(auto file, fs.Open(image.path, {.mode = OpenMode::kCreate, .direct = true}));
   std::unique_ptr<ImageWriter> format;
   if (image.format == "vhdx") {
     format =
         std::make_unique<VhdxWriter>(std::move(file), image.size_bytes, image.logical_sector_bytes);
+  } else if (image.format == "qcow2") {
+    ASR_TRY(format, CreateQcow2(std::move(file), image));
   } else if (image.format == "vhd") {
     ASR_CHECK(file->Resize(image.size_bytes + kVhdFooterBytes));
     format = std::make_unique<FixedVhdWriter>(std::move(file), image.size_bytes);

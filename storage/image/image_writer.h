@@ -1,4 +1,4 @@
-// Writers of new image files, for restore: raw, VHD (fixed or dynamic), dynamic VHDX.
+// Writers of new image files, for restore: raw, VHD (fixed or dynamic), dynamic VHDX, qcow2.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace asr {
 
 struct NewImage {
   std::string path;    // must not exist; the caller decides on temporary names and renames
-  std::string format;  // "raw", "vhd" (fixed), "vhd-dynamic" or "vhdx" (dynamic)
+  std::string format;  // "raw", "vhd" (fixed), "vhd-dynamic", "vhdx" (dynamic) or "qcow2"
   std::uint64_t size_bytes = 0;  // whole logical sectors, at most 64 TiB; vhd-dynamic: 2040 GiB
   std::uint32_t logical_sector_bytes = 512;  // 4096 only for raw and VHDX
 };
@@ -34,8 +34,8 @@ class ImageWriter {
   [[nodiscard]] virtual Status Finish() = 0;
 };
 
-// Errors: kUsage for a format, size or sector that cannot be (VHD: 512-byte sectors), kState
-// if the file exists, kIo, kNoSpace.
+// Errors: kUsage for a format, size or sector that cannot be (VHD and qcow2: 512-byte sectors),
+// kUnsupported if QEMU's tools for qcow2 are missing, kState if the file exists, kIo, kNoSpace.
 [[nodiscard]] Result<std::unique_ptr<ImageWriter>> CreateImage(FileSystem& fs,
                                                                const NewImage& image);
 

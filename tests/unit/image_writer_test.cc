@@ -35,6 +35,7 @@ TEST_F(ImageWriterTest, RefusesDisksThatCannotBe) {
   const std::string path = directory_ / "disk";
   EXPECT_EQ(KindOf({path, "qcow", kGiB, 512}), ErrorKind::kUsage);
   EXPECT_EQ(KindOf({path, "vhd", kGiB, 4096}), ErrorKind::kUsage);
+  EXPECT_EQ(KindOf({path, "qcow2", kGiB, 4096}), ErrorKind::kUsage);
   EXPECT_EQ(KindOf({path, "vhd-dynamic", kGiB, 4096}), ErrorKind::kUsage);
   EXPECT_EQ(KindOf({path, "vhd-dynamic", 2040 * kGiB + 512, 512}), ErrorKind::kUsage);
   EXPECT_EQ(KindOf({path, "vhdx", kGiB, 1024}), ErrorKind::kUsage);

@@ -1,0 +1,157 @@
+#include "storage/image/qcow2_chain.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "storage/image/image_chain.h"
+#include "storage/image/image_error.h"
+
+namespace asr {
+namespace {
+
+constexpr std::uint64_t kSectorBytes = 512;
+
+Error BrokenChain(std::string what) {
+  return MakeError(ErrorKind::kCorrupt, ErrorCode::kImageChainBroken, std::move(what))
+      .WithCause("a backing file was moved, renamed or left out when the images were copied")
+      .WithAction(
+          "bring all images of the chain into the VM's folder as they are on the host "
+          "(`qemu-img info --backing-chain` lists them)");
+}
+
+// The number of the last cluster that has an owner, by the refcounts; nothing if none has.
+Result<std::optional<std::uint64_t>> FindLastCluster(File& file, const Qcow2Header& header) {
+  constexpr std::uint64_t kOffsetBits = 0xFFFF'FFFF'FFFF'FE00;
+  std::vector<std::byte> table(header.refcount_table_bytes);
+  ASR_CHECK(file.ReadAt(header.refcount_table_offset_bytes, table));
+  const std::uint64_t counts_a_block = header.cluster_bytes * 8 / header.refcount_bits;
+  std::vector<std::byte> block(header.cluster_bytes);
+  for (std::uint64_t i = table.size() / 8; i-- > 0;) {
+    const std::uint64_t offset = LoadBig<std::uint64_t>(table, i * 8) & kOffsetBits;
+    if (offset == 0) continue;
+    ASR_CHECK(file.ReadAt(offset, block));
+    const auto last =
+        std::find_if(block.rbegin(), block.rend(), [](std::byte b) { return b != std::byte{0}; });
+    if (last == block.rend()) continue;
+    // Of counts smaller than a byte, the first in it: the bound is for the file's end only.
+    const auto byte = static_cast<std::uint64_t>(block.rend() - last - 1);
+    return i * counts_a_block + byte * 8 / header.refcount_bits;
+  }
+  return std::nullopt;
+}
+
+// QEMU reads what lies past the end of a file as zeros, so a file that was cut would pass for one
+// with less in it. A file may end inside its last cluster.
+Status CheckNotCut(const ImageFile& image, const Qcow2Header& header) {
+  const auto last = FindLastCluster(*image.file, header);
+  if (!last && last.error().kind == ErrorKind::kIo && image.file->Stat()) {
+    return Fail(CorruptImage(
+        fmt::format("the refcounts of the qcow2 image cannot be read: {}", last.error().message)));
+  }
+  ASR_CHECK(last);
+  if (!*last || **last < DivideRoundingUp(image.size_bytes, header.cluster_bytes)) return {};
+  return Fail(
+      CorruptImage(fmt::format("the file ends at {}, but its refcounts say that cluster {} of {} "
+                               "bytes is in use",
+                               image.size_bytes, **last, header.cluster_bytes))
+          .WithAction("bring the whole file; if QEMU was killed while it wrote, `qemu-img check -r "
+                      "leaks` on a copy makes the refcounts right"));
+}
+
+Result<Qcow2Link> ReadLink(ImageFile image) {
+  std::vector<std::byte> start(std::min(image.size_bytes, kQcow2MostClusterBytes));
+  ASR_CHECK(image.file->ReadAt(0, start));
+  ASR_TRY(Qcow2Header header, ParseQcow2Header(start));
+  ASR_CHECK(CheckNotCut(image, header));
+  return Qcow2Link{std::move(image), false, std::move(header)};
+}
+
+Result<Qcow2Link> RawLink(ImageFile image) {
+  if (image.size_bytes == 0 || image.size_bytes % kSectorBytes != 0) {
+    return Fail(CorruptImage(
+        fmt::format("the raw image has {} bytes, which is not a whole number of 512-byte sectors",
+                    image.size_bytes)));
+  }
+  return Qcow2Link{std::move(image), true, {}};
+}
+
+Status RequireUnused(FileSystem& fs, const std::string& path) {
+  ASR_TRY(const auto writer, fs.FindWriter(path));
+  if (!writer) return {};
+  return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kImageInUse,
+                        fmt::format("{} is in use: {}", path, *writer))
+                  .WithCause("the VM is running, or its image is being copied or merged")
+                  .WithAction("shut the VM down, or wait until nothing writes to its folder; then "
+                              "run the same command again (lsof and virsh list show who it is)")
+                  .Retryable());
+}
+
+Status CheckPlace(FileSystem& fs, const std::string& child, const std::string& path,
+                  const std::string& folder) {
+  const auto canonical = fs.Canonical(path);
+  if (!canonical && canonical.error().kind == ErrorKind::kNotFound) {
+    return Fail(BrokenChain(fmt::format("{} builds on {}, which does not exist", child, path)));
+  }
+  ASR_CHECK(canonical);
+  if (IsBelow(*canonical, folder)) return {};
+  return Fail(
+      MakeError(ErrorKind::kUnsupported, ErrorCode::kImageChainBroken,
+                fmt::format("{} builds on {}, which lies outside of {}", child, *canonical, folder))
+          .WithCause("only the VM's own folder is read, for an image may name any file")
+          .WithAction("copy or move the backing file into the VM's folder, then qemu-img "
+                      "rebase -u -F FORMAT -b FILE IMAGE"));
+}
+
+Result<Qcow2Link> OpenBacking(FileSystem& fs, const Qcow2Link& child, const std::string& folder,
+                              const OpenImage& open) {
+  const std::string& name = child.header.backing_path;
+  const std::string path =
+      name.starts_with('/') ? name : JoinPath(ParentOf(child.image.path), name);
+  ASR_CHECK(CheckPlace(fs, child.image.path, path, folder));
+  const auto read = [&]() -> Result<Qcow2Link> {
+    ASR_TRY(ImageFile image, open(path));
+    return child.header.backing_format == "raw" ? RawLink(std::move(image))
+                                                : ReadLink(std::move(image));
+  };
+  auto backing = read();
+  if (backing) return backing;
+  return Fail(std::move(backing).error().WithContext(
+      fmt::format("backing file {} of {}", path, child.image.path)));
+}
+
+Status CheckNew(const std::vector<Qcow2Link>& chain, const Qcow2Link& next) {
+  for (const Qcow2Link& link : chain) {
+    if (link.image.stamp.device != next.image.stamp.device ||
+        link.image.stamp.inode != next.image.stamp.inode) {
+      continue;
+    }
+    return Fail(BrokenChain(fmt::format("{} builds on {}, which is one of its own children",
+                                        chain.back().image.path, next.image.path)));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Qcow2Link>> WalkQcow2Chain(FileSystem& fs, ImageFile leaf,
+                                              const std::string& folder, const OpenImage& open) {
+  std::vector<Qcow2Link> chain;
+  ASR_TRY(Qcow2Link first, ReadLink(std::move(leaf)));
+  chain.push_back(std::move(first));
+  while (!chain.back().is_raw && !chain.back().header.backing_path.empty()) {
+    if (chain.size() == kMostImagesOfAChain) {
+      return Fail(BrokenChain(fmt::format("the chain of {} has more than {} images",
+                                          chain.front().image.path, kMostImagesOfAChain)));
+    }
+    ASR_TRY(Qcow2Link next, OpenBacking(fs, chain.back(), folder, open));
+    ASR_CHECK(CheckNew(chain, next));
+    chain.push_back(std::move(next));
+  }
+  for (const Qcow2Link& link : chain) ASR_CHECK(RequireUnused(fs, link.image.path));
+  return chain;
+}
+
+}  // namespace asr

@@ -1,0 +1,148 @@
+// Which files a qcow2 image may build on. Nothing here needs QEMU: what is refused never gets
+// there.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "storage/image/disk.h"
+#include "storage/image/qcow2_chain.h"
+#include "tests/support/image_file.h"
+#include "tests/support/qcow2_builder.h"
+#include "tests/support/temp_dir.h"
+
+namespace asr {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Qcow2Builder;
+using testing::TempDir;
+
+class Qcow2ChainTest : public ::testing::Test {
+ protected:
+  Qcow2ChainTest() { testing::MustSucceed(fs_.CreateDirectories(directory_ / "vm")); }
+
+  void Build(const std::string& name, const std::string& backing = "",
+             const std::string& format = "qcow2") {
+    Qcow2Builder builder;
+    builder.cluster_bits = 9;
+    builder.disk_bytes = kMiB;
+    if (!backing.empty()) builder.SetBacking(backing, format);
+    builder.Write(directory_ / name);
+  }
+
+  Result<std::vector<Qcow2Link>> Walk(const std::string& name) {
+    const OpenImage open = [this](const std::string& path) -> Result<ImageFile> {
+      ImageFile image{.path = path, .stamp = {}, .size_bytes = 0, .file = nullptr};
+      ASR_TRY(image.file, fs_.Open(path, {}));
+      ASR_TRY(image.stamp, image.file->Stat());
+      image.size_bytes = image.stamp.size_bytes;
+      return image;
+    };
+    ASR_TRY(ImageFile leaf, open(directory_ / name));
+    ASR_TRY(const std::string folder, fs_.Canonical(directory_ / "vm"));
+    return WalkQcow2Chain(fs_, std::move(leaf), folder, open);
+  }
+
+  // By the one door that everybody uses.
+  void ExpectRefused(const std::string& name, ErrorKind kind, const std::string& words) {
+    const auto disk = OpenDisk(fs_, directory_ / name, "", directory_ / "vm");
+    ASSERT_FALSE(disk.has_value());
+    EXPECT_EQ(disk.error().kind, kind) << disk.error().Line();
+    EXPECT_THAT(disk.error().Line(), HasSubstr(words));
+    EXPECT_FALSE(disk.error().action.empty());
+  }
+
+  FileSystem& fs_ = PosixFileSystem();
+  TempDir directory_;
+};
+
+TEST_F(Qcow2ChainTest, NamesAreTakenFromTheDirectoryOfTheirImage) {
+  testing::MustSucceed(fs_.CreateDirectories(directory_ / "vm/old"));
+  Build("vm/leaf.qcow2", "old/middle.img");
+  Build("vm/old/middle.img", "../base, of all.img", "raw");
+  testing::ImageFileMaker(directory_ / "vm/base, of all.img").Resize(kMiB);
+  const auto chain = Walk("vm/leaf.qcow2");
+  ASSERT_TRUE(chain.has_value()) << chain.error().Line();
+  ASSERT_EQ(chain->size(), 3U);
+  EXPECT_EQ((*chain)[1].image.path, directory_ / "vm/old/middle.img");
+  EXPECT_FALSE((*chain)[1].is_raw);
+  EXPECT_TRUE((*chain)[2].is_raw);
+  EXPECT_EQ((*chain)[2].image.stamp, fs_.Stat(directory_ / "vm/base, of all.img").value());
+}
+
+TEST_F(Qcow2ChainTest, RefusesFilesOutsideOfTheFolder) {
+  testing::ImageFileMaker(directory_ / "secret").Resize(kMiB);
+  Build("vm/absolute.qcow2", directory_ / "secret", "raw");
+  Build("vm/relative.qcow2", "../secret", "raw");
+  Build("vm/linked.qcow2", "link", "raw");
+  ASSERT_EQ(::symlink("../secret", (directory_ / "vm/link").c_str()), 0);
+  for (const char* name : {"vm/absolute.qcow2", "vm/relative.qcow2", "vm/linked.qcow2"}) {
+    ExpectRefused(name, ErrorKind::kUnsupported, "lies outside of");
+  }
+}
+
+TEST_F(Qcow2ChainTest, RefusesAFileOutsideInTheSecondLinkToo) {
+  testing::ImageFileMaker(directory_ / "secret").Resize(kMiB);
+  Build("vm/leaf.qcow2", "middle.qcow2");
+  Build("vm/middle.qcow2", "../secret", "raw");
+  ExpectRefused("vm/leaf.qcow2", ErrorKind::kUnsupported, "lies outside of");
+}
+
+TEST_F(Qcow2ChainTest, RefusesLoops) {
+  Build("vm/self.qcow2", "self.qcow2");
+  ExpectRefused("vm/self.qcow2", ErrorKind::kCorrupt, "one of its own children");
+  Build("vm/a.qcow2", "b.qcow2");
+  Build("vm/b.qcow2", "hard.qcow2");
+  ASSERT_EQ(::link((directory_ / "vm/a.qcow2").c_str(), (directory_ / "vm/hard.qcow2").c_str()), 0);
+  ExpectRefused("vm/a.qcow2", ErrorKind::kCorrupt, "one of its own children");
+}
+
+TEST_F(Qcow2ChainTest, EndsAt256Images) {
+  for (int i = 0; i < 257; ++i) {
+    Build(fmt::format("vm/{}.qcow2", i), i == 256 ? "" : fmt::format("{}.qcow2", i + 1));
+  }
+  EXPECT_EQ(Walk("vm/1.qcow2").value().size(), 256U);
+  ExpectRefused("vm/0.qcow2", ErrorKind::kCorrupt, "more than 256 images");
+}
+
+TEST_F(Qcow2ChainTest, NamesTheBackingFileThatIsNotThere) {
+  Build("vm/leaf.qcow2", "gone.qcow2");
+  ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "vm/gone.qcow2, which does not exist");
+}
+
+TEST_F(Qcow2ChainTest, ARawBackingFileIsMadeOfSectors) {
+  Build("vm/leaf.qcow2", "base.img", "raw");
+  testing::ImageFileMaker(directory_ / "vm/base.img").Resize(1000);
+  ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "1000 bytes");
+}
+
+TEST_F(Qcow2ChainTest, AFormatIsWhatTheImageSaysNotWhatTheFileLooksLike) {
+  Build("vm/guest.img", "../secret", "raw");
+  Build("vm/leaf.qcow2", "guest.img", "raw");
+  EXPECT_EQ(Walk("vm/leaf.qcow2").value().size(), 2U);
+  testing::ImageFileMaker(directory_ / "vm/plain.img").Resize(kMiB);
+  Build("vm/other.qcow2", "plain.img", "qcow2");
+  ExpectRefused("vm/other.qcow2", ErrorKind::kCorrupt, "signature");
+}
+
+TEST_F(Qcow2ChainTest, AFileThatWasCutIsFound) {
+  Build("vm/leaf.qcow2");
+  testing::ResizeFile(directory_ / "vm/leaf.qcow2", 3 * 512 + 1);  // inside its last cluster
+  EXPECT_TRUE(Walk("vm/leaf.qcow2").has_value());
+  testing::ResizeFile(directory_ / "vm/leaf.qcow2", 3 * 512);
+  ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "cluster 3 of 512 bytes is in use");
+  testing::ResizeFile(directory_ / "vm/leaf.qcow2", 512);
+  ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "refcounts");
+}
+
+TEST_F(Qcow2ChainTest, NoFileIsOpenedThatIsNoImage) {
+  ASSERT_EQ(::mkfifo((directory_ / "vm/pipe").c_str(), 0600), 0);
+  Build("vm/leaf.qcow2", "pipe", "raw");
+  ExpectRefused("vm/leaf.qcow2", ErrorKind::kUnsupported, "neither a file nor a block device");
+}
+
+}  // namespace
+}  // namespace asr
