@@ -12,7 +12,7 @@ if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
 endif()
 
-set(ASR_SANITIZER "" CACHE STRING "address (with undefined), thread, or nothing")
+set(ASR_SANITIZER "" CACHE STRING "address (with undefined), thread, fuzzer (with both), or nothing")
 
 add_library(asr_compiler INTERFACE)
 target_compile_options(asr_compiler INTERFACE
@@ -21,6 +21,10 @@ target_compile_definitions(asr_compiler INTERFACE _GLIBCXX_ASSERTIONS _FILE_OFFS
 if(ASR_SANITIZER STREQUAL "address")
   target_compile_options(asr_compiler INTERFACE
     -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
+  target_link_options(asr_compiler INTERFACE -fsanitize=address,undefined)
+elseif(ASR_SANITIZER STREQUAL "fuzzer")
+  target_compile_options(asr_compiler INTERFACE
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O2)
   target_link_options(asr_compiler INTERFACE -fsanitize=address,undefined)
 elseif(ASR_SANITIZER STREQUAL "thread")
   target_compile_options(asr_compiler INTERFACE -fsanitize=thread -O1)

@@ -197,7 +197,7 @@ class FolderVmReader {
       image.files.push_back(path);
     }
     // A checkpoint puts a new leaf on the chain, and the disk stays the same: its base names it.
-    disk.name = DiskName{StemOf(image.files.back())};
+    disk.name = DiskName{StemOf(opened->files().back().path)};
     return {};
   }
 

@@ -81,28 +81,39 @@ class ParentFinder {
                       child.path(), fmt::join(link.ids, " or "), path, (*parent)->shape().id));
     }
     if (problem) return Fail(*std::move(problem));
-    return Fail(BrokenChain(
-        fmt::format("the parent of {}, an image with id {}, is not found; it is called {}",
-                    child.path(), fmt::join(link.ids, " or "), fmt::join(link.paths, " or "))));
+    return Fail(BrokenChain(fmt::format(
+        "the parent of {}, an image with id {}, is neither {}; the child calls it {}", child.path(),
+        fmt::join(link.ids, " or "), fmt::join(PlacesOf(child), " nor "), link.paths.front())));
   }
 
  private:
-  // Files that the child's paths may mean, likeliest first, each once.
-  Result<std::vector<std::string>> Candidates(const MappedDisk& child) {
-    const std::string directory = ParentOf(child.path());
-    std::vector<std::string> found;
-    const auto add = [&](const std::string& path) -> Status {
-      ASR_TRY(const std::string file, FindNamedFile(fs_, directory, path));
-      if (!file.empty() && std::ranges::find(found, file) == found.end()) found.push_back(file);
-      return {};
+  // Where a parent may lie, likeliest first, each once, as paths of this machine.
+  static std::vector<std::string> PlacesOf(const MappedDisk& child) {
+    std::vector<std::string> places;
+    const auto add = [&](const std::string& path) {
+      const std::string place = JoinPath(ParentOf(child.path()), path);
+      if (std::ranges::find(places, place) == places.end()) places.push_back(place);
     };
     const ParentLink& link = *child.shape().parent;
     for (const std::string& path : link.paths) {
-      if (!IsAbsoluteOnWindows(path)) ASR_CHECK(add(path));
+      if (!IsAbsoluteOnWindows(path))
+        add(fmt::format("{}", fmt::join(SplitWindowsPath(path), "/")));
     }
     for (const std::string& path : link.paths) {
       const auto names = SplitWindowsPath(path);
-      if (!names.empty() && names.back() != "..") ASR_CHECK(add(names.back()));
+      if (!names.empty() && names.back() != "..") add(names.back());
+    }
+    return places;
+  }
+
+  // What lies there, if need be under a name in another case.
+  Result<std::vector<std::string>> Candidates(const MappedDisk& child) {
+    const std::string directory = ParentOf(child.path());
+    std::vector<std::string> found;
+    for (const std::string& place : PlacesOf(child)) {
+      ASR_TRY(const std::string file,
+              FindNamedFile(fs_, directory, place.substr(JoinPath(directory, "").size())));
+      if (!file.empty() && std::ranges::find(found, file) == found.end()) found.push_back(file);
     }
     return found;
   }

@@ -52,7 +52,12 @@ Status MappedDisk::Read(std::uint64_t offset_bytes, MutableByteSpan out) const {
 
 Status MappedDisk::ReadRuns(std::uint64_t offset_bytes, MutableByteSpan out) const {
   while (!out.empty()) {
-    ASR_TRY(const MappedRun run, Locate({offset_bytes, out.size()}));
+    const Result<MappedRun> located = Locate({offset_bytes, out.size()});
+    if (!located) {
+      ASR_CHECK(CheckFileSize());  // or a table that was cut off
+      return Fail(located.error());
+    }
+    const MappedRun& run = *located;
     const MutableByteSpan piece = out.first(run.length_bytes);
     switch (run.source) {
       case MappedRun::Source::kZeros:

@@ -14,9 +14,9 @@ Status ReadOnly() {
 
 }  // namespace
 
-ReplayedFile::ReplayedFile(std::unique_ptr<File> file, std::uint64_t size_bytes,
-                           const std::vector<LogPatch>& patches)
-    : file_(std::move(file)), size_bytes_(size_bytes) {
+ReplayedFile::ReplayedFile(std::unique_ptr<File> file, std::uint64_t file_bytes,
+                           std::uint64_t size_bytes, const std::vector<LogPatch>& patches)
+    : file_(std::move(file)), file_bytes_(file_bytes), size_bytes_(size_bytes) {
   for (const LogPatch& patch : patches) Add(patch);
 }
 
@@ -60,8 +60,10 @@ Result<std::size_t> ReplayedFile::ReadUpTo(std::uint64_t offset_bytes, MutableBy
   const std::uint64_t there = size_bytes_ - std::min(size_bytes_, offset_bytes);
   out = out.first(std::min<std::uint64_t>(out.size(), there));
   if (out.empty()) return 0;
-  ASR_TRY(const std::size_t in_file, file_->ReadUpTo(offset_bytes, out));
-  std::ranges::fill(out.subspan(in_file), std::byte{0});
+  const std::uint64_t in_file = file_bytes_ - std::min(file_bytes_, offset_bytes);
+  const MutableByteSpan old = out.first(std::min<std::uint64_t>(out.size(), in_file));
+  if (!old.empty()) ASR_CHECK(file_->ReadAt(offset_bytes, old));
+  std::ranges::fill(out.subspan(old.size()), std::byte{0});
   ASR_CHECK(ApplyPatches(offset_bytes, out));
   return out.size();
 }

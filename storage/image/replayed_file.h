@@ -27,9 +27,10 @@ struct LogPatch {
 // Read-only, thread-safe.
 class ReplayedFile : public File {
  public:
-  // `patches` in the order of the log: later ones win. `size_bytes`: the file's once it is
-  // replayed, at least what it is now; what is new and in no patch is zeros.
-  ReplayedFile(std::unique_ptr<File> file, std::uint64_t size_bytes,
+  // `patches` in the order of the log: later ones win. The file has `file_bytes` now (should it be
+  // cut, reads fail) and `size_bytes`, which are at least as many, once it is replayed; what is new
+  // and in no patch is zeros.
+  ReplayedFile(std::unique_ptr<File> file, std::uint64_t file_bytes, std::uint64_t size_bytes,
                const std::vector<LogPatch>& patches);
 
   Status ReadAt(std::uint64_t offset_bytes, MutableByteSpan out) override;
@@ -48,6 +49,7 @@ class ReplayedFile : public File {
   Status ApplyPatches(std::uint64_t offset_bytes, MutableByteSpan out);
 
   std::unique_ptr<File> file_;
+  std::uint64_t file_bytes_;
   std::uint64_t size_bytes_;
   std::map<std::uint64_t, LogPatch> patches_;  // by offset; none overlaps another
 };

@@ -248,26 +248,30 @@ Status CheckFile(const ImageFile& image) {
 }
 
 // The log's place must make sense even while it is empty.
-Status CheckLog(const VhdxHeader& header, std::uint64_t file_bytes) {
-  const Extent& log = header.log;
-  const bool is_inside =
-      log.offset_bytes <= file_bytes && file_bytes - log.offset_bytes >= log.length_bytes;
-  if (log.offset_bytes % kVhdxAlignment == 0 && log.length_bytes % kVhdxAlignment == 0 &&
-      is_inside && (header.log_guid == Guid{} || log.length_bytes > 0)) {
+Status CheckLog(const VhdxHeader& header) {
+  if (header.log.offset_bytes % kVhdxAlignment == 0 &&
+      header.log.length_bytes % kVhdxAlignment == 0) {
     return {};
   }
-  return Fail(CorruptImage(fmt::format(
-      "the log of the VHDX has offset {} and length {}: it must be made of whole MiB inside the "
-      "file of {} bytes",
-      log.offset_bytes, log.length_bytes, file_bytes)));
+  return Fail(CorruptImage(
+      fmt::format("the log of the VHDX has offset {} and length {}: it must be made of whole MiB",
+                  header.log.offset_bytes, header.log.length_bytes)));
 }
 
 // What the writer had promised is seen in its place; the file itself is never changed.
 Status ReplayLog(const VhdxHeader& header, ImageFile& image) {
   if (header.log_guid == Guid{}) return {};
+  const Extent& log = header.log;
+  if (log.length_bytes == 0 || log.offset_bytes > image.size_bytes ||
+      image.size_bytes - log.offset_bytes < log.length_bytes) {
+    return Fail(
+        CorruptImage(fmt::format("the log of the VHDX at offset {}, {} bytes long, must be "
+                                 "replayed, but the file ends at {}",
+                                 log.offset_bytes, log.length_bytes, image.size_bytes)));
+  }
   ASR_TRY(const VhdxReplay replay, ReadVhdxLog(*image.file, image.size_bytes, header));
-  image.file =
-      std::make_unique<ReplayedFile>(std::move(image.file), replay.file_bytes, replay.patches);
+  image.file = std::make_unique<ReplayedFile>(std::move(image.file), image.size_bytes,
+                                              replay.file_bytes, replay.patches);
   image.size_bytes = replay.file_bytes;
   image.log_entry_count = replay.entry_count;
   image.remarks.push_back(fmt::format(
@@ -295,7 +299,7 @@ Status ClaimStructures(FileClaims& claims, Extent log, const VhdxRegions& region
 Result<std::unique_ptr<MappedDisk>> OpenVhdx(ImageFile image) {
   ASR_CHECK(CheckFile(image));
   ASR_TRY(const VhdxHeader header, ReadVhdxHeader(*image.file, image.remarks));
-  ASR_CHECK(CheckLog(header, image.size_bytes));
+  ASR_CHECK(CheckLog(header));
   ASR_CHECK(ReplayLog(header, image));
   const std::uint64_t file_bytes = image.size_bytes;
   ASR_TRY(const VhdxRegions regions, ReadVhdxRegions(*image.file, file_bytes, image.remarks));

@@ -209,7 +209,7 @@ class FolderChainTest : public FolderSourceTest {
     testing::VhdxBuilder builder = Image(id);
     testing::VhdxBuilder::GuidBytes parent_guid{};
     parent_guid.fill(parent_id);
-    builder.MakeChildOf(parent_guid, ".\\" + parent);
+    builder.MakeChildOf(parent_guid, std::u16string(parent.begin(), parent.end()));
     builder.Write(directory_ / "web/" + name);
   }
 

@@ -43,8 +43,7 @@ TEST(VhdxFormatTest, ChunkRatioFollowsTheSectorSize) {
 TEST(VhdxFormatTest, TableHasABitmapEntryBetweenChunks) {
   EXPECT_EQ(ShapeVhdxTable(4 * kGiB, kMiB, 512).entry_count(false), 4096u);
   EXPECT_EQ(ShapeVhdxTable(4 * kGiB + 512, kMiB, 512).entry_count(false), 4098u);
-  EXPECT_EQ(ShapeVhdxTable(64 * kTiB, kMiB, 512).entry_count(false),
-            (64u << 20) + (16u << 10) - 1);
+  EXPECT_EQ(ShapeVhdxTable(64 * kTiB, kMiB, 512).entry_count(false), (64u << 20) + (16u << 10) - 1);
   // With a parent, every chunk has one.
   EXPECT_EQ(ShapeVhdxTable(4 * kGiB, kMiB, 512).entry_count(true), 4097u);
   EXPECT_EQ(ShapeVhdxTable(4 * kGiB + 512, kMiB, 512).entry_count(true), 8194u);

@@ -1,0 +1,10 @@
+// Every field of a VHD is a guest's or a stranger's word.
+#include "tests/fuzz/fuzzed_image.h"
+#include "tests/fuzz/seal.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  asr::testing::FuzzedImage image = asr::testing::UnpackImage(std::as_bytes(std::span(data, size)));
+  if (image.sealed) asr::testing::SealVhd(image.bytes);
+  asr::testing::ReadImage(std::move(image.bytes), "/vm/fuzzed.vhd");
+  return 0;
+}
