@@ -12,9 +12,9 @@ namespace asr {
 
 struct VmDisk {
   DiskName name;
-  std::string path;    // absolute, of the image (of a chain: its leaf)
+  std::string path;      // absolute, of the image (of a chain: its leaf)
   std::string folder{};  // all files of the chain lie below it
-  std::string format;  // "raw", "vhd", "vhdx", "qcow2"; empty if unreadable
+  std::string format;    // "raw", "vhd", "vhdx", "qcow2"; empty if unreadable
   std::uint64_t size_bytes = 0;
   std::uint32_t logical_sector_bytes = 512;
   bool operator==(const VmDisk&) const = default;

@@ -42,6 +42,8 @@ Json NodeOf(const std::vector<Qcow2Link>& chain) {
     const bool is_device = chain[i].image.stamp.type == FileType::kBlockDevice;
     Json link = {
         {"driver", chain[i].is_raw ? "raw" : "qcow2"},
+        // A VM that is started while we read must start; what it writes then is noticed at the end.
+        {"force-share", true},
         {"file", {{"driver", is_device ? "host_device" : "file"}, {"filename", NbdFileName(i)}}}};
     if (!chain[i].is_raw) link["backing"] = std::move(node);
     node = std::move(link);
