@@ -88,15 +88,15 @@ tidy() {
 # Each parser in turn, from its seeds; what broke it is left in build/fuzz.
 fuzz() {
   local fuzzer format seconds=20 new_inputs status=0
-  [ $mode = nightly ] && seconds=60
+  [ "$mode" = nightly ] && seconds=60
   for fuzzer in build/fuzz/tests/*_fuzz; do
     format=$(basename "$fuzzer" _fuzz)
     new_inputs=$(mktemp -d)
-    "$fuzzer" -max_total_time=$seconds -timeout=10 -rss_limit_mb=1024 -max_len=65536 -dict="tests/fuzz/$format.dict" \
+    "$fuzzer" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -dict="tests/fuzz/$format.dict" \
       -artifact_prefix="build/fuzz/$format-" -print_final_stats=1 "$new_inputs" "tests/fuzz/corpus/$format" || status=1
     rm -rf "$new_inputs"
   done
-  return $status
+  return "$status"
 }
 
 install_into_temporary_prefix() {
