@@ -92,6 +92,13 @@ std::vector<std::string> ServerArguments(const std::string& program,
   return arguments;
 }
 
+// QEMU repeats the description of the image that it got from us: what it says is what follows.
+std::string WithoutNode(const std::string& said) {
+  constexpr std::string_view kEndOfNode = "}': ";
+  const std::size_t end = said.rfind(kEndOfNode);
+  return end == std::string::npos ? said : said.substr(end + kEndOfNode.size());
+}
+
 }  // namespace
 
 std::string NbdFileName(std::size_t index) {
@@ -140,7 +147,7 @@ Status NbdServer::Connect(std::vector<FileDescriptor> sockets) {
 Error NbdServer::StartError(const Error& problem) {
   idle_.clear();
   const int exit_code = process_.Wait(std::chrono::seconds(5));
-  const std::string said = process_.ErrorText();
+  const std::string said = WithoutNode(process_.ErrorText());
   // As in: Failed to get shared "write" lock
   if (said.find("\" lock") != std::string::npos) {
     return MakeError(ErrorKind::kBusy, ErrorCode::kImageInUse,

@@ -1,13 +1,13 @@
 #include "storage/image/qcow2_chain.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "storage/image/image_chain.h"
 #include "storage/image/image_error.h"
+#include "storage/image/qcow2_tables.h"
 
 namespace asr {
 namespace {
@@ -22,50 +22,11 @@ Error BrokenChain(std::string what) {
           "(`qemu-img info --backing-chain` lists them)");
 }
 
-// The number of the last cluster that has an owner, by the refcounts; nothing if none has.
-Result<std::optional<std::uint64_t>> FindLastCluster(File& file, const Qcow2Header& header) {
-  constexpr std::uint64_t kOffsetBits = 0xFFFF'FFFF'FFFF'FE00;
-  std::vector<std::byte> table(header.refcount_table_bytes);
-  ASR_CHECK(file.ReadAt(header.refcount_table_offset_bytes, table));
-  const std::uint64_t counts_a_block = header.cluster_bytes * 8 / header.refcount_bits;
-  std::vector<std::byte> block(header.cluster_bytes);
-  for (std::uint64_t i = table.size() / 8; i-- > 0;) {
-    const std::uint64_t offset = LoadBig<std::uint64_t>(table, i * 8) & kOffsetBits;
-    if (offset == 0) continue;
-    ASR_CHECK(file.ReadAt(offset, block));
-    const auto last =
-        std::find_if(block.rbegin(), block.rend(), [](std::byte b) { return b != std::byte{0}; });
-    if (last == block.rend()) continue;
-    // Of counts smaller than a byte, the first in it: the bound is for the file's end only.
-    const auto byte = static_cast<std::uint64_t>(block.rend() - last - 1);
-    return i * counts_a_block + byte * 8 / header.refcount_bits;
-  }
-  return std::nullopt;
-}
-
-// QEMU reads what lies past the end of a file as zeros, so a file that was cut would pass for one
-// with less in it. A file may end inside its last cluster.
-Status CheckNotCut(const ImageFile& image, const Qcow2Header& header) {
-  const auto last = FindLastCluster(*image.file, header);
-  if (!last && last.error().kind == ErrorKind::kIo && image.file->Stat()) {
-    return Fail(CorruptImage(
-        fmt::format("the refcounts of the qcow2 image cannot be read: {}", last.error().message)));
-  }
-  ASR_CHECK(last);
-  if (!*last || **last < DivideRoundingUp(image.size_bytes, header.cluster_bytes)) return {};
-  return Fail(
-      CorruptImage(fmt::format("the file ends at {}, but its refcounts say that cluster {} of {} "
-                               "bytes is in use",
-                               image.size_bytes, **last, header.cluster_bytes))
-          .WithAction("bring the whole file; if QEMU was killed while it wrote, `qemu-img check -r "
-                      "leaks` on a copy makes the refcounts right"));
-}
-
 Result<Qcow2Link> ReadLink(ImageFile image) {
   std::vector<std::byte> start(std::min(image.size_bytes, kQcow2MostClusterBytes));
   ASR_CHECK(image.file->ReadAt(0, start));
   ASR_TRY(Qcow2Header header, ParseQcow2Header(start));
-  ASR_CHECK(CheckNotCut(image, header));
+  ASR_CHECK(CheckQcow2Tables(image, header));
   return Qcow2Link{std::move(image), false, std::move(header)};
 }
 

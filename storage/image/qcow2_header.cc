@@ -17,6 +17,7 @@ constexpr std::size_t kHeaderBytesOfVersion2 = 72;
 constexpr std::size_t kHeaderBytesOfVersion3 = 104;
 constexpr std::uint32_t kMostBackingPathBytes = 1023;
 constexpr std::uint64_t kMostDiskBytes = 64 * kTiB;
+constexpr std::uint64_t kMostL1Bytes = 32 * kMiB;  // QEMU's own limit, as the next
 constexpr std::uint64_t kMostRefcountTableBytes = 8 * kMiB;
 constexpr std::uint64_t kSectorBytes = 512;
 
@@ -36,6 +37,8 @@ constexpr std::size_t kBackingLength = 16;
 constexpr std::size_t kClusterBits = 20;
 constexpr std::size_t kDiskBytes = 24;
 constexpr std::size_t kEncryption = 32;
+constexpr std::size_t kL1Entries = 36;
+constexpr std::size_t kL1Offset = 40;
 constexpr std::size_t kRefcountTableOffset = 48;
 constexpr std::size_t kRefcountTableClusters = 56;
 constexpr std::size_t kIncompatibleFeatures = 72;
@@ -64,6 +67,17 @@ Status CheckFeatures(std::uint64_t features) {
         CorruptImage("QEMU marked the qcow2 image as corrupt (incompatible feature bit 1)"));
   }
   return {};
+}
+
+Status CheckL1(const Qcow2Header& header) {
+  if (header.l1_offset_bytes != 0 && header.l1_offset_bytes % header.cluster_bytes == 0 &&
+      header.l1_bytes != 0 && header.l1_bytes <= kMostL1Bytes) {
+    return {};
+  }
+  return Fail(CorruptImage(
+      fmt::format("the qcow2 header's L1 table of {} bytes at offset {} cannot be: from the start "
+                  "of a cluster of {} bytes, at most {} bytes",
+                  header.l1_bytes, header.l1_offset_bytes, header.cluster_bytes, kMostL1Bytes)));
 }
 
 Status CheckRefcounts(const Qcow2Header& header, std::uint32_t order) {
@@ -104,6 +118,9 @@ Result<Qcow2Header> ParseFixedFields(ByteSpan start) {
     return Fail(UnsupportedImage(fmt::format("the qcow2 image is encrypted (method {})", method),
                                  "convert it to a plain one where its key is at hand"));
   }
+  header.l1_offset_bytes = LoadBig<std::uint64_t>(start, kL1Offset);
+  header.l1_bytes = LoadBig<std::uint32_t>(start, kL1Entries) * sizeof(std::uint64_t);
+  ASR_CHECK(CheckL1(header));
   header.refcount_table_offset_bytes = LoadBig<std::uint64_t>(start, kRefcountTableOffset);
   header.refcount_table_bytes =
       LoadBig<std::uint32_t>(start, kRefcountTableClusters) * header.cluster_bytes;

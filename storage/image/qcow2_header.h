@@ -17,8 +17,10 @@ struct Qcow2Header {
   std::uint32_t version = 0;
   std::uint64_t cluster_bytes = 0;
   std::uint64_t disk_bytes = 0;
-  std::string backing_path;    // as written, a plain path; empty: it stands alone
-  std::string backing_format;  // "raw" or "qcow2"
+  std::string backing_path;           // as written, a plain path; empty: it stands alone
+  std::string backing_format;         // "raw" or "qcow2"
+  std::uint64_t l1_offset_bytes = 0;  // of the table from which all of the disk is mapped
+  std::uint64_t l1_bytes = 0;
   std::uint64_t refcount_table_offset_bytes = 0;
   std::uint64_t refcount_table_bytes = 0;
   std::uint32_t refcount_bits = 0;  // 1, 2, 4, ... 64

@@ -46,6 +46,12 @@ class Qcow2ChainTest : public ::testing::Test {
     return WalkQcow2Chain(fs_, std::move(leaf), folder, open);
   }
 
+  void PutNumber(const std::string& name, std::uint64_t offset_bytes, std::uint64_t value) {
+    std::vector<std::byte> bytes(8);
+    StoreBig<std::uint64_t>(bytes, 0, value);
+    testing::OverwriteFile(directory_ / name, offset_bytes, bytes);
+  }
+
   // By the one door that everybody uses.
   void ExpectRefused(const std::string& name, ErrorKind kind, const std::string& words) {
     const auto disk = OpenDisk(fs_, directory_ / name, "", directory_ / "vm");
@@ -130,12 +136,47 @@ TEST_F(Qcow2ChainTest, AFormatIsWhatTheImageSaysNotWhatTheFileLooksLike) {
 
 TEST_F(Qcow2ChainTest, AFileThatWasCutIsFound) {
   Build("vm/leaf.qcow2");
-  testing::ResizeFile(directory_ / "vm/leaf.qcow2", 3 * 512 + 1);  // inside its last cluster
+  // Inside its last cluster: behind the L1 table, which has 32 entries, and inside of it.
+  testing::ResizeFile(directory_ / "vm/leaf.qcow2", 3 * 512 + 256);
   EXPECT_TRUE(Walk("vm/leaf.qcow2").has_value());
+  testing::ResizeFile(directory_ / "vm/leaf.qcow2", 3 * 512 + 255);
+  ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "L1 table");
   testing::ResizeFile(directory_ / "vm/leaf.qcow2", 3 * 512);
   ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "cluster 3 of 512 bytes is in use");
   testing::ResizeFile(directory_ / "vm/leaf.qcow2", 512);
-  ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "refcounts");
+  ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "refcount table");
+}
+
+// QEMU would read all that they map as zeros.
+TEST_F(Qcow2ChainTest, TablesThatLeadOutOfTheFileAreFound) {
+  Build("vm/l1.qcow2");
+  PutNumber("vm/l1.qcow2", 40, std::uint64_t{1} << 40);
+  ExpectRefused("vm/l1.qcow2", ErrorKind::kCorrupt, "L1 table");
+  Build("vm/l2.qcow2");
+  PutNumber("vm/l2.qcow2", 3 * 512, std::uint64_t{1} << 63 | 3 * 512);
+  EXPECT_TRUE(Walk("vm/l2.qcow2").has_value());
+  for (const std::uint64_t place : {std::uint64_t{1} << 40, std::uint64_t{4 * 512}}) {
+    PutNumber("vm/l2.qcow2", 3 * 512 + 8, std::uint64_t{1} << 63 | place);
+    ExpectRefused("vm/l2.qcow2", ErrorKind::kCorrupt, "entry 1 of the L1 table");
+  }
+}
+
+// 512 GiB of holes: what the file has allocated costs time, not what its tables say.
+TEST_F(Qcow2ChainTest, RefcountsAreReadNoLongerThanTheFileIs) {
+  Qcow2Builder builder;
+  builder.cluster_bits = 21;
+  builder.Write(directory_ / "vm/leaf.qcow2");
+  constexpr std::uint64_t kCluster = 2 * kMiB;
+  constexpr std::uint64_t kBlocks = kCluster / 8;
+  testing::ResizeFile(directory_ / "vm/leaf.qcow2", (8 + kBlocks) * kCluster);
+  std::vector<std::byte> table(kCluster);
+  for (std::uint64_t i = 0; i < kBlocks; ++i) {
+    StoreBig<std::uint64_t>(table, i * 8, (i == 0 ? 2 : 8 + i) * kCluster);
+  }
+  testing::OverwriteFile(directory_ / "vm/leaf.qcow2", kCluster, table);
+  EXPECT_TRUE(Walk("vm/leaf.qcow2").has_value());
+  PutNumber("vm/leaf.qcow2", kCluster + 5 * 8, (8 + 6) * kCluster);
+  ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "twice");
 }
 
 TEST_F(Qcow2ChainTest, NoFileIsOpenedThatIsNoImage) {

@@ -38,6 +38,8 @@ TEST(Qcow2HeaderTest, ReadsBothVersions) {
     EXPECT_EQ(header->disk_bytes, 64 * kMiB);
     EXPECT_EQ(header->backing_path, "dir/base: old.img");
     EXPECT_EQ(header->backing_format, "raw");
+    EXPECT_EQ(header->l1_offset_bytes, 192 * kKiB);
+    EXPECT_EQ(header->l1_bytes, 8U);
     EXPECT_EQ(header->refcount_table_offset_bytes, 64 * kKiB);
     EXPECT_EQ(header->refcount_bits, 16U);
   }
@@ -171,6 +173,22 @@ TEST(Qcow2HeaderTest, CutAtEveryLengthItIsRefusedOrTheSame) {
       }
     }
   }
+}
+
+TEST(Qcow2HeaderTest, RefusesAnL1TableThatCannotBe) {
+  const auto refuse = [](std::size_t at, std::uint32_t value) {
+    std::vector<std::byte> bytes = Qcow2Builder().Bytes();
+    StoreBig<std::uint32_t>(bytes, at, value);
+    const auto header = ParseQcow2Header(bytes);
+    ASSERT_FALSE(header.has_value()) << at << " " << value;
+    EXPECT_EQ(header.error().kind, ErrorKind::kCorrupt);
+    EXPECT_THAT(header.error().Line(), HasSubstr("L1 table"));
+  };
+  refuse(36, 0);                    // entries
+  refuse(36, 4 * 1024 * 1024 + 1);  // more than 32 MiB of them
+  refuse(36, 0xFFFFFFFF);
+  refuse(44, 0);  // the lower half of its offset
+  refuse(44, 3 * 64 * 1024 + 512);
 }
 
 TEST(Qcow2HeaderTest, NoFlippedBitLeadsToAnUncheckedName) {

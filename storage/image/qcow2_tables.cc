@@ -1,0 +1,102 @@
+#include "storage/image/qcow2_tables.h"
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "storage/image/image_error.h"
+
+namespace asr {
+namespace {
+
+constexpr std::uint64_t kRefcountBlockBits = 0xFFFF'FFFF'FFFF'FE00;
+constexpr std::uint64_t kL2TableBits = 0x00FF'FFFF'FFFF'FE00;
+
+bool IsClusterOf(const ImageFile& image, const Qcow2Header& header, std::uint64_t offset_bytes) {
+  return offset_bytes % header.cluster_bytes == 0 && offset_bytes < image.size_bytes &&
+         image.size_bytes - offset_bytes >= header.cluster_bytes;
+}
+
+// The clusters that a table names, 0 where it names none.
+Result<std::vector<std::uint64_t>> ReadTable(const ImageFile& image, const Qcow2Header& header,
+                                             Extent table, std::uint64_t offset_bits,
+                                             std::string_view name) {
+  if (table.offset_bytes > image.size_bytes ||
+      table.length_bytes > image.size_bytes - table.offset_bytes) {
+    return Fail(CorruptImage(
+        fmt::format("the {} of the qcow2 image, {} bytes at offset {}, passes the file's end at {}",
+                    name, table.length_bytes, table.offset_bytes, image.size_bytes)));
+  }
+  std::vector<std::byte> bytes(table.length_bytes);
+  ASR_CHECK(image.file->ReadAt(table.offset_bytes, bytes));
+  std::vector<std::uint64_t> clusters(bytes.size() / sizeof(std::uint64_t));
+  for (std::size_t i = 0; i < clusters.size(); ++i) {
+    clusters[i] = LoadBig<std::uint64_t>(bytes, i * sizeof(std::uint64_t)) & offset_bits;
+    if (clusters[i] == 0 || IsClusterOf(image, header, clusters[i])) continue;
+    return Fail(CorruptImage(
+        fmt::format("entry {} of the {} of the qcow2 image gives offset {}, which is no cluster of "
+                    "{} bytes in a file of {}",
+                    i, name, clusters[i], header.cluster_bytes, image.size_bytes)));
+  }
+  return clusters;
+}
+
+// Every block is read once at most, so that no table can keep us busy for longer than its file.
+Status RequireDistinct(std::vector<std::uint64_t> blocks) {
+  std::erase(blocks, 0U);
+  std::ranges::sort(blocks);
+  const auto twice = std::ranges::adjacent_find(blocks);
+  if (twice == blocks.end()) return {};
+  return Fail(CorruptImage(fmt::format(
+      "the refcount table of the qcow2 image names the block at offset {} twice", *twice)));
+}
+
+// The number of the last cluster that has an owner, by the refcounts; nothing if none has.
+Result<std::optional<std::uint64_t>> FindLastCluster(const ImageFile& image,
+                                                     const Qcow2Header& header) {
+  ASR_TRY(
+      const auto blocks,
+      ReadTable(image, header, {header.refcount_table_offset_bytes, header.refcount_table_bytes},
+                kRefcountBlockBits, "refcount table"));
+  ASR_CHECK(RequireDistinct(blocks));
+  const std::uint64_t counts_a_block = header.cluster_bytes * 8 / header.refcount_bits;
+  std::vector<std::byte> block(header.cluster_bytes);
+  for (std::uint64_t i = blocks.size(); i-- > 0;) {
+    if (blocks[i] == 0) continue;
+    ASR_TRY(const auto data, image.file->DataExtents({blocks[i], header.cluster_bytes}));
+    if (data.empty()) continue;
+    ASR_CHECK(image.file->ReadAt(blocks[i], block));
+    const auto last =
+        std::find_if(block.rbegin(), block.rend(), [](std::byte b) { return b != std::byte{0}; });
+    if (last == block.rend()) continue;
+    // Of counts smaller than a byte, the first in it: the bound is for the file's end only.
+    const auto byte = static_cast<std::uint64_t>(block.rend() - last - 1);
+    return i * counts_a_block + byte * 8 / header.refcount_bits;
+  }
+  return std::nullopt;
+}
+
+Status CheckNotCut(const ImageFile& image, const Qcow2Header& header) {
+  ASR_TRY(const auto last, FindLastCluster(image, header));
+  if (!last || *last < DivideRoundingUp(image.size_bytes, header.cluster_bytes)) return {};
+  return Fail(
+      CorruptImage(fmt::format("the file ends at {}, but its refcounts say that cluster {} of {} "
+                               "bytes is in use",
+                               image.size_bytes, *last, header.cluster_bytes))
+          .WithAction("bring the whole file; if QEMU was killed while it wrote, `qemu-img check -r "
+                      "leaks` on a copy makes the refcounts right"));
+}
+
+}  // namespace
+
+Status CheckQcow2Tables(const ImageFile& image, const Qcow2Header& header) {
+  ASR_CHECK(CheckNotCut(image, header));
+  ASR_CHECK(ReadTable(image, header, {header.l1_offset_bytes, header.l1_bytes}, kL2TableBits,
+                      "L1 table"));
+  return {};
+}
+
+}  // namespace asr

@@ -1,0 +1,16 @@
+// What the tables of a qcow2 image say about its file, held against the file before QEMU reads it:
+// QEMU takes what lies past the end of a file for zeros, and would make an empty disk of a bad one.
+#pragma once
+
+#include "storage/base/result.h"
+#include "storage/image/mapped_disk.h"
+#include "storage/image/qcow2_header.h"
+
+namespace asr {
+
+// Every table that maps the disk lies in the file, and so does every cluster that the refcounts
+// give an owner; of the last one, a part. Reads the refcounts from their end and the L1 table: at
+// most what the file has allocated, whatever the tables say. Errors: kCorrupt, kIo.
+[[nodiscard]] Status CheckQcow2Tables(const ImageFile& image, const Qcow2Header& header);
+
+}  // namespace asr
