@@ -66,7 +66,7 @@ Result<std::string> DecideFormat(const std::string& path, const std::string& dec
   return declared.empty() ? std::string(by_ending) : declared;
 }
 
-Result<ImageFile> OpenImageFile(FileSystem& fs, const std::string& path) {
+Result<ImageFile> OpenImageFile(FileSystem& fs, const std::string& path, bool is_direct = true) {
   // Looked at first: opening a pipe would wait for its writer.
   ASR_TRY(const FileStamp stamp, fs.Stat(path));
   if (stamp.type != FileType::kRegular && stamp.type != FileType::kBlockDevice) {
@@ -74,7 +74,7 @@ Result<ImageFile> OpenImageFile(FileSystem& fs, const std::string& path) {
                                  "give the path of the image itself"));
   }
   ImageFile image{.path = path, .stamp = {}, .size_bytes = 0, .file = nullptr};
-  ASR_TRY(image.file, fs.Open(path, {.mode = OpenMode::kRead, .direct = true}));
+  ASR_TRY(image.file, fs.Open(path, {.mode = OpenMode::kRead, .direct = is_direct}));
   ASR_TRY(image.stamp, image.file->Stat());
   image.size_bytes = image.stamp.size_bytes;
   return image;
@@ -99,7 +99,9 @@ Result<std::string> CanonicalFolder(FileSystem& fs, const std::string& path,
 
 Result<std::unique_ptr<Disk>> OpenQcow2(FileSystem& fs, ImageFile leaf, const std::string& folder) {
   ASR_TRY(const std::string canonical, CanonicalFolder(fs, leaf.path, folder));
-  const auto open = [&](const std::string& path) { return OpenImageFile(fs, path); };
+  // Only headers are read here. A second descriptor for each file would be too much for the longest
+  // chain under Debian's limit of 1024.
+  const auto open = [&](const std::string& path) { return OpenImageFile(fs, path, false); };
   ASR_TRY(auto chain, WalkQcow2Chain(fs, std::move(leaf), canonical, open));
   ASR_TRY(auto disk, Qcow2Disk::Open(std::move(chain)));
   return disk;
