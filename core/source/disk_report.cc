@@ -5,7 +5,7 @@
 namespace asr {
 namespace {
 
-constexpr std::uint64_t kWindowBytes = 64 * kGiB;
+constexpr std::uint64_t kWindowBytes = kGiB;
 
 Result<std::uint64_t> SumOfExtents(const Disk& disk) {
   std::uint64_t sum = 0;

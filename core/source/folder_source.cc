@@ -37,6 +37,20 @@ std::string StemOf(const std::string& path) {
   return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
 }
 
+// Only to warn: what a format is, is never guessed from a file's bytes.
+bool CarriesSignatureOfChains(FileSystem& fs, const std::string& path) {
+  constexpr std::array<std::string_view, 3> kSignatures = {"QFI\xfb", "vhdxfile", "conectix"};
+  const auto stamp = fs.Stat(path);
+  if (!stamp || stamp->type != FileType::kRegular) return false;
+  const auto file = fs.Open(path, {});
+  if (!file) return false;
+  std::array<std::byte, 8> start{};
+  if (!(*file)->ReadUpTo(0, start)) return false;
+  return std::ranges::any_of(kSignatures, [&](std::string_view signature) {
+    return AsText(start).starts_with(signature);
+  });
+}
+
 // The digits at the front, without leading zeros; taken off `text`.
 std::string_view TakeNumber(std::string_view& text) {
   const auto end = std::find_if_not(text.begin(), text.end(), IsDigit);
@@ -86,13 +100,15 @@ class FolderVmReader {
     bool has_description = false;
     for (const DirectoryEntry& entry : *entries) {
       if (entry.is_directory) continue;
-      if (IsImageName(entry.name)) found_.push_back(entry.name);
+      const bool is_image = IsImageName(entry.name);
+      (is_image ? found_ : others_).push_back(entry.name);
       has_description |= entry.name == kVmDescriptionFile;
     }
     if (found_.empty() && !has_description) return std::nullopt;
     std::sort(found_.begin(), found_.end(), NaturalLess);
     if (has_description) ReadDescription();
     AddDisks();
+    RefuseUnknownLeaves();
     if (vm_.disks.empty()) AddReason(fmt::format("{} holds no disk image", directory_));
     return std::move(vm_);
   }
@@ -118,7 +134,7 @@ class FolderVmReader {
   struct Image {
     DescribedDisk described;
     VmDisk disk;
-    std::vector<std::string> files;  // of its chain, leaf first; empty if it cannot be read
+    std::vector<std::string> files;  // of its chain, leaf first; itself if it cannot be read
     std::string problem;
   };
 
@@ -140,6 +156,19 @@ class FolderVmReader {
             fmt::format("{}: {} is the parent of {}, which holds what is newer; name that one",
                         kVmDescriptionFile, images[i].described.path, child->disk.path));
       }
+    }
+  }
+
+  // libvirt names a snapshot's overlay "vm.SNAPSHOT". Whoever passes it by replicates a base that
+  // nothing is written to any more, and never notices.
+  void RefuseUnknownLeaves() {
+    for (const std::string& name : others_) {
+      if (std::ranges::find(described_, name, &DescribedDisk::path) != described_.end()) continue;
+      if (!CarriesSignatureOfChains(fs_, JoinPath(directory_, name))) continue;
+      AddReason(
+          fmt::format("{} is an image that may build on a disk of this VM, but its name does "
+                      "not end like one; name it in {} with its format, or take it away",
+                      name, kVmDescriptionFile));
     }
   }
 
@@ -188,10 +217,12 @@ class FolderVmReader {
       return Fail(ErrorKind::kUnsupported, ErrorCode::kVmDescription,
                   fmt::format("{} leads out of the VM's folder, to {}", disk.path, canonical));
     }
+    image.files = {canonical};  // even if it cannot be read alone, another may build on it
     ASR_TRY(const auto opened, OpenDisk(fs_, disk.path, image.described.format, directory_));
     disk.format = FormatName(opened->format());
     disk.size_bytes = opened->size_bytes();
     disk.logical_sector_bytes = opened->logical_sector_bytes();
+    image.files.clear();
     for (const Disk::BackingFile& file : opened->files()) {
       ASR_TRY(const std::string path, fs_.Canonical(file.path));
       image.files.push_back(path);
@@ -204,7 +235,8 @@ class FolderVmReader {
   FileSystem& fs_;
   std::string directory_;
   VirtualMachine vm_;
-  std::vector<std::string> found_;  // names of images, in natural order
+  std::vector<std::string> found_;   // names of images, in natural order
+  std::vector<std::string> others_;  // names of all other files
   std::vector<DescribedDisk> described_;
 };
 

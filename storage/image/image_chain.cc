@@ -70,15 +70,12 @@ class ParentFinder {
     ASR_TRY(const auto candidates, Candidates(child));
     std::optional<Error> problem;
     for (const std::string& path : candidates) {
-      auto parent = OpenCandidate(child, path);
-      if (!parent) {
-        if (!problem) problem = std::move(parent).error();
-        continue;
-      }
-      if (std::ranges::find(link.ids, (*parent)->shape().id) != link.ids.end()) return parent;
+      // One that is there and cannot be read may be the right one: a copy of it is not.
+      ASR_TRY(auto parent, OpenCandidate(child, path));
+      if (std::ranges::find(link.ids, parent->shape().id) != link.ids.end()) return parent;
       problem = BrokenChain(
           fmt::format("{} builds on the image with id {}, but its parent {} has id {}",
-                      child.path(), fmt::join(link.ids, " or "), path, (*parent)->shape().id));
+                      child.path(), fmt::join(link.ids, " or "), path, parent->shape().id));
     }
     if (problem) return Fail(*std::move(problem));
     return Fail(BrokenChain(fmt::format(

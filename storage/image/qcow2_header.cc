@@ -21,9 +21,10 @@ constexpr std::uint64_t kMostL1Bytes = 32 * kMiB;  // QEMU's own limit, as the n
 constexpr std::uint64_t kMostRefcountTableBytes = 8 * kMiB;
 constexpr std::uint64_t kSectorBytes = 512;
 
+constexpr std::uint64_t kDirtyFeature = 1U << 0U;
 constexpr std::uint64_t kCorruptFeature = 1U << 1U;
 constexpr std::uint64_t kDataFileFeature = 1U << 2U;
-// Dirty refcounts do not matter to a reader; compression and extended L2 entries are QEMU's affair.
+// Compression and extended L2 entries are QEMU's affair.
 constexpr std::uint64_t kKnownFeatures = 0x1F;
 
 constexpr std::uint32_t kEndExtension = 0;
@@ -62,6 +63,12 @@ Status CheckFeatures(std::uint64_t features) {
         "convert it with the QEMU that made it: qemu-img convert -O qcow2 IMAGE NEW.qcow2"));
   }
   if ((features & kDataFileFeature) != 0) return Fail(DataFileRefusal());
+  // A reader would not need them, but by them alone a file that was cut is told from a whole one.
+  if ((features & kDirtyFeature) != 0) {
+    return Fail(UnsupportedImage(
+        "the refcounts of the qcow2 image are not up to date (lazy_refcounts, and QEMU was killed)",
+        "start the VM once and shut it down, or run on the image: qemu-img check -r all IMAGE"));
+  }
   if ((features & kCorruptFeature) != 0) {
     return Fail(
         CorruptImage("QEMU marked the qcow2 image as corrupt (incompatible feature bit 1)"));

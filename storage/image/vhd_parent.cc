@@ -25,7 +25,7 @@ constexpr std::size_t kCount = 8;
 constexpr std::size_t kBytes = 24;
 constexpr std::size_t kLength = 8;
 constexpr std::size_t kOffset = 16;
-constexpr std::size_t kMostTextBytes = 64 * 1024;
+constexpr std::size_t kMostTextBytes = 64 * kKiB;
 }  // namespace locator
 
 // Adds the paths that locators of this platform give. The space that they reserve is counted in

@@ -46,7 +46,7 @@ constexpr std::size_t kSequenceLow = 4092;
 
 constexpr std::uint64_t kSectorBytes = LogPatch::kSectorBytes;
 constexpr std::uint64_t kMostLogBytes = kGiB;
-constexpr std::size_t kMostPatches = 256 * 1024;
+constexpr std::size_t kMostPatches = 256 * kKiB;
 // An old entry that newer ones overwrote in part is checksummed once more; that log which goes far
 // beyond was made to keep us busy.
 constexpr std::uint64_t kMostReadsOfTheLog = 8;

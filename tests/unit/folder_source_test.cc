@@ -189,6 +189,14 @@ TEST_F(FolderSourceTest, AHostWithoutItsFolder) {
 
 TEST_F(FolderSourceTest, AnEmptyHostHasNoVms) { EXPECT_THAT(List(), IsEmpty()); }
 
+TEST_F(FolderSourceTest, AnOverlayWithoutAKnownEndingIsAReason) {
+  WriteImage("web/vm.raw");
+  Write("web/notes.txt", "nothing");
+  EXPECT_TRUE(Only().protectable());
+  Write("web/vm.snap1", "QFI\xfb and so on");
+  EXPECT_THAT(Only().reasons, ElementsAre(HasSubstr("vm.snap1")));
+}
+
 // A chain of differencing VHDXs, base first, in the folder of VM "web".
 class FolderChainTest : public FolderSourceTest {
  protected:

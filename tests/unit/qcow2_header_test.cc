@@ -54,14 +54,16 @@ TEST(Qcow2HeaderTest, StandsAloneWithoutABackingFile) {
   EXPECT_EQ(header->backing_format, "");
 }
 
-TEST(Qcow2HeaderTest, DirtyCompressedAndExtendedImagesAreRead) {
+TEST(Qcow2HeaderTest, CompressedAndExtendedImagesAreRead) {
   Qcow2Builder builder;
-  builder.incompatible_features = 0x19;
+  builder.incompatible_features = 0x18;
   EXPECT_TRUE(ParseQcow2Header(builder.Bytes()).has_value());
 }
 
 TEST(Qcow2HeaderTest, RefusesFeatures) {
   Qcow2Builder builder;
+  builder.incompatible_features = 1U << 0U;
+  ExpectRefused(builder, ErrorKind::kUnsupported, "not up to date");
   builder.incompatible_features = 1U << 1U;
   ExpectRefused(builder, ErrorKind::kCorrupt, "corrupt");
   builder.incompatible_features = 1U << 2U;
