@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "storage/image/image_error.h"
+
 namespace asr {
 namespace {
 
@@ -15,23 +17,6 @@ Error Changed(const std::string& path) {
           "shut the VM down, or wait until nothing writes to its folder; then run the "
           "same command again")
       .Retryable();
-}
-
-// A guest that runs writes between our reads, and a log or a lock of its hypervisor may not show
-// it.
-Status RequireAtRest(FileSystem& fs, const DiskStamps& files) {
-  for (const Disk::BackingFile& file : files) {
-    ASR_TRY(const auto writer, fs.FindWriter(file.path));
-    if (!writer) continue;
-    return Fail(
-        MakeError(ErrorKind::kBusy, ErrorCode::kImageInUse,
-                  fmt::format("{} is in use: {}", file.path, *writer))
-            .WithCause("the VM is running, or its image is being copied or merged")
-            .WithAction("shut the VM down, or wait until nothing writes to its folder; then "
-                        "run the same command again (lsof and virsh list show who it is)")
-            .Retryable());
-  }
-  return {};
 }
 
 Error InContext(Error error, const std::string& vm_name, const DiskName& disk) {
@@ -49,8 +34,10 @@ Result<SourceSnapshot> SourceSnapshot::Open(FileSystem& fs, const std::string& v
     auto opened = OpenDisk(fs, disk.path, disk.format, disk.folder);
     if (!opened) return Fail(InContext(std::move(opened).error(), vm_name, disk.name));
     DiskStamps stamps = (*opened)->files();
-    if (Status rest = RequireAtRest(fs, stamps); !rest) {
-      return Fail(InContext(std::move(rest).error(), vm_name, disk.name));
+    for (const Disk::BackingFile& file : stamps) {
+      if (Status rest = RequireAtRest(fs, file.path); !rest) {
+        return Fail(InContext(std::move(rest).error(), vm_name, disk.name));
+      }
     }
     snapshot.disks_.push_back({disk.name, *std::move(opened), std::move(stamps)});
   }

@@ -51,11 +51,13 @@ Result<std::string> DecideFormat(const std::string& path, const std::string& dec
   }
   const std::string_view by_ending = FormatByEnding(path);
   if (by_ending.empty() && declared.empty()) {
-    return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kImageUnknownFormat,
-                          "the ending of its name does not say which format the image has")
-                    .WithCause("a format is never guessed from bytes that a guest can write")
-                    .WithAction("name the disk's format in vm.json, or rename the image to .raw, "
-                                ".vhd, .vhdx or .qcow2"));
+    return Fail(
+        MakeError(ErrorKind::kUnsupported, ErrorCode::kImageUnknownFormat,
+                  "the ending of its name does not say which format the image has")
+            .WithCause("a format is never guessed from bytes that a guest can write")
+            .WithAction("name the disk's format in vm.json (or by --format, where a command "
+                        "has it), or rename the image to .raw, "
+                        ".vhd, .vhdx or .qcow2"));
   }
   if (!by_ending.empty() && !declared.empty() && by_ending != declared) {
     return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kImageUnknownFormat,

@@ -20,4 +20,15 @@ Error UnsupportedImage(std::string what, std::string action) {
       .WithAction(std::move(action));
 }
 
+Status RequireAtRest(FileSystem& fs, const std::string& path) {
+  ASR_TRY(const auto writer, fs.FindWriter(path));
+  if (!writer) return {};
+  return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kImageInUse,
+                        fmt::format("{} is in use: {}", path, *writer))
+                  .WithCause("the VM is running, or its image is being copied or merged")
+                  .WithAction("shut the VM down, or wait until nothing writes to its folder; then "
+                              "run the same command again (lsof and virsh list show who it is)")
+                  .Retryable());
+}
+
 }  // namespace asr

@@ -3,7 +3,8 @@
 
 #include <string>
 
-#include "storage/base/error.h"
+#include "storage/base/result.h"
+#include "storage/fs/file_system.h"
 
 namespace asr {
 
@@ -11,5 +12,9 @@ namespace asr {
 [[nodiscard]] Error CorruptImage(std::string what);
 
 [[nodiscard]] Error UnsupportedImage(std::string what, std::string action);
+
+// kBusy (kImageInUse, retryable) if somebody has the file open for writing: a guest that runs
+// writes between our reads.
+[[nodiscard]] Status RequireAtRest(FileSystem& fs, const std::string& path);
 
 }  // namespace asr

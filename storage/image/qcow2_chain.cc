@@ -39,17 +39,6 @@ Result<Qcow2Link> RawLink(ImageFile image) {
   return Qcow2Link{std::move(image), true, {}};
 }
 
-Status RequireUnused(FileSystem& fs, const std::string& path) {
-  ASR_TRY(const auto writer, fs.FindWriter(path));
-  if (!writer) return {};
-  return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kImageInUse,
-                        fmt::format("{} is in use: {}", path, *writer))
-                  .WithCause("the VM is running, or its image is being copied or merged")
-                  .WithAction("shut the VM down, or wait until nothing writes to its folder; then "
-                              "run the same command again (lsof and virsh list show who it is)")
-                  .Retryable());
-}
-
 Status CheckPlace(FileSystem& fs, const std::string& child, const std::string& path,
                   const std::string& folder) {
   const auto canonical = fs.Canonical(path);
@@ -111,7 +100,7 @@ Result<std::vector<Qcow2Link>> WalkQcow2Chain(FileSystem& fs, ImageFile leaf,
     ASR_CHECK(CheckNew(chain, next));
     chain.push_back(std::move(next));
   }
-  for (const Qcow2Link& link : chain) ASR_CHECK(RequireUnused(fs, link.image.path));
+  for (const Qcow2Link& link : chain) ASR_CHECK(RequireAtRest(fs, link.image.path));
   return chain;
 }
 

@@ -15,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "core/source/folder_source.h"
 #include "storage/base/clock.h"
 #include "storage/base/process.h"
 #include "storage/image/disk.h"
@@ -238,6 +239,19 @@ TEST_F(Qcow2InteropTest, AnImageThatQemuWritesToIsRefused) {
     EXPECT_EQ(::pclose(qemu), 0);
     EXPECT_NE(MustOpen(leaf), nullptr);
   }
+}
+
+// The base alone could not be read: its name does not say what it is.
+TEST_F(Qcow2InteropTest, AnOverlayOnAnImgIsTheOneDiskOfItsFolder) {
+  ExpectRuns(
+      fmt::format("mkdir {0}/web && truncate -s 1M {0}/web/disk.img && "
+                  "qemu-img create -q -f qcow2 -F raw -b disk.img {0}/web/top.qcow2",
+                  directory_.path()));
+  const auto vms = ListFolderVms(PosixFileSystem(), {"lab", directory_.path()}).value();
+  ASSERT_EQ(vms.size(), 1U);
+  EXPECT_TRUE(vms[0].protectable()) << vms[0].reasons.front();
+  ASSERT_EQ(vms[0].disks.size(), 1U);
+  EXPECT_EQ(vms[0].disks[0].name.value, "disk");
 }
 
 // One that begins between our look and QEMU's opening.

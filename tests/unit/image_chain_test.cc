@@ -287,6 +287,19 @@ TEST_F(VhdxChainTest, ParentsAreFoundByWindowsPaths) {
   ExpectFindsParent({{u"relative_path", u".\\vm\\Base Disk.vhdx"}}, "child.avhdx");
 }
 
+// A copy from before the damage may carry the same id, and older data.
+TEST_F(VhdxChainTest, ACopyBesideTheChildDoesNotStandInForADamagedParent) {
+  const std::string parent = WriteParent("vm/base/disk.vhdx");
+  WriteParent("vm/disk.vhdx");
+  WriteChild("vm/child.avhdx",
+             {{u"parent_linkage", kVhdxParentText}, {u"relative_path", u".\\base\\disk.vhdx"}});
+  EXPECT_TRUE(OpenDisk(PosixFileSystem(), directory_ / "vm/child.avhdx").has_value());
+  testing::OverwriteFile(parent, 0, AsBytes("no image"));
+  const auto disk = OpenDisk(PosixFileSystem(), directory_ / "vm/child.avhdx");
+  ASSERT_FALSE(disk.has_value());
+  EXPECT_THAT(disk.error().Line(), HasSubstr(parent));
+}
+
 TEST_F(VhdxChainTest, APathOfAnotherMachineStandsForItsNameBesideTheChild) {
   WriteParent("vm/parent.vhdx");
   ExpectFindsParent({{u"absolute_win32_path", u"C:\\Users\\Public\\Disks\\parent.vhdx"}},

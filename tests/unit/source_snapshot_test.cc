@@ -7,6 +7,7 @@
 
 #include <functional>
 
+#include "storage/base/file_descriptor.h"
 #include "tests/support/temp_dir.h"
 
 namespace asr {
@@ -46,6 +47,24 @@ TEST_F(SourceSnapshotTest, OpensAllDisksInOrder) {
   EXPECT_EQ(snapshot->disks()[1].disk->size_bytes(), kMiB);
   ASSERT_EQ(snapshot->disks()[1].stamps.size(), 1u);
   EXPECT_EQ(snapshot->disks()[1].stamps[0].path, directory_ / "data.raw");
+}
+
+// As QEMU does for an image that it writes to.
+TEST_F(SourceSnapshotTest, RefusesAnImageThatIsLockedByItsWriter) {
+  {
+    const FileDescriptor writer(::open((directory_ / "data.raw").c_str(), O_RDWR | O_CLOEXEC));
+    struct flock lock {};
+    lock.l_type = F_RDLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = 101;
+    lock.l_len = 1;
+    ASSERT_EQ(::fcntl(writer.get(), F_OFD_SETLK, &lock), 0);
+    const auto refused = Open();
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code, ErrorCode::kImageInUse);
+    EXPECT_TRUE(refused.error().retryable);
+  }
+  EXPECT_TRUE(Open().has_value());
 }
 
 TEST_F(SourceSnapshotTest, ReadingChangesNothing) {
