@@ -44,11 +44,9 @@ std::optional<Disk::BackingFile> ParseFile(const Json& object) {
   const auto device = Number<std::uint64_t>(object, "device");
   const auto inode = Number<std::uint64_t>(object, "inode");
   const auto size_bytes = Number<std::uint64_t>(object, "sizeBytes");
-  const auto allocated_bytes = Number<std::uint64_t>(object, "allocatedBytes");
   const auto modified_ns = Number<std::int64_t>(object, "modifiedNs");
   const auto changed_ns = Number<std::int64_t>(object, "changedNs");
-  if (!path || !type || !device || !inode || !size_bytes || !allocated_bytes || !modified_ns ||
-      !changed_ns) {
+  if (!path || !type || !device || !inode || !size_bytes || !modified_ns || !changed_ns) {
     return std::nullopt;
   }
   return Disk::BackingFile{.path = *path,
@@ -57,8 +55,7 @@ std::optional<Disk::BackingFile> ParseFile(const Json& object) {
                                      .size_bytes = *size_bytes,
                                      .modified_ns = *modified_ns,
                                      .changed_ns = *changed_ns,
-                                     .type = *type,
-                                     .allocated_bytes = *allocated_bytes}};
+                                     .type = *type}};
 }
 
 Error NotStamps() {
@@ -69,12 +66,6 @@ Error NotStamps() {
 
 }  // namespace
 
-bool IsSameContent(const FileStamp& left, const FileStamp& right) {
-  FileStamp same_allocation = right;
-  same_allocation.allocated_bytes = left.allocated_bytes;
-  return left == same_allocation;
-}
-
 std::string StampsToJson(const DiskStamps& stamps) {
   Json list = Json::array();
   for (const Disk::BackingFile& file : stamps) {
@@ -83,7 +74,6 @@ std::string StampsToJson(const DiskStamps& stamps) {
                     {"device", file.stamp.device},
                     {"inode", file.stamp.inode},
                     {"sizeBytes", file.stamp.size_bytes},
-                    {"allocatedBytes", file.stamp.allocated_bytes},
                     {"modifiedNs", file.stamp.modified_ns},
                     {"changedNs", file.stamp.changed_ns}});
   }
@@ -112,7 +102,7 @@ bool IsUntouched(const DiskStamps& stamps, const LastPass& last, Timestamp now) 
     const FileStamp& stamp = stamps[i].stamp;
     if (stamps[i].path != last.stamps[i].path) return false;
     if (stamp.type != FileType::kRegular) return false;
-    if (!IsSameContent(stamp, last.stamps[i].stamp)) return false;
+    if (stamp != last.stamps[i].stamp) return false;
     if (stamp.changed_ns >= settled_before) return false;
   }
   return true;

@@ -18,10 +18,6 @@ inline constexpr std::chrono::seconds kStampMargin{2};
 // A disk is read whole at least so often, whatever its stamps say.
 inline constexpr std::chrono::hours kLongestUnread{7 * 24};
 
-// The same file with the same content time. Its allocation may differ: file systems trim and
-// allocate on their own, without a change of ctime.
-[[nodiscard]] bool IsSameContent(const FileStamp& left, const FileStamp& right);
-
 // JSON for cursors: one object a file, in the chain's order.
 [[nodiscard]] std::string StampsToJson(const DiskStamps& stamps);
 // kCorrupt (kDatabase) if it is not what StampsToJson writes.

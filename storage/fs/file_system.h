@@ -16,7 +16,8 @@ namespace asr {
 
 enum class FileType : std::uint8_t { kRegular, kDirectory, kBlockDevice, kOther };
 
-// Who a file is and when it last changed; two equal stamps mean the same, untouched file.
+// Who a file is and when it last changed; two equal stamps mean the same, untouched file. What it
+// takes on the disk is not part of that: a file system allocates late, long after the last write.
 struct FileStamp {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
@@ -24,9 +25,12 @@ struct FileStamp {
   std::int64_t modified_ns = 0;  // mtime, since 1970
   std::int64_t changed_ns = 0;   // ctime, since 1970
   FileType type = FileType::kRegular;
-  std::uint64_t allocated_bytes = 0;
+  std::uint64_t allocated_bytes = 0;  // no part of ==
 
-  bool operator==(const FileStamp&) const = default;
+  bool operator==(const FileStamp& other) const {
+    return device == other.device && inode == other.inode && size_bytes == other.size_bytes &&
+           modified_ns == other.modified_ns && changed_ns == other.changed_ns && type == other.type;
+  }
 };
 
 enum class OpenMode : std::uint8_t {
