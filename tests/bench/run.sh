@@ -19,8 +19,9 @@ for argument in "$@"; do
   esac
 done
 
-(cd "$root" && cmake --preset release && cmake --build --preset release --target asr -j"$(nproc)") >/dev/null
+(cd "$root" && cmake --preset release && cmake --build --preset release --target asr image_bench -j"$(nproc)") >/dev/null
 asr=$root/build/release/asr
+image_bench=$root/build/release/tests/image_bench
 unset ASR_VAULT ASR_OUTPUT ASR_STATE_DIR
 work=$(mktemp -d "$parent/asr-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -135,6 +136,26 @@ bench_huge() {
   report "1 TiB dynamic VHDX with 64 MiB of data: delta" "$(median huge-delta 2)" s 5
 }
 
+# One thread each: what dd reads of the file, and what the disk's reader gives of its data.
+bench_images() {
+  local images=$work/images round
+  mkdir "$images"
+  "$image_bench" make-chain "$images" $((disk_mib / 2))
+  "$image_bench" make-vast "$images/vast.vhdx"
+  sync -f "$images"
+  for ((round = 0; round < 2 * rounds; round++)); do
+    measure dd-image dd if="$images/chain.vhdx" of=/dev/null iflag=direct bs=4M
+    measure read-vhdx "$image_bench" read "$images/chain.vhdx"
+    measure read-chain "$image_bench" read "$images/chain_2.avhdx"
+    "$image_bench" open "$images/vast.vhdx" | awk '{print "open-vast", $2 * 1000, $1}' >>"$results"
+  done
+  rm -rf "$images"
+  report "dynamic VHDX with 75 % data / dd iflag=direct bs=4M of the file" "$(ratio read-vhdx dd-image)" x 1.11
+  report "the same data through a chain of 3 / dd of the VHDX" "$(ratio read-chain dd-image)" x 1.25
+  report "opening a VHDX of 64 TiB, every table entry in use" "$(median open-vast 2)" ms 50
+  report "resident memory, opening it" "$(awk -v kib="$(median open-vast 3)" 'BEGIN {print kib / 1024}')" MiB 32
+}
+
 # milliseconds NAME COMMAND...: the median of many runs; too short for time's hundredths of a second.
 milliseconds() {
   local start i
@@ -170,6 +191,7 @@ report_memory() {
 echo "Medians of $rounds, $disk_mib MiB disk, 75 % data, in $work ($(nproc) cores, $("$asr" --version | head -n 1))"
 bench_copy
 bench_huge
+bench_images
 bench_lists
 report_memory
 [ $quick = 1 ] || [ $over = 0 ]
