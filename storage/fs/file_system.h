@@ -46,6 +46,9 @@ struct OpenOptions {
   // multiples of kDirectAlignment; other requests go through the cache and stay coherent with it.
   // Where the file system has no direct I/O, this is ignored.
   bool direct = false;
+  // Fail (kIo) if any part of the path is a symbolic link by now: for a path that Canonical() gave,
+  // which somebody may have changed since. Linux before 5.6 cannot tell, and follows it.
+  bool no_links = false;
 };
 
 // An open file. All methods may be called from several threads at once; overlapping concurrent

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -187,8 +189,28 @@ FileStamp StampFromStat(const struct stat& status) {
   return stamp;
 }
 
+namespace {
+
+int OpenDescriptor(const std::string& path, OpenOptions options) {
+  const int flags = OpenFlags(options.mode) | O_CLOEXEC;
+  constexpr mode_t kMode = 0644;
+  if (options.no_links) {
+    open_how how{};
+    how.flags = static_cast<std::uint64_t>(flags);
+    how.mode = (flags & O_CREAT) != 0 ? kMode : 0;
+    how.resolve = RESOLVE_NO_SYMLINKS;
+    const auto opened =
+        static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof(how)));
+    // EPERM: containers that do not know the call.
+    if (opened >= 0 || (errno != ENOSYS && errno != EPERM)) return opened;
+  }
+  return ::open(path.c_str(), flags, kMode);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<File>> OpenPosixFile(const std::string& path, OpenOptions options) {
-  FileDescriptor cached(::open(path.c_str(), OpenFlags(options.mode) | O_CLOEXEC, 0644));
+  FileDescriptor cached(OpenDescriptor(path, options));
   if (!cached.valid()) return Fail(ErrnoError(errno, fmt::format("cannot open {}", path)));
   FileDescriptor direct;
   if (options.direct) {

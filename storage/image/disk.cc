@@ -68,7 +68,7 @@ Result<std::string> DecideFormat(const std::string& path, const std::string& dec
   return declared.empty() ? std::string(by_ending) : declared;
 }
 
-Result<ImageFile> OpenImageFile(FileSystem& fs, const std::string& path, bool is_direct = true) {
+Result<ImageFile> OpenImageFile(FileSystem& fs, const std::string& path, OpenOptions options) {
   // Looked at first: opening a pipe would wait for its writer.
   ASR_TRY(const FileStamp stamp, fs.Stat(path));
   if (stamp.type != FileType::kRegular && stamp.type != FileType::kBlockDevice) {
@@ -76,9 +76,16 @@ Result<ImageFile> OpenImageFile(FileSystem& fs, const std::string& path, bool is
                                  "give the path of the image itself"));
   }
   ImageFile image{.path = path, .stamp = {}, .size_bytes = 0, .file = nullptr};
-  ASR_TRY(image.file, fs.Open(path, {.mode = OpenMode::kRead, .direct = is_direct}));
+  ASR_TRY(image.file, fs.Open(path, options));
   ASR_TRY(image.stamp, image.file->Stat());
   image.size_bytes = image.stamp.size_bytes;
+  return image;
+}
+
+Result<ImageFile> OpenParentFile(FileSystem& fs, const ImagePlace& place, bool is_direct) {
+  ASR_TRY(ImageFile image,
+          OpenImageFile(fs, place.canonical, {.direct = is_direct, .no_links = true}));
+  image.path = place.path;
   return image;
 }
 
@@ -103,7 +110,7 @@ Result<std::unique_ptr<Disk>> OpenQcow2(FileSystem& fs, ImageFile leaf, const st
   ASR_TRY(const std::string canonical, CanonicalFolder(fs, leaf.path, folder));
   // Only headers are read here. A second descriptor for each file would be too much for the longest
   // chain under Debian's limit of 1024.
-  const auto open = [&](const std::string& path) { return OpenImageFile(fs, path, false); };
+  const auto open = [&](const ImagePlace& place) { return OpenParentFile(fs, place, false); };
   ASR_TRY(auto chain, WalkQcow2Chain(fs, std::move(leaf), canonical, open));
   ASR_TRY(auto disk, Qcow2Disk::Open(std::move(chain)));
   return disk;
@@ -120,9 +127,9 @@ Result<std::unique_ptr<Disk>> WithParents(FileSystem& fs, std::unique_ptr<Mapped
                                           const std::string& folder) {
   if (!leaf->shape().parent) return leaf;
   ASR_TRY(const std::string canonical, CanonicalFolder(fs, leaf->path(), folder));
-  const auto open = [&](const std::string& path,
+  const auto open = [&](const ImagePlace& place,
                         ImageFormat child) -> Result<std::unique_ptr<MappedDisk>> {
-    ASR_TRY(ImageFile image, OpenImageFile(fs, path));
+    ASR_TRY(ImageFile image, OpenParentFile(fs, place, true));
     return IsVhd(child) ? OpenVhd(std::move(image)) : OpenVhdx(std::move(image));
   };
   ASR_CHECK(CompleteChain(fs, *leaf, canonical, open));
@@ -133,7 +140,7 @@ Result<std::unique_ptr<Disk>> OpenAs(FileSystem& fs, const std::string& path,
                                      const std::string& declared_format,
                                      const std::string& folder) {
   ASR_TRY(const std::string format, DecideFormat(path, declared_format));
-  ASR_TRY(ImageFile image, OpenImageFile(fs, path));
+  ASR_TRY(ImageFile image, OpenImageFile(fs, path, {.direct = true}));
   if (format == "raw") return OpenRaw(std::move(image));
   if (format == "vhd" || format == "vhdx") {
     ASR_TRY(auto leaf, format == "vhd" ? OpenVhd(std::move(image)) : OpenVhdx(std::move(image)));

@@ -126,7 +126,7 @@ class ParentFinder {
                                  "any file")
                       .WithAction("copy or move the parent into the VM's folder"));
     }
-    auto parent = open_(path, child.format());
+    auto parent = open_({path, canonical}, child.format());
     if (!parent) {
       return Fail(std::move(parent).error().WithContext(
           fmt::format("parent {} of {}", path, child.path())));

@@ -14,9 +14,16 @@ namespace asr {
 // What Hyper-V allows is less.
 inline constexpr std::size_t kMostImagesOfAChain = 256;
 
+// The same file twice: as its child names it, and without links, which is the path that was
+// checked and must be opened.
+struct ImagePlace {
+  std::string path;
+  std::string canonical;
+};
+
 // Opens a file as the parent of an image of this format.
 using OpenParent =
-    std::function<Result<std::unique_ptr<MappedDisk>>(const std::string& path, ImageFormat child)>;
+    std::function<Result<std::unique_ptr<MappedDisk>>(const ImagePlace& place, ImageFormat child)>;
 
 // Finds the parents of `leaf`, down to an image that has none. A path of Windows is taken relative
 // to the child, its names in any case; if nothing is there, or an image with another id, one of

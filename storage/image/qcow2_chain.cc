@@ -39,14 +39,14 @@ Result<Qcow2Link> RawLink(ImageFile image) {
   return Qcow2Link{std::move(image), true, {}};
 }
 
-Status CheckPlace(FileSystem& fs, const std::string& child, const std::string& path,
-                  const std::string& folder) {
+// Its canonical path.
+Result<std::string> CheckPlace(FileSystem& fs, const std::string& child, const std::string& path,
+                               const std::string& folder) {
   const auto canonical = fs.Canonical(path);
   if (!canonical && canonical.error().kind == ErrorKind::kNotFound) {
     return Fail(BrokenChain(fmt::format("{} builds on {}, which does not exist", child, path)));
   }
-  ASR_CHECK(canonical);
-  if (IsBelow(*canonical, folder)) return {};
+  if (!canonical || IsBelow(*canonical, folder)) return canonical;
   return Fail(
       MakeError(ErrorKind::kUnsupported, ErrorCode::kImageChainBroken,
                 fmt::format("{} builds on {}, which lies outside of {}", child, *canonical, folder))
@@ -60,9 +60,9 @@ Result<Qcow2Link> OpenBacking(FileSystem& fs, const Qcow2Link& child, const std:
   const std::string& name = child.header.backing_path;
   const std::string path =
       name.starts_with('/') ? name : JoinPath(ParentOf(child.image.path), name);
-  ASR_CHECK(CheckPlace(fs, child.image.path, path, folder));
+  ASR_TRY(const std::string canonical, CheckPlace(fs, child.image.path, path, folder));
   const auto read = [&]() -> Result<Qcow2Link> {
-    ASR_TRY(ImageFile image, open(path));
+    ASR_TRY(ImageFile image, open({path, canonical}));
     return child.header.backing_format == "raw" ? RawLink(std::move(image))
                                                 : ReadLink(std::move(image));
   };

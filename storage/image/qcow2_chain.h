@@ -7,6 +7,7 @@
 
 #include "storage/base/result.h"
 #include "storage/fs/file_system.h"
+#include "storage/image/image_chain.h"
 #include "storage/image/mapped_disk.h"
 #include "storage/image/qcow2_header.h"
 
@@ -18,7 +19,7 @@ struct Qcow2Link {
   Qcow2Header header;   // unless it is raw
 };
 
-using OpenImage = std::function<Result<ImageFile>(const std::string& path)>;
+using OpenImage = std::function<Result<ImageFile>(const ImagePlace& place)>;
 
 // Leaf first. A relative name of a backing file is taken from the directory of the image that gives
 // it, as QEMU does. Every backing file lies below `folder`, a canonical path.

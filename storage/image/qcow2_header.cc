@@ -24,7 +24,8 @@ constexpr std::uint64_t kSectorBytes = 512;
 constexpr std::uint64_t kDirtyFeature = 1U << 0U;
 constexpr std::uint64_t kCorruptFeature = 1U << 1U;
 constexpr std::uint64_t kDataFileFeature = 1U << 2U;
-// Compression and extended L2 entries are QEMU's affair.
+constexpr std::uint64_t kExtendedL2Feature = 1U << 4U;
+// How clusters are compressed is QEMU's affair.
 constexpr std::uint64_t kKnownFeatures = 0x1F;
 
 constexpr std::uint32_t kEndExtension = 0;
@@ -133,7 +134,9 @@ Result<Qcow2Header> ParseFixedFields(ByteSpan start) {
       LoadBig<std::uint32_t>(start, kRefcountTableClusters) * header.cluster_bytes;
   std::uint32_t refcount_order = 4;
   if (header.version == 3) {
-    ASR_CHECK(CheckFeatures(LoadBig<std::uint64_t>(start, kIncompatibleFeatures)));
+    const auto features = LoadBig<std::uint64_t>(start, kIncompatibleFeatures);
+    ASR_CHECK(CheckFeatures(features));
+    header.has_extended_l2 = (features & kExtendedL2Feature) != 0;
     refcount_order = LoadBig<std::uint32_t>(start, kRefcountOrder);
   }
   ASR_CHECK(CheckRefcounts(header, refcount_order));

@@ -21,6 +21,7 @@ struct Qcow2Header {
   std::string backing_format;         // "raw" or "qcow2"
   std::uint64_t l1_offset_bytes = 0;  // of the table from which all of the disk is mapped
   std::uint64_t l1_bytes = 0;
+  bool has_extended_l2 = false;  // entries of 16 bytes: a cluster is made of 32 subclusters
   std::uint64_t refcount_table_offset_bytes = 0;
   std::uint64_t refcount_table_bytes = 0;
   std::uint32_t refcount_bits = 0;  // 1, 2, 4, ... 64

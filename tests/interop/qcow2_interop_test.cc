@@ -289,8 +289,11 @@ TEST_F(Qcow2InteropTest, AFileThatWasCutIsCorrupt) {
       fmt::format("qemu-img create -q -f qcow2 {0} 10M && qemu-io -f qcow2 -c 'write -P 1 0 "
                   "8M' {0}",
                   path));
-  testing::ResizeFile(path, testing::FileSize(path) - kMiB);
-  EXPECT_EQ(MustRefuse(path).kind, ErrorKind::kCorrupt);
+  const std::uint64_t whole_bytes = testing::FileSize(path);
+  for (const std::uint64_t cut_bytes : {std::uint64_t{1}, std::uint64_t{60000}, kMiB}) {
+    testing::ResizeFile(path, whole_bytes - cut_bytes);
+    EXPECT_EQ(MustRefuse(path).kind, ErrorKind::kCorrupt) << cut_bytes;
+  }
 }
 
 TEST_F(Qcow2InteropTest, TheServerEndsWithTheDisk) {

@@ -31,7 +31,7 @@ class ImageInMemory::OpenedFile : public File {
     image_.bytes_read_ += count;
     return count;
   }
-  Result<FileStamp> Stat() override { return image_.Stat(""); }
+  Result<FileStamp> Stat() override { return image_.Stat(image_.path_); }
   Result<std::vector<Extent>> DataExtents(Extent range) override {
     constexpr std::uint64_t kPageBytes = 4096;
     const std::uint64_t end = std::min<std::uint64_t>(range.end_bytes(), image_.bytes_.size());
@@ -55,23 +55,32 @@ class ImageInMemory::OpenedFile : public File {
   ImageInMemory& image_;
 };
 
-ImageInMemory::ImageInMemory(const std::string& path) {
-  const auto file = PosixFileSystem().Open(path, {}).value();
+ImageInMemory::ImageInMemory(std::string path) : path_(std::move(path)) {
+  const auto file = PosixFileSystem().Open(path_, {}).value();
   bytes_.resize(file->Stat().value().size_bytes);
   MustSucceed(file->ReadAt(0, bytes_));
 }
 
-Result<std::unique_ptr<File>> ImageInMemory::Open(const std::string&, OpenOptions) {
+bool ImageInMemory::IsElsewhere(const std::string& path) const {
+  return !path_.empty() && path != path_;
+}
+
+Result<std::unique_ptr<File>> ImageInMemory::Open(const std::string& path, OpenOptions options) {
+  if (IsElsewhere(path)) return PosixFileSystem().Open(path, options);
   return std::make_unique<OpenedFile>(*this);
 }
 
-Result<FileStamp> ImageInMemory::Stat(const std::string&) {
+Result<FileStamp> ImageInMemory::Stat(const std::string& path) {
+  if (IsElsewhere(path)) return PosixFileSystem().Stat(path);
   FileStamp stamp;
   stamp.size_bytes = bytes_.size();
   return stamp;
 }
 
-Result<std::vector<DirectoryEntry>> ImageInMemory::List(const std::string&) { return NotInTests(); }
+Result<std::vector<DirectoryEntry>> ImageInMemory::List(const std::string& path) {
+  if (path_.empty()) return NotInTests();
+  return PosixFileSystem().List(path);
+}
 Status ImageInMemory::CreateDirectories(const std::string&) { return NotInTests(); }
 Status ImageInMemory::Rename(const std::string&, const std::string&) { return NotInTests(); }
 Status ImageInMemory::RenameNoReplace(const std::string&, const std::string&) {
@@ -83,6 +92,9 @@ Status ImageInMemory::RemoveTree(const std::string&) { return NotInTests(); }
 Status ImageInMemory::SyncDirectory(const std::string&) { return NotInTests(); }
 Result<std::unique_ptr<FileLock>> ImageInMemory::Lock(const std::string&) { return NotInTests(); }
 Result<std::uint64_t> ImageInMemory::FreeBytes(const std::string&) { return NotInTests(); }
-Result<std::string> ImageInMemory::Canonical(const std::string&) { return NotInTests(); }
+Result<std::string> ImageInMemory::Canonical(const std::string& path) {
+  if (path_.empty()) return NotInTests();
+  return PosixFileSystem().Canonical(path);
+}
 
 }  // namespace asr::testing

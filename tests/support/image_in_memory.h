@@ -1,4 +1,4 @@
-// One image file held in memory: quick to damage and reopen, and it counts what is read of it.
+// An image file held in memory: quick to damage and reopen, and it counts what is read of it.
 #pragma once
 
 #include <atomic>
@@ -10,14 +10,16 @@
 
 namespace asr::testing {
 
-// Every path names the same read-only file. Everything but Open and Stat fails.
+// Read-only. Made from a file on disk it stands in for that one, so that an image of a chain can be
+// damaged while the others lie on disk; made from bytes it is there under every path. All that does
+// not read fails.
 class ImageInMemory : public FileSystem {
  public:
-  // The bytes of a file on disk.
-  explicit ImageInMemory(const std::string& path);
+  explicit ImageInMemory(std::string path);
   explicit ImageInMemory(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
 
   [[nodiscard]] std::vector<std::byte>& bytes() { return bytes_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
 
   Result<std::unique_ptr<File>> Open(const std::string& path, OpenOptions options) override;
@@ -36,7 +38,9 @@ class ImageInMemory : public FileSystem {
 
  private:
   class OpenedFile;
+  [[nodiscard]] bool IsElsewhere(const std::string& path) const;
 
+  std::string path_;  // empty: every path
   std::vector<std::byte> bytes_;
   std::atomic<std::uint64_t> bytes_read_ = 0;
 };

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include <fmt/format.h>
 
 #include "storage/image/disk.h"
@@ -34,14 +36,14 @@ class Qcow2ChainTest : public ::testing::Test {
   }
 
   Result<std::vector<Qcow2Link>> Walk(const std::string& name) {
-    const OpenImage open = [this](const std::string& path) -> Result<ImageFile> {
-      ImageFile image{.path = path, .stamp = {}, .size_bytes = 0, .file = nullptr};
-      ASR_TRY(image.file, fs_.Open(path, {}));
+    const OpenImage open = [this](const ImagePlace& place) -> Result<ImageFile> {
+      ImageFile image{.path = place.path, .stamp = {}, .size_bytes = 0, .file = nullptr};
+      ASR_TRY(image.file, fs_.Open(place.canonical, {.no_links = true}));
       ASR_TRY(image.stamp, image.file->Stat());
       image.size_bytes = image.stamp.size_bytes;
       return image;
     };
-    ASR_TRY(ImageFile leaf, open(directory_ / name));
+    ASR_TRY(ImageFile leaf, open({directory_ / name, directory_ / name}));
     ASR_TRY(const std::string folder, fs_.Canonical(directory_ / "vm"));
     return WalkQcow2Chain(fs_, std::move(leaf), folder, open);
   }
@@ -159,6 +161,72 @@ TEST_F(Qcow2ChainTest, TablesThatLeadOutOfTheFileAreFound) {
     PutNumber("vm/l2.qcow2", 3 * 512 + 8, std::uint64_t{1} << 63 | place);
     ExpectRefused("vm/l2.qcow2", ErrorKind::kCorrupt, "entry 1 of the L1 table");
   }
+}
+
+// An L2 table in cluster 4 and a cluster of the disk in cluster 5, to which `entry` leads.
+TEST_F(Qcow2ChainTest, ClustersOfTheDiskThatAreNotInTheFileAreFound) {
+  constexpr std::uint64_t kCopied = std::uint64_t{1} << 63;
+  constexpr std::uint64_t kCompressed = std::uint64_t{1} << 62;
+  const auto build = [&](std::uint64_t entry, std::uint64_t file_bytes) {
+    std::filesystem::remove(directory_ / "vm/disk.qcow2");
+    Build("vm/disk.qcow2");
+    PutNumber("vm/disk.qcow2", 3 * 512 + 8, kCopied | 4 * 512);
+    PutNumber("vm/disk.qcow2", 4 * 512 + 3 * 8, entry);
+    testing::ResizeFile(directory_ / "vm/disk.qcow2", file_bytes);
+  };
+  const auto expect_refused = [&] {
+    // The second L2 table, its fourth entry.
+    ExpectRefused("vm/disk.qcow2", ErrorKind::kCorrupt,
+                  "for offset " + std::to_string((64 + 3) * 512) + " of the disk");
+  };
+  build(kCopied | 5 * 512, 6 * 512);
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
+  build(kCopied | 5 * 512, 6 * 512 - 1);
+  expect_refused();
+  build(kCopied | std::uint64_t{1} << 50, 6 * 512);
+  expect_refused();
+  build(kCopied | std::uint64_t{1} << 50 | 1, 6 * 512);  // reads as zeros
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
+
+  // Of clusters of 512 bytes, bit 61 says that there is a second sector.
+  build(kCompressed | (5 * 512 + 100), 5 * 512 + 101);
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
+  build(kCompressed | (5 * 512 + 100), 5 * 512 + 100);
+  expect_refused();
+  build(kCompressed | std::uint64_t{1} << 61 | (5 * 512 + 100), 6 * 512 + 1);
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
+  build(kCompressed | std::uint64_t{1} << 61 | (5 * 512 + 100), 6 * 512);
+  expect_refused();
+}
+
+TEST_F(Qcow2ChainTest, OfExtendedEntriesOnlySubclustersInUseMustBeInTheFile) {
+  const auto build = [&](std::uint64_t subclusters, std::uint64_t file_bytes) {
+    Qcow2Builder builder;
+    builder.cluster_bits = 14;
+    builder.incompatible_features = 1U << 4U;
+    builder.disk_bytes = kMiB;
+    std::filesystem::remove(directory_ / "vm/disk.qcow2");
+    builder.Write(directory_ / "vm/disk.qcow2");
+    constexpr std::uint64_t kCluster = 16 * kKiB;
+    PutNumber("vm/disk.qcow2", 3 * kCluster, 4 * kCluster);
+    PutNumber("vm/disk.qcow2", 4 * kCluster + 16, 5 * kCluster);
+    PutNumber("vm/disk.qcow2", 4 * kCluster + 24, subclusters);
+    testing::ResizeFile(directory_ / "vm/disk.qcow2", file_bytes);
+  };
+  constexpr std::uint64_t kPlace = 5 * 16 * kKiB;
+  build(0x5, kPlace + 3 * 512);
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
+  build(0x5, kPlace + 3 * 512 - 1);
+  ExpectRefused("vm/disk.qcow2", ErrorKind::kCorrupt, "for offset 16384 of the disk");
+  build(std::uint64_t{0x5} << 32U, kPlace);  // subclusters that read as zeros
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
+}
+
+TEST_F(Qcow2ChainTest, AnL2TableIsOneEntrysOwn) {
+  Build("vm/disk.qcow2");
+  PutNumber("vm/disk.qcow2", 3 * 512, 3 * 512);
+  PutNumber("vm/disk.qcow2", 3 * 512 + 8, 3 * 512);
+  ExpectRefused("vm/disk.qcow2", ErrorKind::kCorrupt, "twice");
 }
 
 // 512 GiB of holes: what the file has allocated costs time, not what its tables say.

@@ -112,14 +112,14 @@ TEST_F(VhdxOpenTest, ADamagedHeaderLeavesTheOther) {
   for (const std::uint64_t damaged : {VhdxBuilder::kHeader1, VhdxBuilder::kHeader2}) {
     ImageInMemory memory(Build(builder_));
     memory.bytes()[damaged + 100] ^= std::byte{1};
-    const auto disk = OpenDisk(memory, "disk.vhdx");
+    const auto disk = OpenDisk(memory, memory.path());
     ASSERT_TRUE(disk.has_value()) << disk.error().Line();
     EXPECT_EQ(DifferenceFrom(content_, **disk), "");
   }
   ImageInMemory memory(Build(builder_));
   memory.bytes()[VhdxBuilder::kHeader1 + 100] ^= std::byte{1};
   memory.bytes()[VhdxBuilder::kHeader2 + 100] ^= std::byte{1};
-  ExpectRefused(memory, "disk.vhdx", ErrorCode::kImageCorrupt, "both headers");
+  ExpectRefused(memory, memory.path(), ErrorCode::kImageCorrupt, "both headers");
 }
 
 TEST_F(VhdxOpenTest, EqualNumbersNeedEqualHeaders) {
@@ -160,11 +160,11 @@ TEST_F(VhdxOpenTest, RefusesALogThatLiesOnSomethingElse) {
 TEST_F(VhdxOpenTest, ADamagedRegionTableLeavesTheOther) {
   ImageInMemory memory(Build(builder_));
   memory.bytes()[VhdxBuilder::kRegionTable1 + 20] ^= std::byte{1};
-  const auto disk = OpenDisk(memory, "disk.vhdx");
+  const auto disk = OpenDisk(memory, memory.path());
   ASSERT_TRUE(disk.has_value()) << disk.error().Line();
   EXPECT_EQ(DifferenceFrom(content_, **disk), "");
   memory.bytes()[VhdxBuilder::kRegionTable2 + 20] ^= std::byte{1};
-  ExpectRefused(memory, "disk.vhdx", ErrorCode::kImageCorrupt, "both region tables");
+  ExpectRefused(memory, memory.path(), ErrorCode::kImageCorrupt, "both region tables");
 }
 
 TEST_F(VhdxOpenTest, UnknownRegionsAreFineUnlessRequired) {
@@ -246,11 +246,11 @@ TEST_F(VhdxOpenTest, RefusesMetadataOutsideItsRegion) {
     ImageInMemory memory(Build(builder_));
     StoreLittle<std::uint32_t>(memory.bytes(), VhdxBuilder::kMetadataOffset + 32 + 16, offset);
     StoreLittle<std::uint32_t>(memory.bytes(), VhdxBuilder::kMetadataOffset + 32 + 20, 8);
-    ExpectRefused(memory, "disk.vhdx", ErrorCode::kImageCorrupt, "outside the region");
+    ExpectRefused(memory, memory.path(), ErrorCode::kImageCorrupt, "outside the region");
   }
   ImageInMemory memory(Build(builder_));
   StoreLittle<std::uint32_t>(memory.bytes(), VhdxBuilder::kMetadataOffset + 32 + 16, 64 * 1024 + 5);
-  ExpectRefused(memory, "disk.vhdx", ErrorCode::kImageCorrupt, "overlap");
+  ExpectRefused(memory, memory.path(), ErrorCode::kImageCorrupt, "overlap");
 }
 
 TEST_F(VhdxOpenTest, RefusesValuesThatMakeNoSense) {
