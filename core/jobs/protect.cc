@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/delta.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/replication.h"
 #include "core/transfer/make_equal.h"
@@ -266,6 +267,7 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
       // A vault that is full must still let go of what it holds.
       const bool full = !marked && marked.error().kind == ErrorKind::kNoSpace && !keep_data;
       if (!full) ASR_CHECK(marked);
+      ASR_CHECK(DropWaitingChanges(environment, vault, item));
       return environment.state.RemoveCursors(vault.identity().id, item.id);
     }));
     if (keep_data) {

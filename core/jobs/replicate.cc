@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/delta.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/prune.h"
 #include "core/jobs/replication.h"
@@ -57,9 +58,9 @@ Status RunCycle(Environment& environment, Vault& vault, Item item, JobRun& run,
     return {};
   }));
   ReplicationPass pass{environment, vault, item, *source, taken, replicas, run};
-  ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Replicate disk"));
-  ASR_TRY(const auto sealed, SealPass(pass, changed_bytes));
-  outcome.is_new = sealed.has_value();
+  ASR_TRY(const bool was_waiting, SendWaitingChanges(environment, vault, item, replicas, run));
+  ASR_TRY(const auto sealed, ReplicateDelta(pass));
+  outcome.is_new = was_waiting || sealed.has_value();
   ASR_TRY(outcome.point, vault.NewestPoint(item.id));
   return run.RunTask("Apply retention", 0, [&](TaskProgress&) {
     return ApplyRetention(environment, vault, item, replicas);

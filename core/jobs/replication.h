@@ -45,4 +45,22 @@ struct ReplicationPass {
 [[nodiscard]] Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass,
                                                             std::uint64_t changed_bytes);
 
+// The parts of it, for a delta that goes through change logs.
+
+// The newest point; nullopt if there is none.
+[[nodiscard]] Result<std::optional<PointId>> NewestId(Vault& vault, const ItemId& item);
+// True if the newest point holds the content of this disk already, so that it need not be read.
+[[nodiscard]] Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
+                                    const std::optional<PointId>& newest);
+// The point that the pass will seal on top of `newest`.
+[[nodiscard]] RecoveryPoint DescribePoint(const ReplicationPass& pass,
+                                          const std::optional<PointId>& newest,
+                                          std::uint64_t changed_bytes);
+// Seals what the replicas hold, unless the newest point holds just that: then nullopt.
+[[nodiscard]] Result<std::optional<RecoveryPoint>> SealIfNew(Vault& vault, const Item& item,
+                                                             const Replicas& replicas,
+                                                             const RecoveryPoint& point);
+// After the seal: `held` holds what the pass read.
+[[nodiscard]] Status NoteCursors(ReplicationPass& pass, const PointId& held);
+
 }  // namespace asr

@@ -169,6 +169,7 @@ std::string EncodePoint(const RecoveryPoint& point) {
                      {"format", disk.format},
                      {"sizeBytes", disk.size_bytes},
                      {"logicalSectorBytes", disk.logical_sector_bytes},
+                     {"log", disk.log == Bits128{} ? Json(nullptr) : Json(ToHex(disk.log))},
                      {"snapshot", point.id.value}});
   }
   return Write({{"version", kDocumentVersion},
@@ -206,6 +207,7 @@ Result<RecoveryPoint> DecodePoint(const std::string& name, const std::string& te
     disk.format = element.Text("format");
     disk.size_bytes = element.Unsigned("sizeBytes");
     disk.logical_sector_bytes = DecodeSector(element);
+    if (!element.TextOr("log", "").empty()) disk.log = element.HexBits("log");
     reader.Adopt(element);
     point.disks.push_back(std::move(disk));
   }

@@ -51,6 +51,8 @@ enum class ErrorCode : std::uint16_t {
   kLogCorrupt = 1401,
   kLogNotClosed = 1402,
   kLogUnsupported = 1403,
+  kLogTooLarge = 1404,
+  kLogOutOfOrder = 1405,
   kVaultNotFound = 2001,
   kVaultExists = 2002,
   kVaultFormat = 2003,
