@@ -27,6 +27,11 @@ Result<Qcow2Link> ReadLink(ImageFile image) {
   ASR_CHECK(image.file->ReadAt(0, start));
   ASR_TRY(Qcow2Header header, ParseQcow2Header(start));
   ASR_CHECK(CheckQcow2Tables(image, header));
+  if (header.is_dirty) {
+    image.remarks.emplace_back(
+        "QEMU was killed while it wrote to it (lazy_refcounts); the next start of the VM, or "
+        "qemu-img check -r all, brings its refcounts up to date");
+  }
   return Qcow2Link{std::move(image), false, std::move(header)};
 }
 

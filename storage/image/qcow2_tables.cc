@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -13,7 +12,6 @@
 namespace asr {
 namespace {
 
-constexpr std::uint64_t kRefcountBlockBits = 0xFFFF'FFFF'FFFF'FE00;
 constexpr std::uint64_t kL2TableBits = 0x00FF'FFFF'FFFF'FE00;
 constexpr std::uint64_t kClusterBits = 0x00FF'FFFF'FFFF'FE00;
 constexpr std::uint64_t kCompressed = std::uint64_t{1} << 62;
@@ -58,42 +56,6 @@ Status RequireDistinct(std::vector<std::uint64_t> blocks, std::string_view name)
   if (twice == blocks.end()) return {};
   return Fail(CorruptImage(
       fmt::format("the {} of the qcow2 image names the block at offset {} twice", name, *twice)));
-}
-
-// The number of the last cluster that has an owner, by the refcounts; nothing if none has.
-Result<std::optional<std::uint64_t>> FindLastCluster(const ImageFile& image,
-                                                     const Qcow2Header& header) {
-  ASR_TRY(
-      const auto blocks,
-      ReadTable(image, header, {header.refcount_table_offset_bytes, header.refcount_table_bytes},
-                kRefcountBlockBits, "refcount table"));
-  ASR_CHECK(RequireDistinct(blocks, "refcount table"));
-  const std::uint64_t counts_a_block = header.cluster_bytes * 8 / header.refcount_bits;
-  std::vector<std::byte> block(header.cluster_bytes);
-  for (std::uint64_t i = blocks.size(); i-- > 0;) {
-    if (blocks[i] == 0) continue;
-    ASR_TRY(const auto data, image.file->DataExtents({blocks[i], header.cluster_bytes}));
-    if (data.empty()) continue;
-    ASR_CHECK(image.file->ReadAt(blocks[i], block));
-    const auto last =
-        std::find_if(block.rbegin(), block.rend(), [](std::byte b) { return b != std::byte{0}; });
-    if (last == block.rend()) continue;
-    // Of counts smaller than a byte, the first in it: the bound is for the file's end only.
-    const auto byte = static_cast<std::uint64_t>(block.rend() - last - 1);
-    return i * counts_a_block + byte * 8 / header.refcount_bits;
-  }
-  return std::nullopt;
-}
-
-Status CheckNotCut(const ImageFile& image, const Qcow2Header& header) {
-  ASR_TRY(const auto last, FindLastCluster(image, header));
-  if (!last || *last < DivideRoundingUp(image.size_bytes, header.cluster_bytes)) return {};
-  return Fail(
-      CorruptImage(fmt::format("the file ends at {}, but its refcounts say that cluster {} of {} "
-                               "bytes is in use",
-                               image.size_bytes, *last, header.cluster_bytes))
-          .WithAction("bring the whole file; if QEMU was killed while it wrote, `qemu-img check -r "
-                      "leaks` on a copy makes the refcounts right"));
 }
 
 // Of a cluster that is not compressed: how much of it the disk needs, of `most_bytes`.
@@ -144,7 +106,9 @@ Status CheckL2Table(const ImageFile& image, const Qcow2Header& header, ByteSpan 
   return {};
 }
 
-Status CheckMapping(const ImageFile& image, const Qcow2Header& header) {
+}  // namespace
+
+Status CheckQcow2Tables(const ImageFile& image, const Qcow2Header& header) {
   ASR_TRY(const auto tables, ReadTable(image, header, {header.l1_offset_bytes, header.l1_bytes},
                                        kL2TableBits, "L1 table"));
   ASR_CHECK(RequireDistinct(tables, "L1 table"));
@@ -158,13 +122,6 @@ Status CheckMapping(const ImageFile& image, const Qcow2Header& header) {
     ASR_CHECK(CheckL2Table(image, header, table, i * entries_a_table * header.cluster_bytes));
   }
   return {};
-}
-
-}  // namespace
-
-Status CheckQcow2Tables(const ImageFile& image, const Qcow2Header& header) {
-  ASR_CHECK(CheckNotCut(image, header));
-  return CheckMapping(image, header);
 }
 
 }  // namespace asr
