@@ -135,7 +135,7 @@ class FolderVmReader {
     DescribedDisk described;
     VmDisk disk;
     std::vector<std::string> files;  // of its chain, leaf first; itself if it cannot be read
-    std::string problem;
+    std::optional<Error> problem;
   };
 
   void AddDisks() {
@@ -194,18 +194,23 @@ class FolderVmReader {
                       "children of one parent take the one away that the VM does not use",
                       image.disk.name.value, other.path, image.disk.path));
     }
-    if (!image.problem.empty()) {
-      AddReason(fmt::format("disk {}: {}", image.disk.name.value, image.problem));
-    }
+    if (image.problem) AddProblem(image);
     vm_.disks.push_back(image.disk);
   }
 
+  void AddProblem(const Image& image) {
+    const Error problem =
+        Error(*image.problem).WithContext(fmt::format("disk {}", image.disk.name.value));
+    AddReason(fmt::format("disk {}: {}", image.disk.name.value, image.problem->Line()));
+    if (problem.code == ErrorCode::kImageInUse && !vm_.in_use) vm_.in_use = problem;
+  }
+
   Image Open(const DescribedDisk& described) {
-    Image image{.described = described, .disk = {}, .files = {}, .problem = {}};
+    Image image{.described = described, .disk = {}, .files = {}, .problem = std::nullopt};
     image.disk.name = DiskName{StemOf(described.path)};
     image.disk.path = JoinPath(directory_, described.path);
     image.disk.folder = directory_;
-    if (const Status status = Describe(image); !status) image.problem = status.error().Line();
+    if (const Status status = Describe(image); !status) image.problem = status.error();
     return image;
   }
 

@@ -22,7 +22,9 @@ Error BrokenChain(std::string what) {
           "(`qemu-img info --backing-chain` lists them)");
 }
 
-Result<Qcow2Link> ReadLink(ImageFile image) {
+// In use comes first: what a running VM has half written is not for us to judge.
+Result<Qcow2Link> ReadLink(FileSystem& fs, ImageFile image) {
+  ASR_CHECK(RequireAtRest(fs, image.path));
   std::vector<std::byte> start(std::min(image.size_bytes, kQcow2MostClusterBytes));
   ASR_CHECK(image.file->ReadAt(0, start));
   ASR_TRY(Qcow2Header header, ParseQcow2Header(start));
@@ -35,7 +37,8 @@ Result<Qcow2Link> ReadLink(ImageFile image) {
   return Qcow2Link{std::move(image), false, std::move(header)};
 }
 
-Result<Qcow2Link> RawLink(ImageFile image) {
+Result<Qcow2Link> RawLink(FileSystem& fs, ImageFile image) {
+  ASR_CHECK(RequireAtRest(fs, image.path));
   if (image.size_bytes == 0 || image.size_bytes % kSectorBytes != 0) {
     return Fail(CorruptImage(
         fmt::format("the raw image has {} bytes, which is not a whole number of 512-byte sectors",
@@ -68,8 +71,8 @@ Result<Qcow2Link> OpenBacking(FileSystem& fs, const Qcow2Link& child, const std:
   ASR_TRY(const std::string canonical, CheckPlace(fs, child.image.path, path, folder));
   const auto read = [&]() -> Result<Qcow2Link> {
     ASR_TRY(ImageFile image, open({path, canonical}));
-    return child.header.backing_format == "raw" ? RawLink(std::move(image))
-                                                : ReadLink(std::move(image));
+    return child.header.backing_format == "raw" ? RawLink(fs, std::move(image))
+                                                : ReadLink(fs, std::move(image));
   };
   auto backing = read();
   if (backing) return backing;
@@ -94,7 +97,7 @@ Status CheckNew(const std::vector<Qcow2Link>& chain, const Qcow2Link& next) {
 Result<std::vector<Qcow2Link>> WalkQcow2Chain(FileSystem& fs, ImageFile leaf,
                                               const std::string& folder, const OpenImage& open) {
   std::vector<Qcow2Link> chain;
-  ASR_TRY(Qcow2Link first, ReadLink(std::move(leaf)));
+  ASR_TRY(Qcow2Link first, ReadLink(fs, std::move(leaf)));
   chain.push_back(std::move(first));
   while (!chain.back().is_raw && !chain.back().header.backing_path.empty()) {
     if (chain.size() == kMostImagesOfAChain) {
@@ -105,7 +108,6 @@ Result<std::vector<Qcow2Link>> WalkQcow2Chain(FileSystem& fs, ImageFile leaf,
     ASR_CHECK(CheckNew(chain, next));
     chain.push_back(std::move(next));
   }
-  for (const Qcow2Link& link : chain) ASR_CHECK(RequireAtRest(fs, link.image.path));
   return chain;
 }
 

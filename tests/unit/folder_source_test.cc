@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/support/qemu_lock.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/vhdx_builder.h"
 
@@ -91,6 +92,21 @@ TEST_F(FolderSourceTest, AnUnreadableImageMakesTheVmUnprotectable) {
   ASSERT_EQ(DiskNames(vm), (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(vm.disks[0].format, "raw");
   EXPECT_EQ(vm.disks[1].format, "");
+}
+
+TEST_F(FolderSourceTest, AnImageInUseIsAReasonThatPasses) {
+  WriteImage("web/a.raw");
+  Write("web/b.vhdx", "half written");
+  {
+    const testing::QemuLock writer(directory_ / "web/b.vhdx");
+    const VirtualMachine vm = Only();
+    EXPECT_FALSE(vm.protectable());
+    ASSERT_TRUE(vm.in_use.has_value());
+    EXPECT_EQ(vm.in_use->kind, ErrorKind::kBusy);
+    EXPECT_TRUE(vm.in_use->retryable);
+    EXPECT_THAT(vm.in_use->Line(), HasSubstr("disk b, "));
+  }
+  EXPECT_FALSE(Only().in_use.has_value());
 }
 
 TEST_F(FolderSourceTest, NaturalOrderOfDisks) {

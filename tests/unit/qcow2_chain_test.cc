@@ -13,6 +13,7 @@
 #include "storage/image/qcow2_chain.h"
 #include "tests/support/image_file.h"
 #include "tests/support/qcow2_builder.h"
+#include "tests/support/qemu_lock.h"
 #include "tests/support/temp_dir.h"
 
 namespace asr {
@@ -120,6 +121,24 @@ TEST_F(Qcow2ChainTest, EndsAt256Images) {
 TEST_F(Qcow2ChainTest, NamesTheBackingFileThatIsNotThere) {
   Build("vm/leaf.qcow2", "gone.qcow2");
   ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "vm/gone.qcow2, which does not exist");
+}
+
+// A running VM's image is never called corrupt, nor anybody told to repair it.
+TEST_F(Qcow2ChainTest, InUseComesBeforeAllThatIsWrong) {
+  Build("vm/leaf.qcow2", "middle.qcow2");
+  Build("vm/middle.qcow2", "base.img", "raw");
+  testing::ImageFileMaker(directory_ / "vm/base.img").Resize(1000);
+  for (const char* name : {"vm/leaf.qcow2", "vm/middle.qcow2"}) {
+    testing::ResizeFile(directory_ / name, 600);
+  }
+  for (const char* name : {"vm/leaf.qcow2", "vm/middle.qcow2", "vm/base.img"}) {
+    {
+      const testing::QemuLock writer(directory_ / name);
+      ExpectRefused("vm/leaf.qcow2", ErrorKind::kBusy, std::string(name) + " is in use");
+    }
+    ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "");
+    if (std::string(name) != "vm/base.img") testing::ResizeFile(directory_ / name, 4 * 512);
+  }
 }
 
 TEST_F(Qcow2ChainTest, ARawBackingFileIsMadeOfSectors) {

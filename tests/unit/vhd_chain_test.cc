@@ -1,6 +1,7 @@
 // Differencing VHDs: how a parent is found, who may be one, and what the whole chain reads as.
 #include "tests/support/image_chain_fixture.h"
 #include "tests/support/image_file.h"
+#include "tests/support/qemu_lock.h"
 #include "tests/support/vhd_builder.h"
 
 namespace asr {
@@ -201,6 +202,17 @@ TEST_F(VhdChainTest, AParentOutsideOfTheFolderIsRefused) {
   other.MakeChildOf(kParentId, u"parent.vhd");
   other.Write(directory_ / "vm/other.avhd");
   ExpectBroken("vm/other.avhd", ErrorKind::kUnsupported, "vm");
+}
+
+TEST_F(VhdChainTest, AParentThatLooksDamagedWhileSomebodyWritesToItIsInUse) {
+  const std::string parent = WriteParent();
+  VhdBuilder child = Child();
+  child.MakeChildOf(kParentId, u"parent.vhd");
+  child.Write(directory_ / "child.avhd");
+  testing::ResizeFile(parent, 1000);
+  EXPECT_EQ(ErrorOf("child.avhd").kind, ErrorKind::kCorrupt);
+  const testing::QemuLock writer(parent);
+  EXPECT_EQ(ErrorOf("child.avhd").code, ErrorCode::kImageInUse);
 }
 
 TEST_F(VhdChainTest, LoopsAreRefused) {
