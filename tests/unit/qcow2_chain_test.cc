@@ -164,7 +164,7 @@ TEST_F(Qcow2ChainTest, AFileThatWasCutIsFound) {
   testing::ResizeFile(directory_ / "vm/leaf.qcow2", 3 * 512 + 255);
   ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "L1 table");
   testing::ResizeFile(directory_ / "vm/leaf.qcow2", 512);
-  ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "L1 table");
+  ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "refcount table");
 }
 
 // A host that lost power leaves refcounts of clusters that were never written, and mapped nowhere.
@@ -189,8 +189,6 @@ TEST_F(Qcow2ChainTest, TablesThatLeadOutOfTheFileAreFound) {
   PutNumber("vm/l1.qcow2", 40, std::uint64_t{1} << 40);
   ExpectRefused("vm/l1.qcow2", ErrorKind::kCorrupt, "L1 table");
   Build("vm/l2.qcow2");
-  PutNumber("vm/l2.qcow2", 3 * 512, std::uint64_t{1} << 63 | 3 * 512);
-  EXPECT_TRUE(Walk("vm/l2.qcow2").has_value());
   for (const std::uint64_t place : {std::uint64_t{1} << 40, std::uint64_t{4 * 512}}) {
     PutNumber("vm/l2.qcow2", 3 * 512 + 8, std::uint64_t{1} << 63 | place);
     ExpectRefused("vm/l2.qcow2", ErrorKind::kCorrupt, "entry 1 of the L1 table");
@@ -256,11 +254,81 @@ TEST_F(Qcow2ChainTest, OfExtendedEntriesOnlySubclustersInUseMustBeInTheFile) {
   EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
 }
 
-TEST_F(Qcow2ChainTest, AnL2TableIsOneEntrysOwn) {
+// The bit that makes of a cluster another one, whose bytes would be read.
+TEST_F(Qcow2ChainTest, NoTwoClustersOfTheFileAreOne) {
+  constexpr std::uint64_t kCopied = std::uint64_t{1} << 63;
+  const auto build = [&](std::uint64_t second_table, std::uint64_t entry) {
+    std::filesystem::remove(directory_ / "vm/disk.qcow2");
+    Build("vm/disk.qcow2");
+    PutNumber("vm/disk.qcow2", 3 * 512, kCopied | 4 * 512);
+    PutNumber("vm/disk.qcow2", 3 * 512 + 8, second_table);
+    PutNumber("vm/disk.qcow2", 4 * 512, kCopied | 5 * 512);
+    PutNumber("vm/disk.qcow2", 4 * 512 + 8, entry);
+    testing::ResizeFile(directory_ / "vm/disk.qcow2", 7 * 512);
+  };
+  build(0, kCopied | 6 * 512);
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
+  for (std::uint64_t cluster = 0; cluster < 6; ++cluster) {
+    build(0, kCopied | cluster * 512);
+    ExpectRefused("vm/disk.qcow2", ErrorKind::kCorrupt,
+                  fmt::format("for offset 512 of the disk lies at offset {}", cluster * 512));
+    build(kCopied | cluster * 512, 0);
+    ExpectRefused("vm/disk.qcow2", ErrorKind::kCorrupt, "");
+  }
+  build(0, kCopied | 5 * 512 | 1);  // zeros that keep their cluster for later
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
+  build(0, std::uint64_t{1} << 62 | 5 * 512);  // compressed
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
+}
+
+TEST_F(Qcow2ChainTest, RefcountsLieInClustersOfTheirOwn) {
   Build("vm/disk.qcow2");
-  PutNumber("vm/disk.qcow2", 3 * 512, 3 * 512);
-  PutNumber("vm/disk.qcow2", 3 * 512 + 8, 3 * 512);
-  ExpectRefused("vm/disk.qcow2", ErrorKind::kCorrupt, "twice");
+  PutNumber("vm/disk.qcow2", 512 + 8, 2 * 512);
+  ExpectRefused("vm/disk.qcow2", ErrorKind::kCorrupt, "entry 1 of the refcount table");
+  PutNumber("vm/disk.qcow2", 512 + 8, 400 * 512);  // a leak past the file's end
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
+}
+
+TEST_F(Qcow2ChainTest, AClusterBeginsAtAMultipleOfItsSize) {
+  Qcow2Builder builder;
+  builder.cluster_bits = 12;
+  builder.disk_bytes = kMiB;
+  builder.Write(directory_ / "vm/disk.qcow2");
+  PutNumber("vm/disk.qcow2", 3 * 4096, 4 * 4096);
+  PutNumber("vm/disk.qcow2", 4 * 4096 + 8, 5 * 4096 + 512);
+  testing::ResizeFile(directory_ / "vm/disk.qcow2", 8 * 4096);
+  ExpectRefused("vm/disk.qcow2", ErrorKind::kCorrupt,
+                "for offset 4096 of the disk lies at offset 20992, which is no multiple of 4096");
+}
+
+// Bit 63 says that one entry has the cluster to itself: there is one, and it is not compressed.
+TEST_F(Qcow2ChainTest, AClusterOfItsOwnThatIsNoneIsFound) {
+  constexpr std::uint64_t kCopied = std::uint64_t{1} << 63;
+  Build("vm/disk.qcow2");
+  PutNumber("vm/disk.qcow2", 3 * 512, kCopied);
+  ExpectRefused("vm/disk.qcow2", ErrorKind::kCorrupt, "entry 0 of the L1 table");
+  PutNumber("vm/disk.qcow2", 3 * 512, kCopied | 4 * 512);
+  testing::ResizeFile(directory_ / "vm/disk.qcow2", 6 * 512);
+  for (const std::uint64_t entry : {std::uint64_t{0}, std::uint64_t{1} << 62 | 5 * 512}) {
+    PutNumber("vm/disk.qcow2", 4 * 512 + 8, kCopied | entry);
+    ExpectRefused("vm/disk.qcow2", ErrorKind::kCorrupt, "for offset 512 of the disk");
+  }
+}
+
+// Of holes: what the file has allocated costs time and memory, not what its tables say.
+TEST_F(Qcow2ChainTest, AHugeFileOfHolesIsReadAtOnce) {
+  Qcow2Builder builder;
+  builder.cluster_bits = 21;
+  builder.disk_bytes = 64 * kTiB;
+  builder.Write(directory_ / "vm/disk.qcow2");
+  constexpr std::uint64_t kCluster = 2 * kMiB;
+  std::vector<std::byte> table(builder.disk_bytes / (kCluster / 8 * kCluster) * 8);
+  for (std::uint64_t i = 0; i * 8 < table.size(); ++i) {
+    StoreBig<std::uint64_t>(table, i * 8, (1'000'000 + 1000 * i) * kCluster);
+  }
+  testing::OverwriteFile(directory_ / "vm/disk.qcow2", 3 * kCluster, table);
+  testing::ResizeFile(directory_ / "vm/disk.qcow2", 2'000'000 * kCluster);
+  EXPECT_TRUE(Walk("vm/disk.qcow2").has_value());
 }
 
 TEST_F(Qcow2ChainTest, NoFileIsOpenedThatIsNoImage) {
