@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -169,11 +170,25 @@ class TableCheck {
       return Fail(refuse(" and is compressed, yet marked to be written in place (bit 63)"));
     }
     if (offset > image_.size_bytes || length > image_.size_bytes - offset) {
-      return Fail(refuse(
-          fmt::format(" and needs {} bytes, but the file ends at {}", length, image_.size_bytes)));
+      Error error = refuse(
+          fmt::format(" and needs {} bytes, but the file ends at {}", length, image_.size_bytes));
+      const bool is_last = offset == AlignDown(image_.size_bytes, header_.cluster_bytes);
+      return Fail(is_last ? MayBeShort(std::move(error)) : std::move(error));
     }
     if (place.is_compressed || claims_.Claim(place.extent)) return {};
     return Fail(refuse(", where a table or another cluster of the disk lies"));
+  }
+
+  [[nodiscard]] Error MayBeShort(Error error) const {
+    return std::move(error)
+        .WithCause(
+            "some QEMU left the last cluster short when it grew an image that was made with "
+            "preallocation")
+        .WithAction(fmt::format(
+            "compare the file with where it came from; if nothing of it is missing, make its last "
+            "cluster whole while the VM is off: truncate -s %{} {} (or make a new image of it: "
+            "qemu-img convert -O qcow2)",
+            header_.cluster_bytes, image_.path));
   }
 
   const ImageFile& image_;

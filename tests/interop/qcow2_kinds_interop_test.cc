@@ -74,5 +74,81 @@ TEST_F(Qcow2KindsTest, LeakedClustersPastTheFilesEndDoNotMatter) {
   ExpectReadAsQemuDoes(path);
 }
 
+// A snapshot's clusters stay in the table of the disk, until they are written to.
+TEST_F(Qcow2KindsTest, InternalSnapshotsAreNoPartOfTheDisk) {
+  const std::string path = Create("disk.qcow2", "40M");
+  QemuIo(path, "-c 'write -P 1 0 8M'");
+  ExpectRuns(fmt::format("qemu-img snapshot -c one {}", path));
+  ExpectReadAsQemuDoes(path);
+  QemuIo(path, "-c 'write -P 2 4M 8M' -c 'discard 0 1M'");
+  ExpectRuns(fmt::format("qemu-img snapshot -c two {}", path));
+  QemuIo(path, "-c 'write -P 3 6M 1M'");
+  ExpectReadAsQemuDoes(path);
+  ExpectRuns(fmt::format("qemu-img snapshot -a one {}", path));
+  ExpectReadAsQemuDoes(path);
+  ExpectRuns(fmt::format("qemu-img snapshot -d one {}", path));
+  ExpectReadAsQemuDoes(path);
+}
+
+TEST_F(Qcow2KindsTest, GrownAndShrunkImages) {
+  for (const char* options : {"cluster_size=64k", "cluster_size=4k", "extended_l2=on"}) {
+    SCOPED_TRACE(options);
+    const std::string path = Create(fmt::format("{}.qcow2", options), "30M", options);
+    QemuIo(path, "-c 'write -P 1 0 2M' -c 'write -P 2 20M 10M'");
+    ExpectRuns(fmt::format("qemu-img resize -q -f qcow2 {} 90M", path));
+    QemuIo(path, "-c 'write -P 3 80M 2M'");
+    ExpectReadAsQemuDoes(path);
+    ExpectRuns(fmt::format("qemu-img resize -q -f qcow2 --shrink {} 21M", path));
+    ExpectReadAsQemuDoes(path);
+    QemuIo(path, "-c 'write -P 4 3M 2M'");
+    ExpectReadAsQemuDoes(path);
+  }
+}
+
+TEST_F(Qcow2KindsTest, SizesThatAreNoWholeClusters) {
+  for (const char* options :
+       {"cluster_size=64k", "cluster_size=2M", "extended_l2=on", "preallocation=metadata",
+        "preallocation=falloc", "preallocation=full", "preallocation=metadata,extended_l2=on"}) {
+    SCOPED_TRACE(options);
+    const std::string path = Create(fmt::format("{}.qcow2", options), "10486272", options);
+    ExpectReadAsQemuDoes(path);
+    QemuIo(path, "-c 'write -P 1 0 10486272' -c 'write -z 1M 1M' -c 'discard 3M 1M'");
+    ExpectReadAsQemuDoes(path);
+    ExpectRuns(fmt::format("qemu-img resize -q -f qcow2 {} 20M", path));
+    ExpectReadAsQemuDoes(path);
+  }
+}
+
+TEST_F(Qcow2KindsTest, ZerosOverWhatWasWritten) {
+  const std::string path = Create("disk.qcow2", "40M");
+  QemuIo(path,
+         "-c 'write -P 1 0 20M' -c 'write -z 1M 4M' -c 'write -z -u 8M 4M' -c 'discard 16M "
+         "2M' -c 'write -P 2 2M 64k' -c 'write -P 3 30M 5M'");
+  ExpectReadAsQemuDoes(path);
+}
+
+TEST_F(Qcow2KindsTest, CompressedAndPlainClustersTogether) {
+  const std::string path = Create("disk.qcow2", "40M");
+  QemuIo(path,
+         "-c 'write -c -P 1 0 64k' -c 'write -c -P 2 64k 64k' -c 'write -P 3 1M 1M' -c "
+         "'write -c -P 4 3M 64k' -c 'write -P 5 64k 64k' -c 'write -P 6 8M 3M'");
+  ExpectReadAsQemuDoes(path);
+}
+
+// As a QEMU leaves it that gives the last cluster no more of the file than the disk needs: once the
+// disk is grown, it needs all of the cluster, and QEMU takes for zeros what is not there.
+TEST_F(Qcow2KindsTest, AShortLastClusterIsRefusedWithAdviceThatHelps) {
+  const std::string path = Create("disk.qcow2", "10486272", "preallocation=metadata");
+  testing::ResizeFile(path, testing::FileSize(path) - 65536 + 512);
+  ExpectReadAsQemuDoes(path);
+  ExpectRuns(fmt::format("qemu-img resize -q -f qcow2 {} 20M", path));
+  const Error refusal = MustRefuse(path);
+  EXPECT_EQ(refusal.kind, ErrorKind::kCorrupt);
+  const std::string advice = fmt::format("truncate -s %65536 {}", path);
+  ASSERT_THAT(refusal.action, HasSubstr(advice));
+  ExpectRuns(advice);
+  ExpectReadAsQemuDoes(path);
+}
+
 }  // namespace
 }  // namespace asr
