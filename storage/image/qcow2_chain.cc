@@ -47,20 +47,31 @@ Result<Qcow2Link> RawLink(FileSystem& fs, ImageFile image) {
   return Qcow2Link{std::move(image), true, {}};
 }
 
+Error MissingFile(const Qcow2Link& child, const std::string& path) {
+  Error error =
+      BrokenChain(fmt::format("{} builds on {}, which does not exist", child.image.path, path));
+  if (child.header.backing_path != path) return error;
+  // Where it was on the host; here it can only be in the VM's folder.
+  return std::move(error).WithAction(
+      fmt::format("bring the backing file into the VM's folder, then name it there: qemu-img "
+                  "rebase -u -F {} -b {} {}",
+                  child.header.backing_format, BaseName(path), child.image.path));
+}
+
 // Its canonical path.
-Result<std::string> CheckPlace(FileSystem& fs, const std::string& child, const std::string& path,
+Result<std::string> CheckPlace(FileSystem& fs, const Qcow2Link& child, const std::string& path,
                                const std::string& folder) {
   const auto canonical = fs.Canonical(path);
   if (!canonical && canonical.error().kind == ErrorKind::kNotFound) {
-    return Fail(BrokenChain(fmt::format("{} builds on {}, which does not exist", child, path)));
+    return Fail(MissingFile(child, path));
   }
   if (!canonical || IsBelow(*canonical, folder)) return canonical;
-  return Fail(
-      MakeError(ErrorKind::kUnsupported, ErrorCode::kImageChainBroken,
-                fmt::format("{} builds on {}, which lies outside of {}", child, *canonical, folder))
-          .WithCause("only the VM's own folder is read, for an image may name any file")
-          .WithAction("copy or move the backing file into the VM's folder, then qemu-img "
-                      "rebase -u -F FORMAT -b FILE IMAGE"));
+  return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kImageChainBroken,
+                        fmt::format("{} builds on {}, which lies outside of {}", child.image.path,
+                                    *canonical, folder))
+                  .WithCause("only the VM's own folder is read, for an image may name any file")
+                  .WithAction("copy or move the backing file into the VM's folder, then qemu-img "
+                              "rebase -u -F FORMAT -b FILE IMAGE"));
 }
 
 Result<Qcow2Link> OpenBacking(FileSystem& fs, const Qcow2Link& child, const std::string& folder,
@@ -68,7 +79,7 @@ Result<Qcow2Link> OpenBacking(FileSystem& fs, const Qcow2Link& child, const std:
   const std::string& name = child.header.backing_path;
   const std::string path =
       name.starts_with('/') ? name : JoinPath(ParentOf(child.image.path), name);
-  ASR_TRY(const std::string canonical, CheckPlace(fs, child.image.path, path, folder));
+  ASR_TRY(const std::string canonical, CheckPlace(fs, child, path, folder));
   const auto read = [&]() -> Result<Qcow2Link> {
     ASR_TRY(ImageFile image, open({path, canonical}));
     return child.header.backing_format == "raw" ? RawLink(fs, std::move(image))

@@ -123,6 +123,15 @@ TEST_F(Qcow2ChainTest, NamesTheBackingFileThatIsNotThere) {
   ExpectRefused("vm/leaf.qcow2", ErrorKind::kCorrupt, "vm/gone.qcow2, which does not exist");
 }
 
+// The whole path of another machine is of no use here, wherever the file lies now.
+TEST_F(Qcow2ChainTest, AnAbsoluteNameThatLeadsNowhereIsToBeChanged) {
+  Build("vm/leaf.qcow2", "/srv/gone/base.img", "raw");
+  const auto chain = Walk("vm/leaf.qcow2");
+  ASSERT_FALSE(chain.has_value());
+  EXPECT_THAT(chain.error().action,
+              HasSubstr("qemu-img rebase -u -F raw -b base.img " + (directory_ / "vm/leaf.qcow2")));
+}
+
 // A running VM's image is never called corrupt, nor anybody told to repair it.
 TEST_F(Qcow2ChainTest, InUseComesBeforeAllThatIsWrong) {
   Build("vm/leaf.qcow2", "middle.qcow2");

@@ -215,6 +215,33 @@ TEST_F(VhdChainTest, AParentThatLooksDamagedWhileSomebodyWritesToItIsInUse) {
   EXPECT_EQ(ErrorOf("child.avhd").code, ErrorCode::kImageInUse);
 }
 
+// As a VM's folder is that was copied together beside the original.
+TEST_F(VhdChainTest, AParentOutsideDoesNotHideTheOneInTheFolder) {
+  WriteParent("parent.vhd");
+  WriteParent("vm/parent.vhd");
+  VhdBuilder child = Child();
+  child.MakeChild({kParentId, u"", {{VhdBuilder::kRelative, u"..\\parent.vhd"}}});
+  ExpectFindsParent(child, "vm/child.avhd", "vm");
+  // Nor does what cannot be looked into there.
+  std::filesystem::create_symlink("loop", directory_ / "loop");
+  child.MakeChild({kParentId, u"", {{VhdBuilder::kRelative, u"..\\loop\\parent.vhd"}}});
+  ExpectFindsParent(child, "vm/child.avhd", "vm");
+  std::filesystem::remove(directory_ / "vm/parent.vhd");
+  child.Write(directory_ / "vm/child.avhd");
+  ExpectBroken("vm/child.avhd", ErrorKind::kUnsupported, "vm");
+}
+
+TEST_F(VhdChainTest, APlaceInsideThatCannotBeLookedAtEndsTheSearch) {
+  WriteParent("vm/parent.vhd");
+  std::filesystem::create_symlink("loop", directory_ / "vm/loop");
+  VhdBuilder child = Child();
+  child.MakeChild({kParentId, u"", {{VhdBuilder::kRelative, u".\\loop\\parent.vhd"}}});
+  child.Write(directory_ / "vm/child.avhd");
+  const auto disk = OpenDisk(PosixFileSystem(), directory_ / "vm/child.avhd");
+  ASSERT_FALSE(disk.has_value());
+  EXPECT_EQ(disk.error().kind, ErrorKind::kIo) << disk.error().Line();
+}
+
 TEST_F(VhdChainTest, LoopsAreRefused) {
   VhdBuilder self = Child();
   self.MakeChildOf(self.unique_id, u"self.avhd");
