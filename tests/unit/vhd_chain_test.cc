@@ -263,14 +263,34 @@ TEST_F(VhdChainTest, LocatorsOutsideOfTheFileAreNotFollowed) {
   }
 }
 
-TEST_F(VhdChainTest, ABlockThatOverlapsALocatorOrTheNextBlockIsRefused) {
+TEST_F(VhdChainTest, ABlockThatOverlapsTheTableIsRefused) {
   WriteParent();
   child_content_.AddPiece(0, 512);
   VhdBuilder child = Child();
   child.MakeChildOf(kParentId, u"parent.vhd");
-  child.table_edits = {{1, 8 * 2}};  // the block table
+  child.table_edits = {{1, 8 * 2}};
   child.Write(directory_ / "child.avhd");
   EXPECT_EQ(ErrorOf("child.avhd").code, ErrorCode::kImageCorrupt);
+}
+
+// The parent could be found all the same, by the name in the header.
+TEST_F(VhdChainTest, ABlockThatOverlapsALocatorIsRefused) {
+  WriteParent();
+  child_content_.AddPiece(0, 512);
+  VhdBuilder child = Child();
+  child.MakeChild({kParentId, u"parent.vhd", {{VhdBuilder::kRelative, u".\\parent.vhd"}}});
+  child.Write(directory_ / "child.avhd");
+  EXPECT_TRUE(OpenDisk(PosixFileSystem(), directory_ / "child.avhd").has_value());
+  // Into the one block, which ends where the footer begins.
+  const std::uint64_t inside = testing::FileSize(directory_ / "child.avhd") - 512 - kMiB;
+  child.edit_header = [&](MutableByteSpan header) {
+    StoreBig<std::uint64_t>(header, 576 + 16, inside);
+  };
+  child.Write(Place("vm/child.avhd"));
+  WriteParent("vm/parent.vhd");
+  const Error error = ErrorOf("vm/child.avhd");
+  EXPECT_EQ(error.code, ErrorCode::kImageCorrupt);
+  EXPECT_THAT(error.Line(), HasSubstr(std::to_string(inside)));
 }
 
 }  // namespace
