@@ -168,6 +168,7 @@ const std::vector<Command>& Commands() {
     AddRecoverCommands(all);
     AddJobsCommands(all);
     AddDiskCommands(all);
+    AddHrlCommands(all);
     return all;
   }();
   return commands;

@@ -49,6 +49,7 @@ void AddPointsCommands(std::vector<Command>& commands);
 void AddRecoverCommands(std::vector<Command>& commands);
 void AddJobsCommands(std::vector<Command>& commands);
 void AddDiskCommands(std::vector<Command>& commands);
+void AddHrlCommands(std::vector<Command>& commands);
 void AddConfigCommands(std::vector<Command>& commands);
 
 }  // namespace asr

@@ -1,6 +1,9 @@
 #include "cli/json_values.h"
 
 #include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include "cli/errors.h"
 
@@ -9,6 +12,12 @@ namespace {
 
 Json TimeJson(const std::optional<Timestamp>& time) {
   return time ? Json(FormatTime(*time)) : Json(nullptr);
+}
+
+// Of bytes that anybody may have written.
+std::string Printable(std::string text) {
+  std::erase_if(text, [](char letter) { return letter <= ' ' || letter > '~'; });
+  return text;
 }
 
 Json TextJson(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
@@ -250,6 +259,40 @@ Json DiskReportJson(const DiskReport& report) {
     Json entry;
     entry["message"] = problem;
     json["problems"].push_back(std::move(entry));
+  }
+  return json;
+}
+
+Json LogReportJson(const LogReport& report, const std::string& path) {
+  const HrlHeader& header = report.summary.header;
+  const auto guid = [](const Guid& value) {
+    return value == Guid{} ? Json() : Json(GuidText(value));
+  };
+  Json json;
+  json["path"] = path;
+  json["state"] = header.is_closed() ? "closed" : "open";
+  json["version"] = header.version >> 16;
+  json["creator"] = Printable(header.creator);
+  json["created"] = FormatTime(header.created);
+  json["lastModified"] = FormatTime(header.last_modified);
+  json["id"] = guid(header.id);
+  json["previousId"] = guid(header.previous_id);
+  json["dataWriteGuid"] = guid(header.data_write_guid);
+  json["entries"] = header.entry_count;
+  json["blocks"] = header.is_closed() ? Json(report.block_count) : Json();
+  json["dataBytes"] = header.is_closed() ? Json(report.data_bytes) : Json();
+  json["checksummedBytes"] = report.checksummed_bytes;
+  json["fileBytes"] = report.summary.file_bytes;
+  json["problems"] = Json::array();
+  const auto add = [&](const std::string& message) {
+    Json entry;
+    entry["message"] = message;
+    json["problems"].push_back(std::move(entry));
+  };
+  for (const std::string& warning : report.summary.warnings) add(warning);
+  if (!header.is_closed()) add("it was not closed: nobody knows whether it is whole");
+  if (header.error != 0) {
+    add(fmt::format("its writer met the error {:#x}", static_cast<std::uint32_t>(header.error)));
   }
   return json;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/render.h"
+#include "core/changes/log_report.h"
 #include "core/jobs/health.h"
 #include "core/jobs/protect.h"
 #include "core/model/item.h"
@@ -31,6 +32,7 @@ struct PointFacts {
                             const std::string& vault_name);
 [[nodiscard]] Json VmJson(const VirtualMachine& vm);
 [[nodiscard]] Json DiskReportJson(const DiskReport& report);
+[[nodiscard]] Json LogReportJson(const LogReport& report, const std::string& path);
 [[nodiscard]] Json JobJson(const Job& job);
 [[nodiscard]] Json PlanJson(const Plan& plan);
 [[nodiscard]] Json PolicyJson(const Policy& policy);

@@ -95,6 +95,21 @@ const View& DiskReportView() {
   return view;
 }
 
+const View& LogReportView() {
+  static const View view = {
+      .columns = {Elastic("Path", "/path"), Make("State", "/state"), Make("Entries", "/entries"),
+                  Make("Data", "/dataBytes", Kind::kBytes), Make("Id", "/id")},
+      .fields = {Make("Path", "/path"), Make("State", "/state"), Make("Version", "/version"),
+                 Make("Creator", "/creator"), Make("Created", "/created", Kind::kTime),
+                 Make("Last change", "/lastModified", Kind::kTime), Make("Id", "/id"),
+                 Make("Previous", "/previousId"), Make("Data write GUID", "/dataWriteGuid"),
+                 Make("Entries", "/entries"), Make("Data", "/dataBytes", Kind::kBytes),
+                 Make("Checksummed", "/checksummedBytes", Kind::kBytes),
+                 Make("File", "/fileBytes", Kind::kBytes)},
+      .sections = {{"Problems", "/problems", {Elastic("Problem", "/message")}}}};
+  return view;
+}
+
 const View& VmView() {
   static const View view = {
       .columns = {Make("Name", "/name"), Make("Host", "/host"), Make("State", "/state"),

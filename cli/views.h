@@ -16,6 +16,7 @@ namespace asr {
 [[nodiscard]] const View& JobView();
 [[nodiscard]] const View& TestFailoverView();
 [[nodiscard]] const View& DiskReportView();
+[[nodiscard]] const View& LogReportView();
 [[nodiscard]] const View& PlanView();
 [[nodiscard]] const View& SettingView();
 

@@ -4,34 +4,12 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "storage/base/bytes.h"
+#include "storage/base/guid.h"
 
 namespace asr {
-
-// A GUID as it lies in the file: the first three fields little-endian.
-using Guid = std::array<std::byte, 16>;
-
-// "2DC27766-F623-4200-9D64-115E9BFD4A08", any case. The text must be one.
-[[nodiscard]] constexpr Guid GuidFromText(std::string_view text) {
-  // Where each pair of digits goes.
-  constexpr std::array<std::size_t, 16> kOrder = {3, 2, 1,  0,  5,  4,  7,  6,
-                                                  8, 9, 10, 11, 12, 13, 14, 15};
-  Guid guid{};
-  std::size_t digits = 0;
-  for (const char c : text) {
-    if (c == '-') continue;
-    const int value = c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
-    std::byte& target = guid[kOrder[digits / 2]];
-    target = (target << 4) | static_cast<std::byte>(value);
-    ++digits;
-  }
-  return guid;
-}
-
-[[nodiscard]] std::string GuidText(const Guid& guid);
 
 inline constexpr std::string_view kVhdxFileSignature = "vhdxfile";
 inline constexpr std::string_view kVhdxHeaderSignature = "head";

@@ -148,7 +148,7 @@ void TryEveryCall(bool dies, std::size_t points_before, const std::function<void
                   const std::function<void(World&)>& check) {
   // Every call near the beginning, where the steps are; then in growing strides, but nightly.
   const bool every_call = std::getenv("ASR_NIGHTLY") != nullptr;
-  const std::uint64_t strides = std::getenv("ASR_FEW_CALLS") != nullptr ? 8 : 16;
+  const std::uint64_t strides = std::getenv("ASR_FEW_CALLS") != nullptr ? 5 : 16;
   int tried = 0;
   for (std::uint64_t call = 1;; call += every_call ? 1 : 1 + call / strides, ++tried) {
     World world(call);

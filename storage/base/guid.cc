@@ -1,6 +1,10 @@
-#include "storage/image/vhdx_format.h"
+#include "storage/base/guid.h"
+
+#include <cstdint>
 
 #include <fmt/format.h>
+
+#include "storage/base/bytes.h"
 
 namespace asr {
 
