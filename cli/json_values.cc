@@ -245,6 +245,7 @@ Json DiskReportJson(const DiskReport& report) {
     const ImageDescription& image = report.images[i];
     Json entry;
     entry["path"] = image.path;
+    entry["format"] = FormatName(image.format);
     entry["kind"] = TextJson(KindName(image.format));
     entry["sizeBytes"] = image.size_bytes;
     entry["fileBytes"] = report.file_bytes[i];

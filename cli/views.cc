@@ -88,7 +88,7 @@ const View& DiskReportView() {
                  Make("Allocated", "/allocatedBytes", Kind::kBytes), Make("Log", "/logState")},
       .sections = {{"Chain",
                     "/chain",
-                    {Elastic("File", "/path"), Make("Kind", "/kind"),
+                    {Elastic("File", "/path"), Make("Format", "/format"), Make("Kind", "/kind"),
                      Make("Length", "/fileBytes", Kind::kBytes), Elastic("Id", "/id"),
                      Elastic("Parent", "/parentIds", Kind::kNames)}},
                    {"Problems", "/problems", {Elastic("Problem", "/message")}}}};

@@ -6,6 +6,14 @@
 #include "storage/base/text.h"
 
 namespace asr {
+namespace {
+
+void WarnOfHost(Environment& environment, const HostRegistration& host, const Error& error) {
+  environment.progress.Warn(
+      fmt::format("host {} cannot be looked at: {}", host.name, error.Line()));
+}
+
+}  // namespace
 
 Result<HostRegistration> AddFolderHost(Environment& environment, const std::string& name,
                                        const std::string& path) {
@@ -43,8 +51,7 @@ Result<std::vector<VirtualMachine>> ListVms(Environment& environment, const std:
     auto vms =
         ListFolderVms(environment.fs, {.name = registration.name, .path = registration.path});
     if (!vms) {
-      environment.progress.Warn(
-          fmt::format("host {} cannot be looked at: {}", registration.name, vms.error().Line()));
+      WarnOfHost(environment, registration, vms.error());
       continue;
     }
     all.insert(all.end(), vms->begin(), vms->end());
@@ -53,20 +60,25 @@ Result<std::vector<VirtualMachine>> ListVms(Environment& environment, const std:
 }
 
 Result<VirtualMachine> FindVm(Environment& environment, const std::string& name) {
-  ASR_TRY(const auto vms, ListVms(environment, ""));
+  ASR_TRY(const auto hosts, environment.state.ListHosts());
+  // No VM's name has a slash in it.
+  const std::size_t slash = name.rfind('/');
+  const std::string vm_name = slash == std::string::npos ? name : name.substr(slash + 1);
   std::vector<VirtualMachine> found;
   std::vector<std::string> names;
-  std::vector<std::string> candidates;
-  for (const VirtualMachine& vm : vms) {
-    names.push_back(vm.name);
-    const std::string full_name = fmt::format("{}/{}", vm.host, vm.name);
-    if (vm.name != name && full_name != name) continue;
-    candidates.push_back(full_name);
-    found.push_back(vm);
+  for (const HostRegistration& host : hosts) {
+    if (slash != std::string::npos && host.name != name.substr(0, slash)) continue;
+    auto named = FindFolderVms(environment.fs, {.name = host.name, .path = host.path}, vm_name);
+    if (!named) {
+      WarnOfHost(environment, host, named.error());
+      continue;
+    }
+    names.insert(names.end(), named->names.begin(), named->names.end());
+    found.insert(found.end(), named->vms.begin(), named->vms.end());
   }
   if (found.size() == 1) return found.front();
   if (found.empty()) {
-    const std::string nearest = NearestName(name, names);
+    const std::string nearest = NearestName(vm_name, names);
     return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kVmNotFound,
                           fmt::format("there is no VM '{}' on the registered hosts", name))
                     .WithCause("its name is another, or its host is not registered (asr host list)")
@@ -74,6 +86,8 @@ Result<VirtualMachine> FindVm(Environment& environment, const std::string& name)
                                     ? "see what there is: asr vm list"
                                     : fmt::format("did you mean '{}'? All: asr vm list", nearest)));
   }
+  std::vector<std::string> candidates;
+  for (const VirtualMachine& vm : found) candidates.push_back(vm.host + "/" + vm.name);
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kVmAmbiguous,
                         fmt::format("'{}' may be {}", name, fmt::join(candidates, " or ")))
                   .WithAction("give HOST/NAME"));

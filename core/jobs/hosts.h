@@ -20,8 +20,8 @@ namespace asr {
 [[nodiscard]] Result<std::vector<VirtualMachine>> ListVms(Environment& environment,
                                                           const std::string& host);
 
-// `name` is "NAME" or "HOST/NAME". kNotFound (with the nearest names) or kState (kVmAmbiguous, with
-// the candidates).
+// `name` is "NAME" or "HOST/NAME"; no image of another VM is opened. kNotFound (with the nearest
+// names) or kState (kVmAmbiguous, with the candidates).
 [[nodiscard]] Result<VirtualMachine> FindVm(Environment& environment, const std::string& name);
 
 }  // namespace asr

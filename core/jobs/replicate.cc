@@ -30,6 +30,8 @@ Status RequireProtected(const Item& item) {
 Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
   ASR_TRY(VirtualMachine vm, FindVm(environment, item.host + "/" + item.name));
   if (vm.protectable()) return vm;
+  // In use comes first: what else is wrong may come from that.
+  if (vm.in_use) return Fail(Error(*vm.in_use).WithContext(fmt::format("VM {}", item.name)));
   Error error = MakeError(ErrorKind::kState, ErrorCode::kVmNotProtectable,
                           fmt::format("the disks of VM {} cannot be read now", item.name));
   error.causes = vm.reasons;

@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/model/ids.h"
+#include "storage/base/error.h"
 
 namespace asr {
 
@@ -47,6 +49,7 @@ struct VirtualMachine {
   MachineSettings settings;
   std::vector<VmDisk> disks;          // ordered; the first is the boot disk
   std::vector<std::string> reasons;   // why it cannot be protected; empty: it can
+  std::optional<Error> in_use;        // the reason that passes by itself: somebody writes to a disk
   std::vector<std::string> warnings;  // what was odd in its description, and went without
   [[nodiscard]] bool protectable() const { return reasons.empty(); }
 };

@@ -90,23 +90,33 @@ class FolderVmReader {
     vm_.power_state = VmPowerState::kOff;
   }
 
-  // nullopt: the directory is no VM.
-  std::optional<VirtualMachine> Read() {
+  // Learns its name, and opens no image. False: the directory is no VM.
+  bool ReadName() {
     const auto entries = fs_.List(directory_);
     if (!entries) {
       AddReason(entries.error().Line());
-      return std::move(vm_);
+      return true;
     }
     bool has_description = false;
     for (const DirectoryEntry& entry : *entries) {
       if (entry.is_directory) continue;
-      const bool is_image = IsImageName(entry.name);
-      (is_image ? found_ : others_).push_back(entry.name);
-      has_description |= entry.name == kVmDescriptionFile;
+      if (entry.name == kVmDescriptionFile) {
+        has_description = true;
+      } else {
+        (IsImageName(entry.name) ? found_ : others_).push_back(entry.name);
+      }
     }
-    if (found_.empty() && !has_description) return std::nullopt;
-    std::sort(found_.begin(), found_.end(), NaturalLess);
+    is_listed_ = true;
     if (has_description) ReadDescription();
+    return has_description || !found_.empty();
+  }
+
+  [[nodiscard]] const std::string& name() const { return vm_.name; }
+
+  // After ReadName, once.
+  VirtualMachine ReadDisks() {
+    if (!is_listed_) return std::move(vm_);
+    std::sort(found_.begin(), found_.end(), NaturalLess);
     AddDisks();
     RefuseUnknownLeaves();
     if (vm_.disks.empty()) AddReason(fmt::format("{} holds no disk image", directory_));
@@ -135,7 +145,7 @@ class FolderVmReader {
     DescribedDisk described;
     VmDisk disk;
     std::vector<std::string> files;  // of its chain, leaf first; itself if it cannot be read
-    std::string problem;
+    std::optional<Error> problem;
   };
 
   void AddDisks() {
@@ -194,18 +204,23 @@ class FolderVmReader {
                       "children of one parent take the one away that the VM does not use",
                       image.disk.name.value, other.path, image.disk.path));
     }
-    if (!image.problem.empty()) {
-      AddReason(fmt::format("disk {}: {}", image.disk.name.value, image.problem));
-    }
+    if (image.problem) AddProblem(image);
     vm_.disks.push_back(image.disk);
   }
 
+  void AddProblem(const Image& image) {
+    const Error problem =
+        Error(*image.problem).WithContext(fmt::format("disk {}", image.disk.name.value));
+    AddReason(fmt::format("disk {}: {}", image.disk.name.value, image.problem->Line()));
+    if (problem.code == ErrorCode::kImageInUse && !vm_.in_use) vm_.in_use = problem;
+  }
+
   Image Open(const DescribedDisk& described) {
-    Image image{.described = described, .disk = {}, .files = {}, .problem = {}};
+    Image image{.described = described, .disk = {}, .files = {}, .problem = std::nullopt};
     image.disk.name = DiskName{StemOf(described.path)};
     image.disk.path = JoinPath(directory_, described.path);
     image.disk.folder = directory_;
-    if (const Status status = Describe(image); !status) image.problem = status.error().Line();
+    if (const Status status = Describe(image); !status) image.problem = status.error();
     return image;
   }
 
@@ -235,6 +250,7 @@ class FolderVmReader {
   FileSystem& fs_;
   std::string directory_;
   VirtualMachine vm_;
+  bool is_listed_ = false;
   std::vector<std::string> found_;   // names of images, in natural order
   std::vector<std::string> others_;  // names of all other files
   std::vector<DescribedDisk> described_;
@@ -251,24 +267,43 @@ void RefuseSharedNames(std::vector<VirtualMachine>& vms) {
   }
 }
 
-}  // namespace
-
-Result<std::vector<VirtualMachine>> ListFolderVms(FileSystem& fs, const FolderHost& host) {
+// Of all VMs of the host; their disks are not read yet.
+Result<std::vector<FolderVmReader>> ReadNames(FileSystem& fs, const FolderHost& host) {
   auto entries = fs.List(host.path);
   if (!entries) {
     return Fail(std::move(entries.error())
                     .WithContext(fmt::format("host {}", host.name))
                     .WithCause("the folder was moved, or its file system is not mounted"));
   }
-  std::vector<VirtualMachine> vms;
+  std::vector<FolderVmReader> readers;
   for (const DirectoryEntry& entry : *entries) {
     // Every ext file system has one at its root, which only root may list.
     if (!entry.is_directory || entry.name == "lost+found") continue;
     FolderVmReader reader(fs, host.name, JoinPath(host.path, entry.name));
-    if (auto vm = reader.Read()) vms.push_back(*std::move(vm));
+    if (reader.ReadName()) readers.push_back(std::move(reader));
   }
+  return readers;
+}
+
+}  // namespace
+
+Result<std::vector<VirtualMachine>> ListFolderVms(FileSystem& fs, const FolderHost& host) {
+  ASR_TRY(auto readers, ReadNames(fs, host));
+  std::vector<VirtualMachine> vms;
+  for (FolderVmReader& reader : readers) vms.push_back(reader.ReadDisks());
   RefuseSharedNames(vms);
   return vms;
+}
+
+Result<NamedVms> FindFolderVms(FileSystem& fs, const FolderHost& host, const std::string& name) {
+  ASR_TRY(auto readers, ReadNames(fs, host));
+  NamedVms found;
+  for (FolderVmReader& reader : readers) {
+    found.names.push_back(reader.name());
+    if (reader.name() == name) found.vms.push_back(reader.ReadDisks());
+  }
+  RefuseSharedNames(found.vms);
+  return found;
 }
 
 }  // namespace asr

@@ -26,4 +26,13 @@ struct FolderHost {
 [[nodiscard]] Result<std::vector<VirtualMachine>> ListFolderVms(FileSystem& fs,
                                                                 const FolderHost& host);
 
+struct NamedVms {
+  std::vector<VirtualMachine> vms;  // one, unless several share the name or none has it
+  std::vector<std::string> names;   // of all VMs of the host
+};
+
+// The VMs of that name, as ListFolderVms gives them. Of the others no image is opened.
+[[nodiscard]] Result<NamedVms> FindFolderVms(FileSystem& fs, const FolderHost& host,
+                                             const std::string& name);
+
 }  // namespace asr

@@ -130,7 +130,9 @@ Result<std::unique_ptr<Disk>> WithParents(FileSystem& fs, std::unique_ptr<Mapped
   const auto open = [&](const ImagePlace& place,
                         ImageFormat child) -> Result<std::unique_ptr<MappedDisk>> {
     ASR_TRY(ImageFile image, OpenParentFile(fs, place, true));
-    return IsVhd(child) ? OpenVhd(std::move(image)) : OpenVhdx(std::move(image));
+    auto parent = IsVhd(child) ? OpenVhd(std::move(image)) : OpenVhdx(std::move(image));
+    if (!parent) return Fail(InUseOr(fs, place.path, std::move(parent).error()));
+    return parent;
   };
   ASR_CHECK(CompleteChain(fs, *leaf, canonical, open));
   return leaf;
@@ -204,7 +206,8 @@ Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
                                        const std::string& folder) {
   Result<std::unique_ptr<Disk>> disk = OpenAs(fs, path, declared_format, folder);
   if (!disk) {
-    return Fail(std::move(disk).error().WithContext(fmt::format("image {}", path)));
+    return Fail(
+        InUseOr(fs, path, std::move(disk).error()).WithContext(fmt::format("image {}", path)));
   }
   return disk;
 }

@@ -80,7 +80,8 @@ class Disk {
 // word that is no format, or one that contradicts the ending), kCorrupt (with what is wrong and
 // where, or which link of the chain is broken), kUnsupported (unknown format, a parent outside of
 // the folder, for qcow2 also what ParseQcow2Header refuses and QEMU's tools that are missing),
-// kBusy (a qcow2 image that somebody writes to), kIo. Every field of a header is checked before
+// kBusy (kImageInUse, retryable: somebody writes to the image, which is qcow2 or would be kCorrupt
+// besides), kIo. Every field of a header is checked before
 // use, every block of a table before the first read.
 [[nodiscard]] Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
                                                      const std::string& declared_format = "",

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -67,15 +69,32 @@ class ParentFinder {
 
   Result<std::unique_ptr<MappedDisk>> Find(const MappedDisk& child) {
     const ParentLink& link = *child.shape().parent;
-    ASR_TRY(const auto candidates, Candidates(child));
-    std::optional<Error> problem;
-    for (const std::string& path : candidates) {
+    std::optional<Error> problem;  // with the likeliest
+    const auto remember = [&](Error error) {
+      if (!problem) problem = std::move(error);
+    };
+    std::vector<std::string> seen;
+    for (const std::string& place : PlacesOf(child)) {
+      const auto path = FindAt(child, place);
+      // What lies outside may be a stranger's; the right one may still be in the folder.
+      if (!path && IsOutside(child, place)) {
+        remember(Outside(child, place));
+        continue;
+      }
+      if (!path) return Fail(path.error());
+      if (path->empty() || std::ranges::find(seen, *path) != seen.end()) continue;
+      seen.push_back(*path);
+      ASR_TRY(const std::string canonical, fs_.Canonical(*path));
+      if (!IsBelow(canonical, folder_)) {
+        remember(Outside(child, canonical));
+        continue;
+      }
       // One that is there and cannot be read may be the right one: a copy of it is not.
-      ASR_TRY(auto parent, OpenCandidate(child, path));
+      ASR_TRY(auto parent, OpenCandidate(child, {*path, canonical}));
       if (std::ranges::find(link.ids, parent->shape().id) != link.ids.end()) return parent;
-      problem = BrokenChain(
+      remember(BrokenChain(
           fmt::format("{} builds on the image with id {}, but its parent {} has id {}",
-                      child.path(), fmt::join(link.ids, " or "), path, parent->shape().id));
+                      child.path(), fmt::join(link.ids, " or "), *path, parent->shape().id)));
     }
     if (problem) return Fail(*std::move(problem));
     return Fail(BrokenChain(fmt::format(
@@ -103,33 +122,37 @@ class ParentFinder {
     return places;
   }
 
-  // What lies there, if need be under a name in another case.
-  Result<std::vector<std::string>> Candidates(const MappedDisk& child) {
-    const std::string directory = ParentOf(child.path());
-    std::vector<std::string> found;
-    for (const std::string& place : PlacesOf(child)) {
-      ASR_TRY(const std::string file,
-              FindNamedFile(fs_, directory, place.substr(JoinPath(directory, "").size())));
-      if (!file.empty() && std::ranges::find(found, file) == found.end()) found.push_back(file);
-    }
-    return found;
+  static std::string RelativeTo(const MappedDisk& child, const std::string& place) {
+    return place.substr(JoinPath(ParentOf(child.path()), "").size());
+  }
+
+  // What lies there, if need be under a name in another case; empty if nothing does.
+  Result<std::string> FindAt(const MappedDisk& child, const std::string& place) {
+    return FindNamedFile(fs_, ParentOf(child.path()), RelativeTo(child, place));
+  }
+
+  // Of a place that cannot be looked at.
+  bool IsOutside(const MappedDisk& child, const std::string& place) {
+    const auto directory = fs_.Canonical(ParentOf(child.path()));
+    if (!directory) return false;
+    const std::filesystem::path path(JoinPath(*directory, RelativeTo(child, place)));
+    return !IsBelow(path.lexically_normal().string(), folder_);
+  }
+
+  [[nodiscard]] Error Outside(const MappedDisk& child, const std::string& path) const {
+    return MakeError(ErrorKind::kUnsupported, ErrorCode::kImageChainBroken,
+                     fmt::format("{} builds on {}, which lies outside of {}", child.path(), path,
+                                 folder_))
+        .WithCause("only the VM's own folder is read, for a guest's image may name any file")
+        .WithAction("copy or move the parent into the VM's folder");
   }
 
   Result<std::unique_ptr<MappedDisk>> OpenCandidate(const MappedDisk& child,
-                                                    const std::string& path) {
-    ASR_TRY(const std::string canonical, fs_.Canonical(path));
-    if (!IsBelow(canonical, folder_)) {
-      return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kImageChainBroken,
-                            fmt::format("{} builds on {}, which lies outside of {}", child.path(),
-                                        canonical, folder_))
-                      .WithCause("only the VM's own folder is read, for a guest's image may name "
-                                 "any file")
-                      .WithAction("copy or move the parent into the VM's folder"));
-    }
-    auto parent = open_({path, canonical}, child.format());
+                                                    const ImagePlace& place) {
+    auto parent = open_(place, child.format());
     if (!parent) {
       return Fail(std::move(parent).error().WithContext(
-          fmt::format("parent {} of {}", path, child.path())));
+          fmt::format("parent {} of {}", place.path, child.path())));
     }
     return parent;
   }

@@ -26,8 +26,9 @@ using OpenParent =
     std::function<Result<std::unique_ptr<MappedDisk>>(const ImagePlace& place, ImageFormat child)>;
 
 // Finds the parents of `leaf`, down to an image that has none. A path of Windows is taken relative
-// to the child, its names in any case; if nothing is there, or an image with another id, one of
-// that name beside the child is tried. Every file lies below `folder`, a canonical path. Errors:
+// to the child, its names in any case; if nothing is there, an image with another id, or one
+// outside of the folder, one of that name beside the child is tried. Every file lies below
+// `folder`, a canonical path. Errors:
 // kCorrupt (kImageChainBroken), which names both files and their ids; kUnsupported
 // (kImageChainBroken) for a parent outside of the folder; those of `open`.
 [[nodiscard]] Status CompleteChain(FileSystem& fs, MappedDisk& leaf, const std::string& folder,

@@ -31,4 +31,10 @@ Status RequireAtRest(FileSystem& fs, const std::string& path) {
                   .Retryable());
 }
 
+Error InUseOr(FileSystem& fs, const std::string& path, Error error) {
+  if (error.kind != ErrorKind::kCorrupt) return error;
+  Status rest = RequireAtRest(fs, path);
+  return !rest && rest.error().code == ErrorCode::kImageInUse ? std::move(rest).error() : error;
+}
+
 }  // namespace asr

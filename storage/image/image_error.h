@@ -17,4 +17,8 @@ namespace asr {
 // writes between our reads.
 [[nodiscard]] Status RequireAtRest(FileSystem& fs, const std::string& path);
 
+// `error`, which reading the image at `path` gave; but if that is kCorrupt and somebody writes to
+// the file, what RequireAtRest says, for then nobody can tell whether it is damaged.
+[[nodiscard]] Error InUseOr(FileSystem& fs, const std::string& path, Error error);
+
 }  // namespace asr

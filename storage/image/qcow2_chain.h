@@ -25,7 +25,7 @@ using OpenImage = std::function<Result<ImageFile>(const ImagePlace& place)>;
 // it, as QEMU does. Every backing file lies below `folder`, a canonical path.
 // Errors: those of ParseQcow2Header and `open`; kCorrupt for a loop, a chain of more than
 // kMostImagesOfAChain images, and an image that was cut; kUnsupported for a file outside of the
-// folder; kBusy (kImageInUse) for an image that somebody writes to.
+// folder; before any of them, kBusy (kImageInUse) for an image that somebody writes to.
 [[nodiscard]] Result<std::vector<Qcow2Link>> WalkQcow2Chain(FileSystem& fs, ImageFile leaf,
                                                             const std::string& folder,
                                                             const OpenImage& open);

@@ -109,6 +109,7 @@ std::vector<ImageDescription> Qcow2Disk::Describe() const {
     description.format = link.is_raw ? ImageFormat::kRaw : ImageFormat::kQcow2;
     description.size_bytes = link.is_raw ? link.image.size_bytes : link.header.disk_bytes;
     description.block_bytes = link.header.cluster_bytes;
+    description.remarks = link.image.remarks;
     descriptions.push_back(std::move(description));
   }
   return descriptions;

@@ -64,12 +64,6 @@ Status CheckFeatures(std::uint64_t features) {
         "convert it with the QEMU that made it: qemu-img convert -O qcow2 IMAGE NEW.qcow2"));
   }
   if ((features & kDataFileFeature) != 0) return Fail(DataFileRefusal());
-  // A reader would not need them, but by them alone a file that was cut is told from a whole one.
-  if ((features & kDirtyFeature) != 0) {
-    return Fail(UnsupportedImage(
-        "the refcounts of the qcow2 image are not up to date (lazy_refcounts, and QEMU was killed)",
-        "start the VM once and shut it down, or run on the image: qemu-img check -r all IMAGE"));
-  }
   if ((features & kCorruptFeature) != 0) {
     return Fail(
         CorruptImage("QEMU marked the qcow2 image as corrupt (incompatible feature bit 1)"));
@@ -136,11 +130,11 @@ Result<Qcow2Header> ParseFixedFields(ByteSpan start) {
   if (header.version == 3) {
     const auto features = LoadBig<std::uint64_t>(start, kIncompatibleFeatures);
     ASR_CHECK(CheckFeatures(features));
+    header.is_dirty = (features & kDirtyFeature) != 0;
     header.has_extended_l2 = (features & kExtendedL2Feature) != 0;
     refcount_order = LoadBig<std::uint32_t>(start, kRefcountOrder);
   }
   ASR_CHECK(CheckRefcounts(header, refcount_order));
-  header.refcount_bits = 1U << refcount_order;
   return header;
 }
 

@@ -24,7 +24,7 @@ struct Qcow2Header {
   bool has_extended_l2 = false;  // entries of 16 bytes: a cluster is made of 32 subclusters
   std::uint64_t refcount_table_offset_bytes = 0;
   std::uint64_t refcount_table_bytes = 0;
-  std::uint32_t refcount_bits = 0;  // 1, 2, 4, ... 64
+  bool is_dirty = false;  // its writer was killed, and its refcounts may be behind
 };
 
 // `start` is the file's start: kQcow2MostClusterBytes, or all of a file that is shorter.

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "storage/image/file_claims.h"
 #include "storage/image/image_error.h"
 
 namespace asr {
@@ -16,85 +17,18 @@ namespace {
 constexpr std::uint64_t kRefcountBlockBits = 0xFFFF'FFFF'FFFF'FE00;
 constexpr std::uint64_t kL2TableBits = 0x00FF'FFFF'FFFF'FE00;
 constexpr std::uint64_t kClusterBits = 0x00FF'FFFF'FFFF'FE00;
+constexpr std::uint64_t kCopied = std::uint64_t{1} << 63;  // there is a cluster, of its own
 constexpr std::uint64_t kCompressed = std::uint64_t{1} << 62;
 constexpr std::uint64_t kReadsAsZeros = 1;  // without extended entries
 constexpr std::uint64_t kCompressedSectorBytes = 512;
 constexpr std::uint64_t kSubclustersACluster = 32;
 
-bool IsClusterOf(const ImageFile& image, const Qcow2Header& header, std::uint64_t offset_bytes) {
-  return offset_bytes % header.cluster_bytes == 0 && offset_bytes < image.size_bytes &&
-         image.size_bytes - offset_bytes >= header.cluster_bytes;
-}
-
-// The clusters that a table names, 0 where it names none.
-Result<std::vector<std::uint64_t>> ReadTable(const ImageFile& image, const Qcow2Header& header,
-                                             Extent table, std::uint64_t offset_bits,
-                                             std::string_view name) {
-  if (table.offset_bytes > image.size_bytes ||
-      table.length_bytes > image.size_bytes - table.offset_bytes) {
-    return Fail(CorruptImage(
-        fmt::format("the {} of the qcow2 image, {} bytes at offset {}, passes the file's end at {}",
-                    name, table.length_bytes, table.offset_bytes, image.size_bytes)));
-  }
-  std::vector<std::byte> bytes(table.length_bytes);
-  ASR_CHECK(image.file->ReadAt(table.offset_bytes, bytes));
-  std::vector<std::uint64_t> clusters(bytes.size() / sizeof(std::uint64_t));
-  for (std::size_t i = 0; i < clusters.size(); ++i) {
-    clusters[i] = LoadBig<std::uint64_t>(bytes, i * sizeof(std::uint64_t)) & offset_bits;
-    if (clusters[i] == 0 || IsClusterOf(image, header, clusters[i])) continue;
-    return Fail(CorruptImage(
-        fmt::format("entry {} of the {} of the qcow2 image gives offset {}, which is no cluster of "
-                    "{} bytes in a file of {}",
-                    i, name, clusters[i], header.cluster_bytes, image.size_bytes)));
-  }
-  return clusters;
-}
-
-// Every block is read once at most, so that no table can keep us busy for longer than its file.
-Status RequireDistinct(std::vector<std::uint64_t> blocks, std::string_view name) {
-  std::erase(blocks, 0U);
-  std::ranges::sort(blocks);
-  const auto twice = std::ranges::adjacent_find(blocks);
-  if (twice == blocks.end()) return {};
-  return Fail(CorruptImage(
-      fmt::format("the {} of the qcow2 image names the block at offset {} twice", name, *twice)));
-}
-
-// The number of the last cluster that has an owner, by the refcounts; nothing if none has.
-Result<std::optional<std::uint64_t>> FindLastCluster(const ImageFile& image,
-                                                     const Qcow2Header& header) {
-  ASR_TRY(
-      const auto blocks,
-      ReadTable(image, header, {header.refcount_table_offset_bytes, header.refcount_table_bytes},
-                kRefcountBlockBits, "refcount table"));
-  ASR_CHECK(RequireDistinct(blocks, "refcount table"));
-  const std::uint64_t counts_a_block = header.cluster_bytes * 8 / header.refcount_bits;
-  std::vector<std::byte> block(header.cluster_bytes);
-  for (std::uint64_t i = blocks.size(); i-- > 0;) {
-    if (blocks[i] == 0) continue;
-    ASR_TRY(const auto data, image.file->DataExtents({blocks[i], header.cluster_bytes}));
-    if (data.empty()) continue;
-    ASR_CHECK(image.file->ReadAt(blocks[i], block));
-    const auto last =
-        std::find_if(block.rbegin(), block.rend(), [](std::byte b) { return b != std::byte{0}; });
-    if (last == block.rend()) continue;
-    // Of counts smaller than a byte, the first in it: the bound is for the file's end only.
-    const auto byte = static_cast<std::uint64_t>(block.rend() - last - 1);
-    return i * counts_a_block + byte * 8 / header.refcount_bits;
-  }
-  return std::nullopt;
-}
-
-Status CheckNotCut(const ImageFile& image, const Qcow2Header& header) {
-  ASR_TRY(const auto last, FindLastCluster(image, header));
-  if (!last || *last < DivideRoundingUp(image.size_bytes, header.cluster_bytes)) return {};
-  return Fail(
-      CorruptImage(fmt::format("the file ends at {}, but its refcounts say that cluster {} of {} "
-                               "bytes is in use",
-                               image.size_bytes, *last, header.cluster_bytes))
-          .WithAction("bring the whole file; if QEMU was killed while it wrote, `qemu-img check -r "
-                      "leaks` on a copy makes the refcounts right"));
-}
+// Where an L2 entry says that a cluster of the disk lies.
+struct ClusterPlace {
+  Extent extent;  // in the file, what the disk needs of it; empty where it gives none
+  bool is_compressed = false;
+  bool is_copied = false;
+};
 
 // Of a cluster that is not compressed: how much of it the disk needs, of `most_bytes`.
 std::uint64_t NeededBytes(const Qcow2Header& header, ByteSpan entry, std::uint64_t most_bytes) {
@@ -106,13 +40,15 @@ std::uint64_t NeededBytes(const Qcow2Header& header, ByteSpan entry, std::uint64
   return std::min(subclusters * (header.cluster_bytes / kSubclustersACluster), most_bytes);
 }
 
-// The place in the file that an L2 entry gives; empty where it gives none. `most_bytes`: of the
-// cluster inside the disk.
-Extent PlaceOf(const Qcow2Header& header, ByteSpan entry, std::uint64_t most_bytes) {
+// `most_bytes`: of the cluster inside the disk.
+ClusterPlace PlaceOf(const Qcow2Header& header, ByteSpan entry, std::uint64_t most_bytes) {
   const auto value = LoadBig<std::uint64_t>(entry, 0);
   if ((value & kCompressed) == 0) {
     const std::uint64_t place = value & kClusterBits;
-    return {place, place == 0 ? 0 : NeededBytes(header, entry, most_bytes)};
+    const bool is_copied = (value & kCopied) != 0;
+    const bool is_there = place != 0 || is_copied;
+    return {.extent = {place, is_there ? NeededBytes(header, entry, most_bytes) : 0},
+            .is_copied = is_copied};
   }
   // Below bit 62 lie the count of further sectors, of as many bits as a cluster has more than 8,
   // and the place. The data may end before its last sector does.
@@ -121,50 +57,149 @@ Extent PlaceOf(const Qcow2Header& header, ByteSpan entry, std::uint64_t most_byt
   const std::uint64_t further_sectors = (value & (kCompressed - 1)) >> place_bits;
   const std::uint64_t last_sector =
       AlignDown(place, kCompressedSectorBytes) + further_sectors * kCompressedSectorBytes;
-  return {place, std::max(last_sector, place) + 1 - place};
+  return {.extent = {place, std::max(last_sector, place) + 1 - place},
+          .is_compressed = true,
+          .is_copied = (value & kCopied) != 0};
 }
 
-Status CheckL2Table(const ImageFile& image, const Qcow2Header& header, ByteSpan table,
-                    std::uint64_t disk_offset) {
-  const std::size_t entry_bytes = header.has_extended_l2 ? 16 : 8;
-  for (std::size_t at = 0; at < table.size() && disk_offset < header.disk_bytes;
-       at += entry_bytes, disk_offset += header.cluster_bytes) {
-    const ByteSpan entry = table.subspan(at, entry_bytes);
-    const Extent place =
-        PlaceOf(header, entry, std::min(header.cluster_bytes, header.disk_bytes - disk_offset));
-    if (place.length_bytes == 0 || (place.offset_bytes <= image.size_bytes &&
-                                    place.length_bytes <= image.size_bytes - place.offset_bytes)) {
-      continue;
+// One walk over all tables of an image. Whoever comes second to a cluster is wrong, or the first
+// is: one flipped bit of an entry is enough for another's bytes to be read. Compressed clusters may
+// share theirs, and what belongs to internal snapshots alone is not looked at.
+class TableCheck {
+ public:
+  TableCheck(const ImageFile& image, const Qcow2Header& header)
+      : image_(image), header_(header), claims_(image.size_bytes, header.cluster_bytes) {}
+
+  Status Run() {
+    static_cast<void>(claims_.Claim({0, 1}));  // the header; the first cannot fail
+    ASR_CHECK(ClaimRefcounts());
+    ASR_TRY(auto tables, ReadTable({header_.l1_offset_bytes, header_.l1_bytes}, "L1 table"));
+    for (std::size_t i = 0; i < tables.size(); ++i) {
+      const bool is_there = (tables[i] & (kL2TableBits | kCopied)) != 0;
+      tables[i] &= kL2TableBits;
+      if (is_there) ASR_CHECK(ClaimCluster("L1 table", i, tables[i]));
     }
-    return Fail(CorruptImage(fmt::format(
-        "the cluster of the qcow2 image for offset {} of the disk lies at offset {} and needs {} "
-        "bytes, but the file ends at {}",
-        disk_offset, place.offset_bytes, place.length_bytes, image.size_bytes)));
+    const std::uint64_t entries_a_table =
+        header_.cluster_bytes / (header_.has_extended_l2 ? 16 : 8);
+    std::vector<std::byte> table(header_.cluster_bytes);
+    for (std::size_t i = 0; i < tables.size(); ++i) {
+      if (tables[i] == 0) continue;
+      // A table of holes costs nothing: what the file has allocated bounds the time, not what its
+      // tables say.
+      ASR_TRY(const auto data, image_.file->DataExtents({tables[i], header_.cluster_bytes}));
+      if (data.empty()) continue;
+      ASR_CHECK(image_.file->ReadAt(tables[i], table));
+      ASR_CHECK(CheckL2Table(table, i * entries_a_table * header_.cluster_bytes));
+    }
+    return {};
   }
-  return {};
-}
 
-Status CheckMapping(const ImageFile& image, const Qcow2Header& header) {
-  ASR_TRY(const auto tables, ReadTable(image, header, {header.l1_offset_bytes, header.l1_bytes},
-                                       kL2TableBits, "L1 table"));
-  ASR_CHECK(RequireDistinct(tables, "L1 table"));
-  const std::uint64_t entries_a_table = header.cluster_bytes / (header.has_extended_l2 ? 16 : 8);
-  std::vector<std::byte> table(header.cluster_bytes);
-  for (std::uint64_t i = 0; i < tables.size(); ++i) {
-    if (tables[i] == 0) continue;
-    ASR_TRY(const auto data, image.file->DataExtents({tables[i], header.cluster_bytes}));
-    if (data.empty()) continue;
-    ASR_CHECK(image.file->ReadAt(tables[i], table));
-    ASR_CHECK(CheckL2Table(image, header, table, i * entries_a_table * header.cluster_bytes));
+ private:
+  Result<std::vector<std::uint64_t>> ReadTable(Extent table, std::string_view name) {
+    if (table.offset_bytes > image_.size_bytes ||
+        table.length_bytes > image_.size_bytes - table.offset_bytes) {
+      return Fail(CorruptImage(fmt::format(
+          "the {} of the qcow2 image, {} bytes at offset {}, passes the file's end at {}", name,
+          table.length_bytes, table.offset_bytes, image_.size_bytes)));
+    }
+    if (!claims_.Claim(table)) {
+      return Fail(CorruptImage(fmt::format(
+          "the {} of the qcow2 image, {} bytes at offset {}, overlaps the header or another table",
+          name, table.length_bytes, table.offset_bytes)));
+    }
+    std::vector<std::byte> bytes(table.length_bytes);
+    ASR_CHECK(image_.file->ReadAt(table.offset_bytes, bytes));
+    std::vector<std::uint64_t> entries(bytes.size() / sizeof(std::uint64_t));
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      entries[i] = LoadBig<std::uint64_t>(bytes, i * sizeof(std::uint64_t));
+    }
+    return entries;
   }
-  return {};
-}
+
+  Status ClaimRefcounts() {
+    ASR_TRY(const auto entries,
+            ReadTable({header_.refcount_table_offset_bytes, header_.refcount_table_bytes},
+                      "refcount table"));
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      const std::uint64_t block = entries[i] & kRefcountBlockBits;
+      // After a power loss, one may lie past the file's end; a reader needs none.
+      if (block == 0 || block >= image_.size_bytes) continue;
+      ASR_CHECK(ClaimCluster("refcount table", i, block));
+    }
+    return {};
+  }
+
+  // The one that entry `index` of a table gives.
+  Status ClaimCluster(std::string_view table, std::size_t index, std::uint64_t offset_bytes) {
+    if (offset_bytes % header_.cluster_bytes != 0 || offset_bytes >= image_.size_bytes ||
+        image_.size_bytes - offset_bytes < header_.cluster_bytes) {
+      return Fail(CorruptImage(
+          fmt::format("entry {} of the {} of the qcow2 image gives offset {}, which is no cluster "
+                      "of {} bytes in a file of {}",
+                      index, table, offset_bytes, header_.cluster_bytes, image_.size_bytes)));
+    }
+    if (claims_.Claim({offset_bytes, header_.cluster_bytes})) return {};
+    return Fail(CorruptImage(fmt::format(
+        "entry {} of the {} of the qcow2 image gives offset {}, where another table lies", index,
+        table, offset_bytes)));
+  }
+
+  Status CheckL2Table(ByteSpan table, std::uint64_t disk_offset) {
+    const std::size_t entry_bytes = header_.has_extended_l2 ? 16 : 8;
+    for (std::size_t at = 0; at < table.size() && disk_offset < header_.disk_bytes;
+         at += entry_bytes, disk_offset += header_.cluster_bytes) {
+      const std::uint64_t most = std::min(header_.cluster_bytes, header_.disk_bytes - disk_offset);
+      const ClusterPlace place = PlaceOf(header_, table.subspan(at, entry_bytes), most);
+      ASR_CHECK(CheckPlace(place, disk_offset));
+    }
+    return {};
+  }
+
+  Status CheckPlace(const ClusterPlace& place, std::uint64_t disk_offset) {
+    const auto [offset, length] = place.extent;
+    const auto refuse = [&](std::string_view why) {
+      return CorruptImage(fmt::format(
+          "the cluster of the qcow2 image for offset {} of the disk lies at offset {}{}",
+          disk_offset, offset, why));
+    };
+    if (!place.is_compressed && offset % header_.cluster_bytes != 0) {
+      return Fail(refuse(fmt::format(", which is no multiple of {}", header_.cluster_bytes)));
+    }
+    if (length == 0) return {};
+    if (place.is_compressed && place.is_copied) {
+      return Fail(refuse(" and is compressed, yet marked to be written in place (bit 63)"));
+    }
+    if (offset > image_.size_bytes || length > image_.size_bytes - offset) {
+      Error error = refuse(
+          fmt::format(" and needs {} bytes, but the file ends at {}", length, image_.size_bytes));
+      const bool is_last = offset == AlignDown(image_.size_bytes, header_.cluster_bytes);
+      return Fail(is_last ? MayBeShort(std::move(error)) : std::move(error));
+    }
+    if (place.is_compressed || claims_.Claim(place.extent)) return {};
+    return Fail(refuse(", where a table or another cluster of the disk lies"));
+  }
+
+  [[nodiscard]] Error MayBeShort(Error error) const {
+    return std::move(error)
+        .WithCause(
+            "some QEMU left the last cluster short when it grew an image that was made with "
+            "preallocation")
+        .WithAction(fmt::format(
+            "compare the file with where it came from; if nothing of it is missing, make its last "
+            "cluster whole while the VM is off: truncate -s %{} {} (or make a new image of it: "
+            "qemu-img convert -O qcow2)",
+            header_.cluster_bytes, image_.path));
+  }
+
+  const ImageFile& image_;
+  const Qcow2Header& header_;
+  FileClaims claims_;
+};
 
 }  // namespace
 
 Status CheckQcow2Tables(const ImageFile& image, const Qcow2Header& header) {
-  ASR_CHECK(CheckNotCut(image, header));
-  return CheckMapping(image, header);
+  return TableCheck(image, header).Run();
 }
 
 }  // namespace asr

@@ -8,10 +8,13 @@
 
 namespace asr {
 
-// Every table that maps the disk lies in the file, so does every cluster of the disk that they
-// name, and every cluster that the refcounts give an owner; of the last one, a part. Reads the
-// refcounts from their end, the L1 table, and each L2 table once (64 KiB for 512 MiB of the disk,
-// as QEMU makes them): at most what the file has allocated, whatever the tables say.
+// Every table that maps the disk lies in the file, and so does every cluster of the disk that they
+// name; of the last one, what the disk needs. No two of them, nor the header and what the refcounts
+// lie in, share a cluster: one flipped bit of a table is enough for that, and no checksum tells.
+// How high the refcounts are does not matter to a reader, and after a power loss they may be wrong.
+// Reads the refcount table, the L1 table, and each L2 table once (64 KiB for
+// 512 MiB of the disk, as QEMU makes them): at most what the file has allocated, whatever the
+// tables say.
 // Errors: kCorrupt, kIo.
 [[nodiscard]] Status CheckQcow2Tables(const ImageFile& image, const Qcow2Header& header);
 

@@ -152,8 +152,8 @@ Status DynamicVhd::CheckBlocks(const std::vector<Extent>& structures) const {
     for (const Extent& structure : structures) {
       if (Overlap(whole, structure)) {
         return Fail(
-            CorruptImage(fmt::format("block {} at offset {} overlaps the header or table "
-                                     "at offset {}",
+            CorruptImage(fmt::format("block {} at offset {} overlaps the header, table "
+                                     "or parent locator at offset {}",
                                      block, whole.offset_bytes, structure.offset_bytes)));
       }
     }
@@ -205,11 +205,14 @@ Result<std::unique_ptr<MappedDisk>> OpenDynamicVhd(ImageFile image, const FoundF
         "the block table of the VHD at offset {} overlaps its headers", table.offset_bytes)));
   }
   std::optional<ParentLink> parent;
+  std::vector<Extent> structures = {copy, whole_header, table};
   if (footer.fields.type == VhdType::kDifferencing) {
-    ASR_TRY(parent, ReadVhdParent(*image.file, image.size_bytes, header_bytes));
+    ASR_TRY(VhdParent found, ReadVhdParent(*image.file, image.size_bytes, header_bytes));
+    parent = std::move(found.link);
+    structures.insert(structures.end(), found.texts.begin(), found.texts.end());
   }
   auto disk = std::make_unique<DynamicVhd>(std::move(image), footer, header, std::move(parent));
-  ASR_CHECK(disk->CheckBlocks({copy, whole_header, table}));
+  ASR_CHECK(disk->CheckBlocks(structures));
   return disk;
 }
 

@@ -31,7 +31,7 @@ constexpr std::size_t kMostTextBytes = 64 * kKiB;
 // Adds the paths that locators of this platform give. The space that they reserve is counted in
 // sectors by the specification and in bytes by Windows, and not needed.
 Status AddPaths(File& file, std::uint64_t file_bytes, ByteSpan header, std::string_view platform,
-                std::vector<std::string>& paths) {
+                VhdParent& parent) {
   for (std::size_t i = 0; i < locator::kCount; ++i) {
     const ByteSpan entry =
         header.subspan(dynamic_header::kLocators + i * locator::kBytes, locator::kBytes);
@@ -45,21 +45,23 @@ Status AddPaths(File& file, std::uint64_t file_bytes, ByteSpan header, std::stri
     }
     std::vector<std::byte> text(length);
     ASR_CHECK(file.ReadAt(offset, text));
-    paths.push_back(Utf16ToUtf8(text, ByteOrder::kLittle));
+    parent.link.paths.push_back(Utf16ToUtf8(text, ByteOrder::kLittle));
+    parent.texts.push_back({offset, length});
   }
   return {};
 }
 
 }  // namespace
 
-Result<ParentLink> ReadVhdParent(File& file, std::uint64_t file_bytes, ByteSpan header) {
-  ParentLink link;
+Result<VhdParent> ReadVhdParent(File& file, std::uint64_t file_bytes, ByteSpan header) {
+  VhdParent parent;
+  ParentLink& link = parent.link;
   const ByteSpan id = header.subspan(dynamic_header::kParentId, sizeof(Bits128));
   if (IsZero(id)) return Fail(CorruptImage("the differencing VHD does not say whose child it is"));
   link.ids.push_back(ToHex(id));
   // Relative to the child, then absolute.
   for (const std::string_view platform : {"W2ru", "W2ku"}) {
-    ASR_CHECK(AddPaths(file, file_bytes, header, platform, link.paths));
+    ASR_CHECK(AddPaths(file, file_bytes, header, platform, parent));
   }
   link.paths.push_back(
       Utf16ToUtf8(header.subspan(dynamic_header::kParentName, dynamic_header::kParentNameBytes),
@@ -68,7 +70,7 @@ Result<ParentLink> ReadVhdParent(File& file, std::uint64_t file_bytes, ByteSpan 
   if (link.paths.empty()) {
     return Fail(CorruptImage("the differencing VHD gives no path of its parent"));
   }
-  return link;
+  return parent;
 }
 
 }  // namespace asr

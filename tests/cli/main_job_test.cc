@@ -9,6 +9,7 @@
 
 #include "storage/image/disk.h"
 #include "tests/support/cli_runner.h"
+#include "tests/support/qemu_lock.h"
 
 namespace asr::testing {
 namespace {
@@ -79,6 +80,24 @@ TEST_F(MainJobTest, ReplicateWithChangesSealsANewPoint) {
   ASSERT_EQ(points.size(), 2U);
   EXPECT_EQ(points[0]["id"], outcome["point"]["id"]);
   EXPECT_GT(points[0]["id"], points[1]["id"]);
+}
+
+TEST_F(MainJobTest, AVmInUseCanBeReplicatedLater) {
+  Enable();
+  // Half a sector more: as long as nobody writes, a damaged image.
+  std::filesystem::resize_file(cli.Path("vms/web/data.raw"), kMiB + 256);
+  {
+    const QemuLock writer(cli.Path("vms/web/data.raw"));
+    for (const char* command : {"replicate web -o json", "replicate web --dry-run -o json"}) {
+      const Json error = cli.Run(command).ErrJson()["error"];
+      EXPECT_EQ(error["code"], "ASR1107") << error;
+      EXPECT_EQ(error["retryable"], true);
+      EXPECT_THAT(error["action"].get<std::string>(), HasSubstr("shut the VM down"));
+    }
+  }
+  EXPECT_EQ(cli.Run("replicate web -o json").ErrJson()["error"]["code"], "ASR3103");
+  std::filesystem::resize_file(cli.Path("vms/web/data.raw"), kMiB);
+  EXPECT_EQ(cli.Run("replicate web").exit_code, 0);
 }
 
 TEST_F(MainJobTest, EveryPointIsRestoredBitForBit) {

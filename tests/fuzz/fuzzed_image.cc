@@ -5,13 +5,31 @@
 #include <utility>
 
 #include "storage/image/disk.h"
+#include "tests/support/disk_content.h"
 #include "tests/support/image_in_memory.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/vhd_builder.h"
+#include "tests/support/vhdx_builder.h"
 
 namespace asr::testing {
 namespace {
 
 constexpr std::size_t kMostImageBytes = 16 * kMiB;
 constexpr std::size_t kRecordHeaderBytes = 6;
+
+DiskContent ContentOfSeeds() {
+  DiskContent content(3 * kMiB);
+  content.AddPiece(512, 512);
+  content.AddPiece(2 * kMiB - 512, 1024);
+  return content;
+}
+
+template <class Builder>
+std::vector<std::byte> BytesOf(const Builder& builder) {
+  const TempDir directory;
+  builder.Write(directory / "image");
+  return ImageInMemory(directory / "image").bytes();
+}
 
 }  // namespace
 
@@ -56,8 +74,24 @@ std::vector<std::byte> PackImage(ByteSpan image, bool sealed) {
   return packed;
 }
 
-void ReadImage(std::vector<std::byte> bytes, const std::string& name) {
+FuzzedParent VhdParentOfSeeds() {
+  const DiskContent content = ContentOfSeeds();
+  VhdBuilder parent(content);
+  parent.block_bytes = 256 * 1024;
+  parent.unique_id = VhdBuilder::IdOf(7);
+  return {"base.vhd", BytesOf(parent)};
+}
+
+FuzzedParent VhdxParentOfSeeds() {
+  const DiskContent content = ContentOfSeeds();
+  VhdxBuilder parent(content);
+  parent.data_write_guid = VhdxBuilder::GuidOf(7);
+  return {"base.vhdx", BytesOf(parent)};
+}
+
+void ReadImage(std::vector<std::byte> bytes, const std::string& name, const FuzzedParent& parent) {
   ImageInMemory memory(std::move(bytes));
+  memory.AddBeside(JoinPath(ParentOf(name), parent.name), parent.bytes);
   const auto disk = OpenDisk(memory, name);
   if (!disk) return;
   std::vector<std::byte> out(256 * kKiB);

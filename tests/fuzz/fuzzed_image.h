@@ -25,8 +25,18 @@ struct FuzzedImage {
 // The reverse, for seeds.
 [[nodiscard]] std::vector<std::byte> PackImage(ByteSpan image, bool sealed);
 
+// A whole image, for a child to build on.
+struct FuzzedParent {
+  std::string name;  // beside the child
+  std::vector<std::byte> bytes;
+};
+
+// The parents that the children among the seeds are made for.
+[[nodiscard]] FuzzedParent VhdParentOfSeeds();
+[[nodiscard]] FuzzedParent VhdxParentOfSeeds();
+
 // Opens the image and reads at its ends, and what it says to hold. Whatever the bytes are, this
 // returns, and in bounded time and memory.
-void ReadImage(std::vector<std::byte> bytes, const std::string& name);
+void ReadImage(std::vector<std::byte> bytes, const std::string& name, const FuzzedParent& parent);
 
 }  // namespace asr::testing

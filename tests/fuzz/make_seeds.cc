@@ -4,6 +4,7 @@
 #include "storage/fs/file_system.h"
 #include "tests/fuzz/fuzzed_image.h"
 #include "tests/support/image_file.h"
+#include "tests/support/qcow2_builder.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/vhd_builder.h"
 #include "tests/support/vhdx_builder.h"
@@ -34,6 +35,17 @@ class SeedWriter {
     old.block_bytes = 256 * 1024;
     old.footer_has_511_bytes = true;
     Save(old, "vhd/short-footer");
+  }
+
+  // As they are: the fuzzer takes an input for the image itself.
+  void WriteQcow2s() {
+    Qcow2Builder tables;
+    tables.cluster_bits = 9;
+    tables.disk_bytes = 64 * kKiB;
+    tables.clusters = {{0, std::byte{1}}, {3, std::byte{2}}, {64, std::byte{3}}};
+    const std::vector<std::byte> image = tables.Bytes();
+    std::printf("qcow2/tables: %zu bytes\n", image.size());
+    MustSucceed(WriteFileAtomic(PosixFileSystem(), JoinPath(corpus_, "qcow2/tables"), image));
   }
 
   void WriteVhdxs() {
@@ -81,5 +93,6 @@ int main(int argc, char** argv) {
   asr::testing::SeedWriter seeds(argv[1]);
   seeds.WriteVhds();
   seeds.WriteVhdxs();
+  seeds.WriteQcow2s();
   return 0;
 }

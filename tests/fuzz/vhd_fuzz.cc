@@ -5,6 +5,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   asr::testing::FuzzedImage image = asr::testing::UnpackImage(std::as_bytes(std::span(data, size)));
   if (image.sealed) asr::testing::SealVhd(image.bytes);
-  asr::testing::ReadImage(std::move(image.bytes), "/vm/fuzzed.vhd");
+  static const asr::testing::FuzzedParent parent = asr::testing::VhdParentOfSeeds();
+  asr::testing::ReadImage(std::move(image.bytes), "/vm/fuzzed.vhd", parent);
   return 0;
 }

@@ -1,8 +1,6 @@
 // qcow2 against QEMU's own tools: what we read of theirs, what they read of ours, and what becomes
 // of the server that we read through.
 #include <fcntl.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -24,19 +22,16 @@
 #include "tests/support/disk_content.h"
 #include "tests/support/image_file.h"
 #include "tests/support/qcow2_builder.h"
-#include "tests/support/temp_dir.h"
+#include "tests/support/qcow2_interop_fixture.h"
 
 namespace asr {
 namespace {
 
 using testing::DiskContent;
+using testing::ExpectRuns;
 using ::testing::HasSubstr;
 using testing::MustSucceed;
-using testing::TempDir;
-
-void ExpectRuns(const std::string& command) {
-  EXPECT_EQ(std::system((command + " >&2").c_str()), 0) << command;
-}
+using testing::Qcow2InteropTest;
 
 bool EndsSoon(const ProcessIdentity& process) {
   for (int i = 0; i < 500 && IsAlive(process); ++i) SystemClock().SleepSeconds(0.02);
@@ -58,90 +53,6 @@ class DescriptorLimit {
  private:
   struct rlimit before_ {};
 };
-
-class Qcow2InteropTest : public ::testing::Test {
- protected:
-  std::unique_ptr<Disk> MustOpen(const std::string& path, const std::string& format = "") {
-    auto disk = OpenDisk(PosixFileSystem(), path, format, directory_.path());
-    EXPECT_TRUE(disk.has_value()) << disk.error().Line();
-    return disk ? *std::move(disk) : nullptr;
-  }
-
-  Error MustRefuse(const std::string& path) {
-    const auto disk = OpenDisk(PosixFileSystem(), path, "", directory_.path());
-    EXPECT_FALSE(disk.has_value());
-    return disk ? Error{} : disk.error();
-  }
-
-  // All of it, and what lies in no extent as zeros: both must be what QEMU reads.
-  void ExpectReadAsQemuDoes(const std::string& path) {
-    const std::string raw = directory_ / "by-qemu.raw";
-    ExpectRuns(fmt::format("qemu-img convert -f qcow2 -O raw '{}' {}", path, raw));
-    const auto disk = MustOpen(path);
-    ASSERT_NE(disk, nullptr);
-    const auto theirs = MustOpen(raw);
-    ASSERT_EQ(disk->size_bytes(), theirs->size_bytes());
-    const std::vector<Extent> extents = disk->AllocatedExtents({0, disk->size_bytes()}).value();
-    AlignedBuffer ours(kPieceBytes);
-    AlignedBuffer expected(kPieceBytes);
-    for (std::uint64_t at = 0; at < disk->size_bytes(); at += kPieceBytes) {
-      const std::size_t count = std::min<std::uint64_t>(kPieceBytes, disk->size_bytes() - at);
-      MustSucceed(disk->Read(at, ours.span().first(count)));
-      MustSucceed(theirs->Read(at, expected.span().first(count)));
-      ASSERT_TRUE(std::ranges::equal(ours.span().first(count), expected.span().first(count))) << at;
-    }
-    std::uint64_t hole = 0;
-    for (const Extent& extent : extents) {
-      ExpectZeros(*theirs, hole, extent.offset_bytes);
-      hole = extent.end_bytes();
-    }
-    ExpectZeros(*theirs, hole, theirs->size_bytes());
-    std::remove(raw.c_str());
-  }
-
-  static void ExpectZeros(const Disk& disk, std::uint64_t begin, std::uint64_t end) {
-    AlignedBuffer buffer(kPieceBytes);
-    for (std::uint64_t at = begin; at < end; at += kPieceBytes) {
-      const MutableByteSpan piece =
-          buffer.span().first(std::min<std::uint64_t>(kPieceBytes, end - at));
-      MustSucceed(disk.Read(at, piece));
-      ASSERT_TRUE(IsZero(piece)) << at;
-    }
-  }
-
-  static constexpr std::size_t kPieceBytes = 4 * kMiB;
-  TempDir directory_;
-};
-
-TEST_F(Qcow2InteropTest, ReadsEveryKindThatQemuMakes) {
-  for (const char* options :
-       {"compat=0.10", "compat=1.1", "cluster_size=512", "cluster_size=2M", "extended_l2=on",
-        "lazy_refcounts=on", "refcount_bits=1", "refcount_bits=64", "preallocation=metadata",
-        "preallocation=falloc"}) {
-    SCOPED_TRACE(options);
-    const std::string path = directory_ / fmt::format("{}.qcow2", options);
-    ExpectRuns(fmt::format("qemu-img create -q -f qcow2 -o {} {} 40M", options, path));
-    ExpectRuns(fmt::format(
-        "qemu-io -f qcow2 -c 'write -P 1 0 64k' -c 'write -P 2 20M 3M' -c 'write -P 3 2097k 1k' "
-        "-c 'write -P 4 39M 1M' -c 'write -z 21M 64k' -c 'discard 22M 128k' {}",
-        path));
-    ExpectReadAsQemuDoes(path);
-  }
-}
-
-TEST_F(Qcow2InteropTest, ReadsCompressedImages) {
-  const std::string raw = directory_ / "disk.raw";
-  ExpectRuns(
-      fmt::format("qemu-img create -q -f raw {0} 20M && qemu-io -f raw -c 'write -P 7 1M "
-                  "9M' {0}",
-                  raw));
-  for (const char* type : {"zlib", "zstd"}) {
-    const std::string path = directory_ / fmt::format("{}.qcow2", type);
-    ExpectRuns(fmt::format("qemu-img convert -c -O qcow2 -f raw -o compression_type={} {} {}", type,
-                           raw, path));
-    ExpectReadAsQemuDoes(path);
-  }
-}
 
 TEST_F(Qcow2InteropTest, ReadsAChainOfThreeWithOddNamesAndSizes) {
   MustSucceed(PosixFileSystem().CreateDirectories(directory_ / "a,b=c {\"d\"}"));

@@ -65,14 +65,25 @@ bool ImageInMemory::IsElsewhere(const std::string& path) const {
   return !path_.empty() && path != path_;
 }
 
+void ImageInMemory::AddBeside(const std::string& path, std::vector<std::byte> bytes) {
+  beside_[path] = std::make_unique<ImageInMemory>(std::move(bytes));
+}
+
 Result<std::unique_ptr<File>> ImageInMemory::Open(const std::string& path, OpenOptions options) {
+  if (const auto other = beside_.find(path); other != beside_.end()) {
+    return other->second->Open(path, options);
+  }
   if (IsElsewhere(path)) return PosixFileSystem().Open(path, options);
   return std::make_unique<OpenedFile>(*this);
 }
 
 Result<FileStamp> ImageInMemory::Stat(const std::string& path) {
   if (IsElsewhere(path)) return PosixFileSystem().Stat(path);
+  if (const auto other = beside_.find(path); other != beside_.end()) {
+    return other->second->Stat(path);
+  }
   FileStamp stamp;
+  stamp.inode = reinterpret_cast<std::uintptr_t>(this);
   stamp.size_bytes = bytes_.size();
   return stamp;
 }
@@ -93,7 +104,7 @@ Status ImageInMemory::SyncDirectory(const std::string&) { return NotInTests(); }
 Result<std::unique_ptr<FileLock>> ImageInMemory::Lock(const std::string&) { return NotInTests(); }
 Result<std::uint64_t> ImageInMemory::FreeBytes(const std::string&) { return NotInTests(); }
 Result<std::string> ImageInMemory::Canonical(const std::string& path) {
-  if (path_.empty()) return NotInTests();
+  if (path_.empty()) return path;
   return PosixFileSystem().Canonical(path);
 }
 

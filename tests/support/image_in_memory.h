@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,12 +12,15 @@
 namespace asr::testing {
 
 // Read-only. Made from a file on disk it stands in for that one, so that an image of a chain can be
-// damaged while the others lie on disk; made from bytes it is there under every path. All that does
-// not read fails.
+// damaged while the others lie on disk; made from bytes it is there under every path but those of
+// AddBeside. All that does not read fails.
 class ImageInMemory : public FileSystem {
  public:
   explicit ImageInMemory(std::string path);
   explicit ImageInMemory(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
+
+  // Another file, for an image that was made from bytes.
+  void AddBeside(const std::string& path, std::vector<std::byte> bytes);
 
   [[nodiscard]] std::vector<std::byte>& bytes() { return bytes_; }
   [[nodiscard]] const std::string& path() const { return path_; }
@@ -42,6 +46,7 @@ class ImageInMemory : public FileSystem {
 
   std::string path_;  // empty: every path
   std::vector<std::byte> bytes_;
+  std::map<std::string, std::unique_ptr<ImageInMemory>> beside_;
   std::atomic<std::uint64_t> bytes_read_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "tests/support/qcow2_builder.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "tests/support/image_file.h"
 
@@ -13,7 +14,11 @@ void Qcow2Builder::SetBacking(const std::string& path, const std::string& format
 
 std::vector<std::byte> Qcow2Builder::Bytes() const {
   const std::uint64_t cluster = std::uint64_t{1} << cluster_bits;
-  std::vector<std::byte> file(4 * cluster);
+  std::map<std::uint64_t, std::uint64_t> tables;  // L1 entry -> where its L2 table lies
+  for (const auto& [number, fill] : clusters) tables[number / (cluster / 8)] = 0;
+  std::uint64_t end = 4 * cluster;
+  for (auto& [entry, place] : tables) place = std::exchange(end, end + cluster);
+  std::vector<std::byte> file(end + clusters.size() * cluster);
   const auto put32 = [&](std::size_t at, std::uint32_t value) { StoreBig(file, at, value); };
   const auto put64 = [&](std::size_t at, std::uint64_t value) { StoreBig(file, at, value); };
   const auto put_text = [&](std::size_t at, const std::string& text) {
@@ -49,8 +54,15 @@ std::vector<std::byte> Qcow2Builder::Bytes() const {
     put_text(at, backing_path);
   }
   put64(cluster, 2 * cluster);  // the refcount block; its counts have 16 bits
-  for (std::size_t i = 0; i < 4; ++i) {
+  for (std::size_t i = 0; i < file.size() / cluster; ++i) {
     StoreBig<std::uint16_t>(file, 2 * cluster + 2 * i, std::uint16_t{1});
+  }
+  constexpr std::uint64_t kCopied = std::uint64_t{1} << 63;
+  for (const auto& [entry, place] : tables) put64(3 * cluster + entry * 8, kCopied | place);
+  for (const auto& [number, fill] : clusters) {
+    put64(tables.at(number / (cluster / 8)) + number % (cluster / 8) * 8, kCopied | end);
+    std::fill_n(file.begin() + static_cast<std::ptrdiff_t>(end), cluster, fill);
+    end += cluster;
   }
   return file;
 }

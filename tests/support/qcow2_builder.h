@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,7 +12,7 @@
 
 namespace asr::testing {
 
-// An image with nothing in it: header, refcounts, an empty table.
+// Header, refcounts, and a table that maps `clusters`: with none of them, an empty one.
 class Qcow2Builder {
  public:
   static constexpr std::uint32_t kBackingFormat = 0xE2792ACA;
@@ -25,10 +26,12 @@ class Qcow2Builder {
   std::uint32_t refcount_order = 4;  // version 3 only
   std::string backing_path;
   std::vector<std::pair<std::uint32_t, std::string>> extensions;
+  std::map<std::uint64_t, std::byte> clusters;  // of the disk, by their numbers: filled with it
 
   // Names a backing file with its format.
   void SetBacking(const std::string& path, const std::string& format);
-  // Clusters: header, refcount table, refcount block, L1 table.
+  // Clusters: header, refcount table, refcount block, L1 table (one cluster at most); then the L2
+  // tables, and the clusters of the disk.
   [[nodiscard]] std::vector<std::byte> Bytes() const;
   void Write(const std::string& path) const;
 };

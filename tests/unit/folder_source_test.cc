@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/support/fault_file_system.h"
+#include "tests/support/qemu_lock.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/vhdx_builder.h"
 
@@ -93,6 +95,21 @@ TEST_F(FolderSourceTest, AnUnreadableImageMakesTheVmUnprotectable) {
   EXPECT_EQ(vm.disks[1].format, "");
 }
 
+TEST_F(FolderSourceTest, AnImageInUseIsAReasonThatPasses) {
+  WriteImage("web/a.raw");
+  Write("web/b.vhdx", "half written");
+  {
+    const testing::QemuLock writer(directory_ / "web/b.vhdx");
+    const VirtualMachine vm = Only();
+    EXPECT_FALSE(vm.protectable());
+    ASSERT_TRUE(vm.in_use.has_value());
+    EXPECT_EQ(vm.in_use->kind, ErrorKind::kBusy);
+    EXPECT_TRUE(vm.in_use->retryable);
+    EXPECT_THAT(vm.in_use->Line(), HasSubstr("disk b, "));
+  }
+  EXPECT_FALSE(Only().in_use.has_value());
+}
+
 TEST_F(FolderSourceTest, NaturalOrderOfDisks) {
   for (const char* name : {"disk10", "disk2", "disk1", "disk02b", "boot", "disk2a"}) {
     WriteImage(std::string("web/") + name + ".raw");
@@ -155,6 +172,40 @@ TEST_F(FolderSourceTest, TwoVmsOfOneName) {
   for (const VirtualMachine& vm : List()) {
     EXPECT_THAT(vm.reasons, ElementsAre(HasSubstr("2 VMs of host lab are named a")));
   }
+}
+
+// Writes down which files are opened.
+class OpenedFiles : public testing::FaultFileSystem {
+ public:
+  OpenedFiles() : FaultFileSystem(PosixFileSystem()) {}
+  Result<std::unique_ptr<File>> Open(const std::string& path, OpenOptions options) override {
+    names.push_back(BaseName(ParentOf(path)) + "/" + BaseName(path));
+    return FaultFileSystem::Open(path, options);
+  }
+  std::vector<std::string> names;
+};
+
+TEST_F(FolderSourceTest, FindingOneVmOpensItsImagesOnly) {
+  for (const char* name : {"a/root.raw", "b/root.raw", "c/root.raw"}) WriteImage(name);
+  Write("b/vm.json", R"({"name": "web"})");
+  OpenedFiles files;
+  const auto found = FindFolderVms(files, {"lab", directory_.path()}, "web");
+  ASSERT_TRUE(found.has_value()) << found.error().Line();
+  EXPECT_THAT(files.names, ElementsAre("b/vm.json", "b/root.raw"));
+  EXPECT_THAT(found->names, ElementsAre("a", "web", "c"));
+  ASSERT_THAT(found->vms, SizeIs(1));
+  EXPECT_EQ(found->vms[0].disks, List()[1].disks);
+  EXPECT_TRUE(found->vms[0].protectable());
+  EXPECT_THAT(FindFolderVms(fs_, {"lab", directory_.path()}, "b")->vms, IsEmpty());
+}
+
+TEST_F(FolderSourceTest, FindingAVmWhoseNameIsShared) {
+  WriteImage("a/root.raw");
+  WriteImage("b/root.raw");
+  Write("b/vm.json", R"({"name": "a"})");
+  const auto found = FindFolderVms(fs_, {"lab", directory_.path()}, "a");
+  ASSERT_THAT(found->vms, SizeIs(2));
+  EXPECT_THAT(found->vms[0].reasons, ElementsAre(HasSubstr("2 VMs of host lab are named a")));
 }
 
 TEST_F(FolderSourceTest, LinksOutOfTheFolderAreRefused) {

@@ -4,6 +4,7 @@
 
 #include "storage/image/disk.h"
 #include "tests/support/image_file.h"
+#include "tests/support/qemu_lock.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/vhd_builder.h"
 #include "tests/support/vhdx_builder.h"
@@ -65,6 +66,25 @@ TEST_F(OpenDiskTest, OtherEndingsNeedADeclaration) {
             ImageFormat::kRaw);
   EXPECT_EQ(CodeOf("disk.img", "vmdk"), ErrorCode::kImageUnknownFormat);
   EXPECT_EQ(CodeOf("disk.img", "vhd"), ErrorCode::kImageCorrupt);
+}
+
+// What somebody is copying there just now.
+TEST_F(OpenDiskTest, AnImageThatLooksDamagedWhileSomebodyWritesToItIsInUse) {
+  VhdxBuilder(content_).Write(directory_ / "disk.vhdx");
+  VhdBuilder(content_).Write(directory_ / "disk.vhd");
+  VhdBuilder(content_).Write(directory_ / "disk.raw");
+  for (const char* name : {"disk.vhdx", "disk.vhd", "disk.raw"}) {
+    testing::ResizeFile(directory_ / name, 600);
+    {
+      const testing::QemuLock writer(directory_ / name);
+      const auto disk = OpenDisk(PosixFileSystem(), directory_ / name);
+      ASSERT_FALSE(disk.has_value());
+      EXPECT_EQ(disk.error().code, ErrorCode::kImageInUse) << disk.error().Line();
+      EXPECT_EQ(disk.error().kind, ErrorKind::kBusy);
+      EXPECT_TRUE(disk.error().retryable);
+    }
+    EXPECT_EQ(CodeOf(name), ErrorCode::kImageCorrupt);
+  }
 }
 
 TEST_F(OpenDiskTest, ADeclarationMustAgreeWithTheEnding) {

@@ -7,7 +7,7 @@
 
 #include <functional>
 
-#include "storage/base/file_descriptor.h"
+#include "tests/support/qemu_lock.h"
 #include "tests/support/temp_dir.h"
 
 namespace asr {
@@ -49,16 +49,9 @@ TEST_F(SourceSnapshotTest, OpensAllDisksInOrder) {
   EXPECT_EQ(snapshot->disks()[1].stamps[0].path, directory_ / "data.raw");
 }
 
-// As QEMU does for an image that it writes to.
 TEST_F(SourceSnapshotTest, RefusesAnImageThatIsLockedByItsWriter) {
   {
-    const FileDescriptor writer(::open((directory_ / "data.raw").c_str(), O_RDWR | O_CLOEXEC));
-    struct flock lock {};
-    lock.l_type = F_RDLCK;
-    lock.l_whence = SEEK_SET;
-    lock.l_start = 101;
-    lock.l_len = 1;
-    ASSERT_EQ(::fcntl(writer.get(), F_OFD_SETLK, &lock), 0);
+    const testing::QemuLock writer(directory_ / "data.raw");
     const auto refused = Open();
     ASSERT_FALSE(refused.has_value());
     EXPECT_EQ(refused.error().code, ErrorCode::kImageInUse);

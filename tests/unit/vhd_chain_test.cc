@@ -1,6 +1,7 @@
 // Differencing VHDs: how a parent is found, who may be one, and what the whole chain reads as.
 #include "tests/support/image_chain_fixture.h"
 #include "tests/support/image_file.h"
+#include "tests/support/qemu_lock.h"
 #include "tests/support/vhd_builder.h"
 
 namespace asr {
@@ -203,6 +204,44 @@ TEST_F(VhdChainTest, AParentOutsideOfTheFolderIsRefused) {
   ExpectBroken("vm/other.avhd", ErrorKind::kUnsupported, "vm");
 }
 
+TEST_F(VhdChainTest, AParentThatLooksDamagedWhileSomebodyWritesToItIsInUse) {
+  const std::string parent = WriteParent();
+  VhdBuilder child = Child();
+  child.MakeChildOf(kParentId, u"parent.vhd");
+  child.Write(directory_ / "child.avhd");
+  testing::ResizeFile(parent, 1000);
+  EXPECT_EQ(ErrorOf("child.avhd").kind, ErrorKind::kCorrupt);
+  const testing::QemuLock writer(parent);
+  EXPECT_EQ(ErrorOf("child.avhd").code, ErrorCode::kImageInUse);
+}
+
+// As a VM's folder is that was copied together beside the original.
+TEST_F(VhdChainTest, AParentOutsideDoesNotHideTheOneInTheFolder) {
+  WriteParent("parent.vhd");
+  WriteParent("vm/parent.vhd");
+  VhdBuilder child = Child();
+  child.MakeChild({kParentId, u"", {{VhdBuilder::kRelative, u"..\\parent.vhd"}}});
+  ExpectFindsParent(child, "vm/child.avhd", "vm");
+  // Nor does what cannot be looked into there.
+  std::filesystem::create_symlink("loop", directory_ / "loop");
+  child.MakeChild({kParentId, u"", {{VhdBuilder::kRelative, u"..\\loop\\parent.vhd"}}});
+  ExpectFindsParent(child, "vm/child.avhd", "vm");
+  std::filesystem::remove(directory_ / "vm/parent.vhd");
+  child.Write(directory_ / "vm/child.avhd");
+  ExpectBroken("vm/child.avhd", ErrorKind::kUnsupported, "vm");
+}
+
+TEST_F(VhdChainTest, APlaceInsideThatCannotBeLookedAtEndsTheSearch) {
+  WriteParent("vm/parent.vhd");
+  std::filesystem::create_symlink("loop", directory_ / "vm/loop");
+  VhdBuilder child = Child();
+  child.MakeChild({kParentId, u"", {{VhdBuilder::kRelative, u".\\loop\\parent.vhd"}}});
+  child.Write(directory_ / "vm/child.avhd");
+  const auto disk = OpenDisk(PosixFileSystem(), directory_ / "vm/child.avhd");
+  ASSERT_FALSE(disk.has_value());
+  EXPECT_EQ(disk.error().kind, ErrorKind::kIo) << disk.error().Line();
+}
+
 TEST_F(VhdChainTest, LoopsAreRefused) {
   VhdBuilder self = Child();
   self.MakeChildOf(self.unique_id, u"self.avhd");
@@ -224,14 +263,34 @@ TEST_F(VhdChainTest, LocatorsOutsideOfTheFileAreNotFollowed) {
   }
 }
 
-TEST_F(VhdChainTest, ABlockThatOverlapsALocatorOrTheNextBlockIsRefused) {
+TEST_F(VhdChainTest, ABlockThatOverlapsTheTableIsRefused) {
   WriteParent();
   child_content_.AddPiece(0, 512);
   VhdBuilder child = Child();
   child.MakeChildOf(kParentId, u"parent.vhd");
-  child.table_edits = {{1, 8 * 2}};  // the block table
+  child.table_edits = {{1, 8 * 2}};
   child.Write(directory_ / "child.avhd");
   EXPECT_EQ(ErrorOf("child.avhd").code, ErrorCode::kImageCorrupt);
+}
+
+// The parent could be found all the same, by the name in the header.
+TEST_F(VhdChainTest, ABlockThatOverlapsALocatorIsRefused) {
+  WriteParent();
+  child_content_.AddPiece(0, 512);
+  VhdBuilder child = Child();
+  child.MakeChild({kParentId, u"parent.vhd", {{VhdBuilder::kRelative, u".\\parent.vhd"}}});
+  child.Write(directory_ / "child.avhd");
+  EXPECT_TRUE(OpenDisk(PosixFileSystem(), directory_ / "child.avhd").has_value());
+  // Into the one block, which ends where the footer begins.
+  const std::uint64_t inside = testing::FileSize(directory_ / "child.avhd") - 512 - kMiB;
+  child.edit_header = [&](MutableByteSpan header) {
+    StoreBig<std::uint64_t>(header, 576 + 16, inside);
+  };
+  child.Write(Place("vm/child.avhd"));
+  WriteParent("vm/parent.vhd");
+  const Error error = ErrorOf("vm/child.avhd");
+  EXPECT_EQ(error.code, ErrorCode::kImageCorrupt);
+  EXPECT_THAT(error.Line(), HasSubstr(std::to_string(inside)));
 }
 
 }  // namespace

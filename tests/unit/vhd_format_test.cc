@@ -165,9 +165,9 @@ TEST_F(VhdOpenTest, RefusesBlockSizesThatAreNone) {
 
 TEST_F(VhdOpenTest, RefusesBlocksThatOverlapOrLieOutside) {
   builder_.table_edits = {{1, 0}};
-  ExpectRefused(builder_, ErrorCode::kImageCorrupt, "overlaps the header or table");
+  ExpectRefused(builder_, ErrorCode::kImageCorrupt, "overlaps the header, table");
   builder_.table_edits = {{1, 3}};
-  ExpectRefused(builder_, ErrorCode::kImageCorrupt, "overlaps the header or table");
+  ExpectRefused(builder_, ErrorCode::kImageCorrupt, "overlaps the header, table");
   builder_.table_edits = {{1, 5}};
   ExpectRefused(builder_, ErrorCode::kImageCorrupt, "overlap");
   builder_.table_edits = {{1, 0xFFFFFFFE}};
