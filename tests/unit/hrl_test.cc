@@ -92,7 +92,7 @@ TEST_F(HrlTest, ChecksumsAreThoseOfTheSpecification) {
 }
 
 TEST_F(HrlTest, TheChecksumOfAnyLengthIsTheSumOfItsBytes) {
-  for (const std::size_t length : {0, 1, 7, 8, 9, 1023, 1024, 1025, 65536, 65543}) {
+  for (const std::size_t length : {0U, 1U, 7U, 8U, 9U, 1023U, 1024U, 1025U, 65536U, 65543U}) {
     Bytes bytes(length);
     for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::byte>(i * 7 + 200);
     EXPECT_EQ(HrlChecksum(bytes), testing::HrlSum(bytes, length)) << length;
@@ -101,7 +101,7 @@ TEST_F(HrlTest, TheChecksumOfAnyLengthIsTheSumOfItsBytes) {
 }
 
 TEST_F(HrlTest, ReadsWhatItWrote) {
-  for (const std::size_t count : {0, 1, 126, 127, 128, 254, 255, 300}) {
+  for (const std::size_t count : {0U, 1U, 126U, 127U, 128U, 254U, 255U, 300U}) {
     std::filesystem::remove(path_);
     std::vector<Write> expected;
     const auto writer = Create();
@@ -206,7 +206,7 @@ TEST_F(HrlTest, NoLogIsOverwritten) {
 }
 
 TEST_F(HrlTest, ReadsWhatHyperVWrites) {
-  for (const std::uint32_t version : {0x00010000, 0x00020000}) {
+  for (const std::uint32_t version : {0x00010000U, 0x00020000U}) {
     for (const bool has_empty_block : {true, false}) {
       HrlBuilder builder;
       builder.version = version;
