@@ -1,6 +1,7 @@
 // Change logs: what we write, what Hyper-V writes, and what is damaged.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <functional>
@@ -196,6 +197,15 @@ TEST_F(HrlTest, AWriterThatIsDroppedLeavesALogThatIsNotWhole) {
   EXPECT_EQ(CodeOf(), ErrorCode::kLogNotClosed);
   const HrlSummary summary = ReadHrlSummary(fs_, path_).value();
   EXPECT_FALSE(summary.header.is_closed());
+}
+
+// Opening a pipe would wait for ever.
+TEST_F(HrlTest, OnlyFilesAreLogs) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  for (const std::string& path : {path_, directory_.path()}) {
+    EXPECT_EQ(ReadHrlSummary(fs_, path).error().code, ErrorCode::kLogUnsupported);
+    EXPECT_EQ(HrlReader::Open(fs_, path).error().code, ErrorCode::kLogUnsupported);
+  }
 }
 
 TEST_F(HrlTest, NoLogIsOverwritten) {
