@@ -8,21 +8,21 @@
 namespace asr {
 namespace {
 
-using ReadReport = Result<LogReport> (*)(FileSystem&, const std::string&);
+using ReadReport = Result<LogReport> (*)(FileSystem&, const std::string&, const std::stop_token&);
 
 void AddVerb(std::vector<Command>& commands, const std::string& verb, const std::string& summary,
              ReadReport read) {
-  commands.push_back({"hrl " + verb, HelpGroup::kLook, summary,
-                      "hrl " + verb + " /srv/vms/web/root.vhdx.hrl",
-                      [read](VerbArguments& arguments) -> VerbRunner {
-                        const auto file = std::make_shared<std::string>();
-                        arguments.Required("FILE", *file, "the change log, of asr or of Hyper-V");
-                        return [read, file](Session& session) -> Status {
-                          ASR_TRY(const LogReport report, read(PosixFileSystem(), *file));
-                          session.Print(LogReportJson(report, *file), LogReportView());
-                          return {};
-                        };
-                      }});
+  commands.push_back(
+      {"hrl " + verb, HelpGroup::kLook, summary, "hrl " + verb + " /srv/vms/web/root.vhdx.hrl",
+       [read](VerbArguments& arguments) -> VerbRunner {
+         const auto file = std::make_shared<std::string>();
+         arguments.Required("FILE", *file, "the change log, of asr or of Hyper-V");
+         return [read, file](Session& session) -> Status {
+           ASR_TRY(const LogReport report, read(PosixFileSystem(), *file, session.stop()));
+           session.Print(LogReportJson(report, *file), LogReportView());
+           return {};
+         };
+       }});
 }
 
 }  // namespace

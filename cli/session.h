@@ -21,6 +21,8 @@ class Session {
 
   [[nodiscard]] const GlobalOptions& options() const { return options_; }
   [[nodiscard]] Timestamp Now() const { return context_.clock.Now(); }
+  // Set on Ctrl-C.
+  [[nodiscard]] std::stop_token stop() const { return context_.stop; }
   [[nodiscard]] OutputFormat format() const;
   [[nodiscard]] bool colour_on_err() const;
 

@@ -5,12 +5,16 @@
 namespace asr {
 namespace {
 
-Result<LogReport> ReadLog(FileSystem& fs, const std::string& path, bool with_data) {
+Result<LogReport> ReadLog(FileSystem& fs, const std::string& path, bool with_data,
+                          const std::stop_token& stop) {
   ASR_TRY(const HrlReader reader, HrlReader::Open(fs, path));
   LogReport report{.summary = reader.summary(), .block_count = reader.block_count()};
   for (std::size_t i = 0; i < reader.block_count(); ++i) {
     ASR_TRY(const auto entries, reader.ReadBlock(i));
     for (const HrlEntry& entry : entries) {
+      if (stop.stop_requested()) {
+        return Fail(ErrorKind::kCancelled, ErrorCode::kCancelled, "stopped on request");
+      }
       ++report.entry_count;
       report.data_bytes += entry.disk.length_bytes;
       if (!with_data || entry.data_checksum == 0) continue;
@@ -23,14 +27,14 @@ Result<LogReport> ReadLog(FileSystem& fs, const std::string& path, bool with_dat
 
 }  // namespace
 
-Result<LogReport> ReportLog(FileSystem& fs, const std::string& path) {
+Result<LogReport> ReportLog(FileSystem& fs, const std::string& path, const std::stop_token& stop) {
   ASR_TRY(HrlSummary summary, ReadHrlSummary(fs, path));
   if (!summary.header.is_closed()) return LogReport{.summary = std::move(summary)};
-  return ReadLog(fs, path, /*with_data=*/false);
+  return ReadLog(fs, path, /*with_data=*/false, stop);
 }
 
-Result<LogReport> VerifyLog(FileSystem& fs, const std::string& path) {
-  return ReadLog(fs, path, /*with_data=*/true);
+Result<LogReport> VerifyLog(FileSystem& fs, const std::string& path, const std::stop_token& stop) {
+  return ReadLog(fs, path, /*with_data=*/true, stop);
 }
 
 }  // namespace asr

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 
 #include "storage/base/result.h"
@@ -20,10 +21,13 @@ struct LogReport {
 };
 
 // Reads header, blocks and entries. A log that was not closed is reported by its header alone.
-// Errors: kNotFound, kIo, kCorrupt (kLogCorrupt), kUnsupported (kLogUnsupported).
-[[nodiscard]] Result<LogReport> ReportLog(FileSystem& fs, const std::string& path);
+// Errors: kNotFound, kIo, kCorrupt (kLogCorrupt), kUnsupported (kLogUnsupported), kCancelled when
+// the stop was asked for.
+[[nodiscard]] Result<LogReport> ReportLog(FileSystem& fs, const std::string& path,
+                                          const std::stop_token& stop);
 
 // Reads the data, too. A log that was not closed is kCorrupt (kLogNotClosed).
-[[nodiscard]] Result<LogReport> VerifyLog(FileSystem& fs, const std::string& path);
+[[nodiscard]] Result<LogReport> VerifyLog(FileSystem& fs, const std::string& path,
+                                          const std::stop_token& stop);
 
 }  // namespace asr

@@ -39,6 +39,11 @@ constexpr std::size_t kWritten = 16;
 constexpr std::size_t kOperation = 20;
 constexpr std::size_t kDataChecksum = 21;
 
+// Nothing in a log can be mended.
+constexpr std::string_view kAdvice =
+    "do not apply it; bring it anew from where it came from, or have Hyper-V compare the disks: "
+    "Resume-VMReplication VM -Resynchronize";
+
 constexpr std::byte kWrite{1};
 constexpr std::uint32_t kMostMetadataBytes = kMiB;
 constexpr std::uint64_t kMostDiskBytes = 64 * kTiB;
@@ -84,7 +89,7 @@ Guid LoadGuid(ByteSpan bytes, std::size_t offset) {
 Error UnsupportedLog(std::string what) {
   return MakeError(ErrorKind::kUnsupported, ErrorCode::kLogUnsupported, std::move(what))
       .WithCause("it was written by another program, or by a newer Windows")
-      .WithAction("let the disks be compared by digests: asr resync VM --now");
+      .WithAction(std::string(kAdvice));
 }
 
 Status CheckHeader(const HrlHeader& header) {
@@ -113,7 +118,7 @@ Status CheckHeader(const HrlHeader& header) {
 Error CorruptLog(std::string what) {
   return MakeError(ErrorKind::kCorrupt, ErrorCode::kLogCorrupt, std::move(what))
       .WithCause("the file was cut or damaged, or another program wrote to it")
-      .WithAction("let the disks be compared by digests: asr resync VM --now");
+      .WithAction(std::string(kAdvice));
 }
 
 std::uint32_t HrlChecksum(ByteSpan bytes) {

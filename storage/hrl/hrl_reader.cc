@@ -11,6 +11,16 @@ namespace {
 
 constexpr std::size_t kReadBytes = kMiB;
 
+Result<std::unique_ptr<File>> OpenLog(FileSystem& fs, const std::string& path,
+                                      OpenOptions options) {
+  // Looked at first: opening a pipe would wait for its writer.
+  ASR_TRY(const FileStamp stamp, fs.Stat(path));
+  if (stamp.type == FileType::kRegular) return fs.Open(path, options);
+  return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kLogUnsupported,
+                        fmt::format("{} is no file", path))
+                  .WithAction("give the path of the change log itself"));
+}
+
 Result<HrlSummary> ReadSummary(File& file) {
   HrlSummary summary;
   ASR_TRY(const FileStamp stamp, file.Stat());
@@ -36,7 +46,7 @@ Error InLog(Error error, const std::string& path) {
 }  // namespace
 
 Result<HrlSummary> ReadHrlSummary(FileSystem& fs, const std::string& path) {
-  ASR_TRY(const auto file, fs.Open(path, {}));
+  ASR_TRY(const auto file, OpenLog(fs, path, {}));
   auto summary = ReadSummary(*file);
   if (!summary) return Fail(InLog(std::move(summary).error(), path));
   return summary;
@@ -46,7 +56,7 @@ HrlReader::HrlReader(std::string path, HrlSummary summary, std::unique_ptr<File>
     : path_(std::move(path)), summary_(std::move(summary)), file_(std::move(file)) {}
 
 Result<HrlReader> HrlReader::Open(FileSystem& fs, const std::string& path) {
-  ASR_TRY(auto file, fs.Open(path, {.direct = true}));
+  ASR_TRY(auto file, OpenLog(fs, path, {.direct = true}));
   auto summary = ReadSummary(*file);
   if (!summary) return Fail(InLog(std::move(summary).error(), path));
   HrlReader reader(path, *std::move(summary), std::move(file));
@@ -59,11 +69,13 @@ Result<HrlReader> HrlReader::Open(FileSystem& fs, const std::string& path) {
 Status HrlReader::CheckEnd() const {
   const HrlHeader& header = summary_.header;
   if (!header.is_closed()) {
-    return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kLogNotClosed,
-                          "the change log was not closed: nobody knows whether it is whole")
-                    .WithCause("the machine or the program that wrote it stopped")
-                    .WithCause("it is still being written")
-                    .WithAction("let the disks be compared by digests: asr resync VM --now"));
+    return Fail(
+        MakeError(ErrorKind::kCorrupt, ErrorCode::kLogNotClosed,
+                  "the change log was not closed: nobody knows whether it is whole")
+            .WithCause("the machine or the program that wrote it stopped")
+            .WithCause("it is still being written")
+            .WithAction("wait until its writer has closed it; if that has stopped, have Hyper-V "
+                        "compare the disks: Resume-VMReplication VM -Resynchronize"));
   }
   if (header.end_bytes <= summary_.file_bytes &&
       header.end_bytes >= kHrlHeaderBytes + header.metadata_bytes) {

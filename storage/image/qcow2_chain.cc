@@ -61,7 +61,7 @@ Error MissingFile(const Qcow2Link& child, const std::string& path) {
 // Its canonical path.
 Result<std::string> CheckPlace(FileSystem& fs, const Qcow2Link& child, const std::string& path,
                                const std::string& folder) {
-  const auto canonical = fs.Canonical(path);
+  auto canonical = fs.Canonical(path);
   if (!canonical && canonical.error().kind == ErrorKind::kNotFound) {
     return Fail(MissingFile(child, path));
   }

@@ -36,7 +36,7 @@ std::uint64_t NeededBytes(const Qcow2Header& header, ByteSpan entry, std::uint64
     return (LoadBig<std::uint64_t>(entry, 0) & kReadsAsZeros) != 0 ? 0 : most_bytes;
   }
   const auto allocated = static_cast<std::uint32_t>(LoadBig<std::uint64_t>(entry, 8));
-  const std::uint64_t subclusters = kSubclustersACluster - std::countl_zero(allocated);
+  const auto subclusters = static_cast<std::uint64_t>(std::bit_width(allocated));
   return std::min(subclusters * (header.cluster_bytes / kSubclustersACluster), most_bytes);
 }
 
@@ -156,7 +156,8 @@ class TableCheck {
   }
 
   Status CheckPlace(const ClusterPlace& place, std::uint64_t disk_offset) {
-    const auto [offset, length] = place.extent;
+    const std::uint64_t offset = place.extent.offset_bytes;
+    const std::uint64_t length = place.extent.length_bytes;
     const auto refuse = [&](std::string_view why) {
       return CorruptImage(fmt::format(
           "the cluster of the qcow2 image for offset {} of the disk lies at offset {}{}",

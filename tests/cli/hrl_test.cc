@@ -71,6 +71,12 @@ TEST_F(HrlCommandTest, ALogThatIsBeingWrittenIsShownAndNotVerified) {
   EXPECT_EQ(ErrorOf("hrl verify {dir}/disk.hrl", 1)["code"], "ASR1402");
 }
 
+TEST_F(HrlCommandTest, CtrlCEndsIt) {
+  Write();
+  cli_.stop.request_stop();
+  EXPECT_EQ(ErrorOf("hrl verify {dir}/disk.hrl", 130)["code"], "ASR5004");
+}
+
 TEST_F(HrlCommandTest, AFileThatIsNotThereIsNotFound) {
   EXPECT_EQ(ErrorOf("hrl show {dir}/none.hrl", 3)["code"], "ASR1002");
 }

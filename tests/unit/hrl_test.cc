@@ -1,6 +1,7 @@
 // Change logs: what we write, what Hyper-V writes, and what is damaged.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <functional>
@@ -92,7 +93,7 @@ TEST_F(HrlTest, ChecksumsAreThoseOfTheSpecification) {
 }
 
 TEST_F(HrlTest, TheChecksumOfAnyLengthIsTheSumOfItsBytes) {
-  for (const std::size_t length : {0, 1, 7, 8, 9, 1023, 1024, 1025, 65536, 65543}) {
+  for (const std::size_t length : {0U, 1U, 7U, 8U, 9U, 1023U, 1024U, 1025U, 65536U, 65543U}) {
     Bytes bytes(length);
     for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::byte>(i * 7 + 200);
     EXPECT_EQ(HrlChecksum(bytes), testing::HrlSum(bytes, length)) << length;
@@ -101,7 +102,7 @@ TEST_F(HrlTest, TheChecksumOfAnyLengthIsTheSumOfItsBytes) {
 }
 
 TEST_F(HrlTest, ReadsWhatItWrote) {
-  for (const std::size_t count : {0, 1, 126, 127, 128, 254, 255, 300}) {
+  for (const std::size_t count : {0U, 1U, 126U, 127U, 128U, 254U, 255U, 300U}) {
     std::filesystem::remove(path_);
     std::vector<Write> expected;
     const auto writer = Create();
@@ -199,6 +200,15 @@ TEST_F(HrlTest, AWriterThatIsDroppedLeavesALogThatIsNotWhole) {
   EXPECT_FALSE(summary.header.is_closed());
 }
 
+// Opening a pipe would wait for ever.
+TEST_F(HrlTest, OnlyFilesAreLogs) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  for (const std::string& path : {path_, directory_.path()}) {
+    EXPECT_EQ(ReadHrlSummary(fs_, path).error().code, ErrorCode::kLogUnsupported);
+    EXPECT_EQ(HrlReader::Open(fs_, path).error().code, ErrorCode::kLogUnsupported);
+  }
+}
+
 TEST_F(HrlTest, NoLogIsOverwritten) {
   MustSucceed(Create()->Close({}, kNow));
   const auto again = HrlWriter::Create(fs_, path_, {});
@@ -207,7 +217,7 @@ TEST_F(HrlTest, NoLogIsOverwritten) {
 }
 
 TEST_F(HrlTest, ReadsWhatHyperVWrites) {
-  for (const std::uint32_t version : {0x00010000, 0x00020000}) {
+  for (const std::uint32_t version : {0x00010000U, 0x00020000U}) {
     for (const bool has_empty_block : {true, false}) {
       HrlBuilder builder;
       builder.version = version;
