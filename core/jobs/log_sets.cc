@@ -93,6 +93,10 @@ Result<LogSets::Recovered> LogSets::Recover() {
   if (!entries && entries.error().kind == ErrorKind::kNotFound) return recovered;
   if (!entries) return Fail(entries.error());
   for (const DirectoryEntry& entry : *entries) {
+    // A document that was never renamed into place.
+    if (entry.name.find(".tmp-") != std::string::npos) {
+      ASR_CHECK(RemoveDocument(JoinPath(directory_, entry.name)));
+    }
     if (!entry.name.ends_with(kAnnounced)) continue;
     const std::string stem = entry.name.substr(0, entry.name.size() - kAnnounced.size());
     const std::string document = JoinPath(directory_, stem + std::string(kCommitted));
