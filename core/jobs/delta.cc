@@ -50,7 +50,8 @@ Guid DataWriteGuidOf(const Disk& disk) {
 struct Sender {
   Environment& environment;
   Vault& vault;
-  const Item& item;
+  const ItemLease& lease;
+  const Item& item;  // the lease's
   const Replicas& replicas;
   JobRun& run;
 
@@ -104,7 +105,7 @@ Result<std::optional<RecoveryPoint>> Sender::Send(const LogSet& set) {
   for (std::size_t i = 0; i < set.disks.size(); ++i) ASR_CHECK(SendDisk(set, i));
   std::optional<RecoveryPoint> sealed;
   ASR_CHECK(run.RunTask("Seal recovery point", 0, [&](TaskProgress&) -> Status {
-    ASR_TRY(sealed, SealIfNew(vault, item, replicas, set.point));
+    ASR_TRY(sealed, SealIfNew(vault, lease, replicas, set.point));
     return {};
   }));
   return sealed;
@@ -259,15 +260,16 @@ Status RemoveUnusable(Environment& environment, LogSets& sets, const LogSet& set
 
 }  // namespace
 
-Result<bool> SendWaitingChanges(Environment& environment, Vault& vault, const Item& item,
+Result<bool> SendWaitingChanges(Environment& environment, Vault& vault, const ItemLease& lease,
                                 const Replicas& replicas, JobRun& run) {
+  const Item& item = lease.item();
   LogSets sets = SetsOf(environment, vault, item);
   ASR_TRY(const auto recovered, sets.Recover());
   for (const std::string& document : recovered.damaged) {
     environment.progress.Warn(fmt::format(
         "change logs are not used, the disks are compared instead: {} was damaged", document));
   }
-  Sender sender{environment, vault, item, replicas, run};
+  Sender sender{environment, vault, lease, item, replicas, run};
   bool any_sealed = false;
   for (const LogSet& set : recovered.sets) {
     ASR_TRY(const auto points, vault.ListPointIds(item.id));
@@ -306,7 +308,7 @@ Result<std::optional<RecoveryPoint>> ReplicateDelta(ReplicationPass& pass) {
   }
   if (!*written) return SealPass(pass, 0);
   LogSets sets = SetsOf(pass.environment, pass.vault, pass.item);
-  Sender sender{pass.environment, pass.vault, pass.item, pass.replicas, pass.run};
+  Sender sender{pass.environment, pass.vault, pass.lease, pass.item, pass.replicas, pass.run};
   const auto sealed = sender.Send(spool.set());
   if (!sealed && !IsOfLogs(sealed.error())) return Fail(sealed.error());
   if (!sealed) {

@@ -12,7 +12,7 @@ namespace asr {
 // the disks. Call before the pass reads anything.
 // True if a point was sealed.
 [[nodiscard]] Result<bool> SendWaitingChanges(Environment& environment, Vault& vault,
-                                              const Item& item, const Replicas& replicas,
+                                              const ItemLease& lease, const Replicas& replicas,
                                               JobRun& run);
 // Removes them: the item is not replicated any more.
 [[nodiscard]] Status DropWaitingChanges(Environment& environment, Vault& vault, const Item& item);

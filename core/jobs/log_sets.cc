@@ -7,6 +7,7 @@
 
 #include "core/changes/change_log.h"
 #include "core/vault/document_reader.h"
+#include "core/vault/document_text.h"
 #include "core/vault/documents.h"
 
 namespace asr {
@@ -25,7 +26,7 @@ std::string Encode(const LogSet& set) {
   }
   const Json json = {{"version", kVersion}, {"point", EncodePoint(set.point)}, {"disks", disks}};
   // A path need not be UTF-8: then the set is not found again, and its logs stay.
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return WriteDocument(json);
 }
 
 Result<LogSet> Decode(const std::string& name, const std::string& text) {

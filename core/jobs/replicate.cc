@@ -39,11 +39,11 @@ Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
   return Fail(std::move(error));
 }
 
-Status RunCycle(Environment& environment, Vault& vault, Item item, JobRun& run,
+Status RunCycle(Environment& environment, Vault& vault, const Item& found, JobRun& run,
                 ReplicateOutcome& outcome) {
-  ASR_TRY(const auto lease, vault.LeaseItem(item));
+  ASR_TRY(const auto lease, vault.LeaseItem(found));
+  const Item& item = lease->item();
   // Another process may have changed it before the lease was ours.
-  ASR_TRY(item, vault.FindItem(item.id.value));
   ASR_CHECK(RequireProtected(item));
   std::optional<SourceSnapshot> source;
   const Timestamp taken = environment.clock.Now();
@@ -51,21 +51,22 @@ Status RunCycle(Environment& environment, Vault& vault, Item item, JobRun& run,
   ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
     ASR_TRY(const VirtualMachine vm, SourceOf(environment, item));
     if (item.settings != vm.settings) {
-      item.settings = vm.settings;
-      ASR_CHECK(vault.PutItem(item));
+      Item changed = item;
+      changed.settings = vm.settings;
+      ASR_CHECK(lease->PutItem(std::move(changed)));
     }
     ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
     source.emplace(std::move(snapshot));
-    ASR_TRY(replicas, OpenReplicas(vault, item, /*create=*/false));
+    ASR_TRY(replicas, OpenReplicas(vault, *lease, /*create=*/false));
     return {};
   }));
-  ReplicationPass pass{environment, vault, item, *source, taken, replicas, run};
-  ASR_TRY(const bool was_waiting, SendWaitingChanges(environment, vault, item, replicas, run));
+  ReplicationPass pass{environment, vault, *lease, item, *source, taken, replicas, run};
+  ASR_TRY(const bool was_waiting, SendWaitingChanges(environment, vault, *lease, replicas, run));
   ASR_TRY(const auto sealed, ReplicateDelta(pass));
   outcome.is_new = was_waiting || sealed.has_value();
   ASR_TRY(outcome.point, vault.NewestPoint(item.id));
   return run.RunTask("Apply retention", 0, [&](TaskProgress&) {
-    return ApplyRetention(environment, vault, item, replicas);
+    return ApplyRetention(environment, vault, *lease, replicas);
   });
 }
 

@@ -97,12 +97,13 @@ RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<Poi
   return point;
 }
 
-Result<Replicas> OpenReplicas(Vault& vault, const Item& item, bool create) {
+Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create) {
+  const Item& item = lease.item();
   ASR_TRY(const auto points, vault.ListPointIds(item.id));
   Replicas replicas;
   for (const ItemDisk& disk : item.disks) {
-    auto replica = create ? DiskReplica::OpenOrCreate(vault, item, disk)
-                          : DiskReplica::Open(vault, item, disk);
+    auto replica = create ? DiskReplica::OpenOrCreate(vault, lease, disk)
+                          : DiskReplica::Open(vault, lease, disk);
     if (!replica) {
       return Fail(std::move(replica).error().WithContext(
           fmt::format("VM {}, disk {}", item.name, disk.name.value)));
@@ -173,16 +174,16 @@ Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& t
   return changed_bytes;
 }
 
-Result<std::optional<RecoveryPoint>> SealIfNew(Vault& vault, const Item& item,
+Result<std::optional<RecoveryPoint>> SealIfNew(Vault& vault, const ItemLease& lease,
                                                const Replicas& replicas,
                                                const RecoveryPoint& point) {
-  ASR_TRY(const auto newest, NewestId(vault, item.id));
+  ASR_TRY(const auto newest, NewestId(vault, lease.item().id));
   ASR_TRY(const bool same, newest ? HoldPoint(replicas, *newest) : Result<bool>(false));
   if (same) {
-    ASR_CHECK(vault.MakePointDurable(item.id, *newest));
+    ASR_CHECK(vault.MakePointDurable(lease.item().id, *newest));
     return std::nullopt;
   }
-  ASR_CHECK(SealPoint(vault, replicas, point));
+  ASR_CHECK(SealPoint(vault, lease, replicas, point));
   return point;
 }
 
@@ -199,7 +200,7 @@ Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64
     ASR_CHECK(pass.source.Verify());
     ASR_TRY(const auto newest, NewestId(pass.vault, pass.item.id));
     const RecoveryPoint point = DescribePoint(pass, newest, changed_bytes);
-    ASR_TRY(sealed, SealIfNew(pass.vault, pass.item, pass.replicas, point));
+    ASR_TRY(sealed, SealIfNew(pass.vault, pass.lease, pass.replicas, point));
     return NoteCursors(pass, sealed ? point.id : *newest);
   };
   ASR_CHECK(pass.run.RunTask("Seal recovery point", 0, seal));

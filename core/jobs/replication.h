@@ -15,11 +15,12 @@
 
 namespace asr {
 
-// Everything that one pass over an item's disks works with. The caller holds the item's lease.
+// Everything that one pass over an item's disks works with.
 struct ReplicationPass {
   Environment& environment;
   Vault& vault;
-  const Item& item;
+  ItemLease& lease;
+  const Item& item;              // the lease's
   const SourceSnapshot& source;  // its disks stand in the order of the item's
   Timestamp taken;               // when the source was opened: the instant of consistency
   Replicas& replicas;            // in the same order
@@ -28,7 +29,7 @@ struct ReplicationPass {
 };
 
 // Replicas of all disks of the item, cleared of what an interrupted seal or prune left.
-[[nodiscard]] Result<Replicas> OpenReplicas(Vault& vault, const Item& item, bool create);
+[[nodiscard]] Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create);
 
 // The VM's snapshot with its disks in the order of the item's. kState (kDiskSetChanged) if a disk
 // is missing, of another size, or has other sectors than the item's.
@@ -57,7 +58,7 @@ struct ReplicationPass {
                                           const std::optional<PointId>& newest,
                                           std::uint64_t changed_bytes);
 // Seals what the replicas hold, unless the newest point holds just that: then nullopt.
-[[nodiscard]] Result<std::optional<RecoveryPoint>> SealIfNew(Vault& vault, const Item& item,
+[[nodiscard]] Result<std::optional<RecoveryPoint>> SealIfNew(Vault& vault, const ItemLease& lease,
                                                              const Replicas& replicas,
                                                              const RecoveryPoint& point);
 // After the seal: `held` holds what the pass read.

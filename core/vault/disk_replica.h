@@ -14,16 +14,18 @@
 
 namespace asr {
 
-// The caller holds the item's lease. Write and Clear may be called from several threads for
-// different chunks; the rest not beside them, except the reading of digests.
+// The lease outlives this, and is checked before each step that others build on. Write and Clear
+// may be called from several threads for different chunks; the rest not beside them, except the
+// reading of digests.
 class DiskReplica {
  public:
   // Opens it, or makes it if it is not there whole: an unfinished one holds nothing yet.
   [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> OpenOrCreate(Vault& vault,
-                                                                         const Item& item,
+                                                                         const ItemLease& lease,
                                                                          const ItemDisk& disk);
   // kNotFound (kBlobNotFound) or kCorrupt if it is not there whole.
-  [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> Open(Vault& vault, const Item& item,
+  [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> Open(Vault& vault,
+                                                                 const ItemLease& lease,
                                                                  const ItemDisk& disk);
 
   [[nodiscard]] const ItemDisk& disk() const { return disk_; }
@@ -49,10 +51,11 @@ class DiskReplica {
   [[nodiscard]] Result<bool> HoldsPoint(const PointId& point);
 
  private:
-  DiskReplica(Vault& vault, const Item& item, ItemDisk disk, std::unique_ptr<PageBlob> pages,
+  DiskReplica(Vault& vault, const ItemLease& lease, ItemDisk disk, std::unique_ptr<PageBlob> pages,
               DigestTable digests);
 
   Vault& vault_;
+  const ItemLease& lease_;
   ItemId item_;
   ItemDisk disk_;
   std::unique_ptr<PageBlob> pages_;

@@ -207,7 +207,7 @@ Result<std::unique_ptr<Lease>> Vault::LeaseNewItems() {
   return store_->AcquireLease(std::string(layout::kNewItemsLease));
 }
 
-Result<std::unique_ptr<Lease>> Vault::LeaseItem(const Item& item) {
+Result<std::unique_ptr<ItemLease>> Vault::LeaseItem(const Item& item) {
   auto lease = store_->AcquireLease(layout::ItemLease(item.id));
   if (!lease && lease.error().kind == ErrorKind::kBusy) {
     Error error = std::move(lease).error();
@@ -216,7 +216,8 @@ Result<std::unique_ptr<Lease>> Vault::LeaseItem(const Item& item) {
     error.action = "wait until it has ended: asr jobs list --item " + item.name;
     return Fail(std::move(error));
   }
-  return lease;
+  ASR_CHECK(lease);
+  return ItemLease::Take(*store_, *std::move(lease), item);
 }
 
 Result<std::vector<PointId>> Vault::ListPointIds(const ItemId& item) {

@@ -34,6 +34,11 @@ class PageBlobReader {
   // Any offset and length inside; pages never written read as zeros. Large reads aligned to
   // kDirectAlignment go round the page cache.
   [[nodiscard]] virtual Status Read(std::uint64_t offset_bytes, MutableByteSpan out) = 0;
+  // Parts of `range` whose bytes this version may not share with the next newer one: who has read
+  // that one whole need read no more than these of it. Ascending.
+  [[nodiscard]] virtual Result<std::vector<Extent>> OwnExtents(Extent range) {
+    return std::vector<Extent>{range};
+  }
 };
 
 // The live blob, for its one writer (who holds the item's lease). Read, Write and Clear may be
@@ -67,6 +72,8 @@ class PageBlob : public PageBlobReader {
 class Lease {
  public:
   virtual ~Lease() = default;
+  // kBusy (kLeaseLost) once another may hold it, too.
+  [[nodiscard]] virtual Status Check() = 0;
 };
 
 struct BlobInfo {

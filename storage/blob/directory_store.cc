@@ -47,10 +47,22 @@ class LiveReader : public PageBlobReader {
 
 class FileLease : public Lease {
  public:
-  explicit FileLease(std::unique_ptr<FileLock> lock) : lock_(std::move(lock)) {}
+  FileLease(std::unique_ptr<FileLock> lock, std::string name)
+      : lock_(std::move(lock)), name_(std::move(name)) {}
+
+  Status Check() override {
+    ASR_TRY(const bool in_place, lock_->IsInPlace());
+    if (in_place) return {};
+    return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kLeaseLost,
+                          fmt::format("the lock of {} was removed while it was held", name_))
+                    .WithCause("somebody removed or replaced files of the vault by hand")
+                    .WithAction("make sure that nobody else writes to the vault, and try again")
+                    .Retryable());
+  }
 
  private:
   std::unique_ptr<FileLock> lock_;
+  std::string name_;
 };
 
 class DirectoryStore : public BlobStore {
@@ -348,7 +360,7 @@ Result<std::unique_ptr<Lease>> DirectoryStore::AcquireLease(const std::string& n
   if (!lock && lock.error().code == ErrorCode::kLocked) return Fail(LeaseHeld(name, path));
   if (!lock) return Fail(std::move(lock).error());
   NoteOwner(path);
-  return std::unique_ptr<Lease>(std::make_unique<FileLease>(*std::move(lock)));
+  return std::unique_ptr<Lease>(std::make_unique<FileLease>(*std::move(lock), name));
 }
 
 Error NoDirectory(const std::string& path) {

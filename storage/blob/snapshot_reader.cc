@@ -110,6 +110,24 @@ Status SnapshotReader::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
   return {};
 }
 
+Result<std::vector<Extent>> SnapshotReader::OwnExtents(Extent range) {
+  ASR_CHECK(CheckInside(name_, range, size_bytes_));
+  ASR_TRY(const auto view, CurrentView());
+  auto own = OpenMember(view->members.front());
+  if (!own && IsGone(own.error())) return Fail(SnapshotNotFound(name_, id_));
+  ASR_CHECK(own);
+  const ChunkRun run = ChunksOf(range);
+  ASR_TRY(const PresenceBits bits, (*own)->ReadBits(run));
+  std::vector<Extent> extents;
+  for (std::uint64_t chunk = run.first; chunk < run.end(); ++chunk) {
+    if (!bits.Has(chunk)) continue;
+    const std::uint64_t from = std::max(chunk * kUndoChunkBytes, range.offset_bytes);
+    AppendExtent(extents,
+                 {from, std::min((chunk + 1) * kUndoChunkBytes, range.end_bytes()) - from});
+  }
+  return extents;
+}
+
 Status SnapshotReader::ReadSmall(std::uint64_t offset_bytes, MutableByteSpan out) {
   const std::uint64_t chunk = offset_bytes / kUndoChunkBytes;
   ASR_TRY(const auto bytes, TrustedChunk(chunk));

@@ -35,6 +35,7 @@ class SnapshotReader : public PageBlobReader {
 
   [[nodiscard]] std::uint64_t size_bytes() const override { return size_bytes_; }
   [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override;
+  [[nodiscard]] Result<std::vector<Extent>> OwnExtents(Extent range) override;
 
  private:
   // Index into View::members, or kLive.

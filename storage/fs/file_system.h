@@ -83,6 +83,8 @@ struct DirectoryEntry {
 class FileLock {
  public:
   virtual ~FileLock() = default;
+  // False once its path names another file, or none: then others can hold a lock of that path too.
+  [[nodiscard]] virtual Result<bool> IsInPlace() = 0;
 };
 
 class FileSystem {
@@ -111,6 +113,9 @@ class FileSystem {
   virtual Result<std::uint64_t> FreeBytes(const std::string& path) = 0;
   // Absolute, without symbolic links; fails if it does not exist.
   virtual Result<std::string> Canonical(const std::string& path) = 0;
+  // "NFS", "SMB", "FUSE": `path` lies on a file system that other machines may change, on which a
+  // lock does not stop a machine that was cut off. Empty: it is this machine's own.
+  virtual Result<std::string> NetworkType(const std::string& /*path*/) { return std::string(); }
   // Says who has the file open for writing now: a QEMU that locks its images, on any machine that
   // shares the file's locks; on a local file system any process, if the file is ours or we are
   // root. Nothing: nobody, or it cannot be told.

@@ -66,6 +66,7 @@ class MemoryLock : public FileLock {
   MemoryLock(std::shared_ptr<std::map<std::string, bool>> locks, std::string path)
       : locks_(std::move(locks)), path_(std::move(path)) {}
   ~MemoryLock() override { locks_->erase(path_); }
+  Result<bool> IsInPlace() override { return true; }
 
  private:
   std::shared_ptr<std::map<std::string, bool>> locks_;
