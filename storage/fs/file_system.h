@@ -49,6 +49,8 @@ struct OpenOptions {
   // Fail (kIo) if any part of the path is a symbolic link by now: for a path that Canonical() gave,
   // which somebody may have changed since. Linux before 5.6 cannot tell, and follows it.
   bool no_links = false;
+  // A file that is made is its owner's alone (mode 0600): it holds what a guest wrote.
+  bool owner_only = false;
 };
 
 // An open file. All methods may be called from several threads at once; overlapping concurrent
