@@ -44,15 +44,22 @@ void Arm(Trouble trouble, std::uint64_t call, const World& world, FaultFileSyste
   }
 }
 
+// Every call near the beginning, where the steps are; then in growing strides, but nightly. The
+// troubles that end a process come closest.
+std::uint64_t StridesOf(Trouble trouble) {
+  const bool ends_it = trouble == Trouble::kDeath || trouble == Trouble::kPowerLoss;
+  if (std::getenv("ASR_FEW_CALLS") != nullptr) return ends_it ? 4 : 2;
+  return ends_it ? 16 : 8;
+}
+
 // Runs `verb` in a world of its own with trouble at call 1, 2, ... until it ends before that; after
 // each, the same verb must succeed on a sound file system.
 void TryEveryCall(Trouble trouble, std::size_t points_before,
                   const std::function<void(World&)>& prepare,
                   const std::function<Status(World&, FileSystem&)>& verb,
                   const std::function<void(World&)>& check) {
-  // Every call near the beginning, where the steps are; then in growing strides, but nightly.
   const bool every_call = std::getenv("ASR_NIGHTLY") != nullptr;
-  const std::uint64_t strides = std::getenv("ASR_FEW_CALLS") != nullptr ? 5 : 16;
+  const std::uint64_t strides = StridesOf(trouble);
   for (std::uint64_t call = 1;; call += every_call ? 1 : 1 + call / strides) {
     PowerLossFileSystem memory;
     World world(call, memory);
