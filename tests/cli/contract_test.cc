@@ -135,7 +135,7 @@ TEST_F(ContractTest, WhatIsWrongOnItsFaceIs2AndCreatesNothing) {
                            "vault list -o xml",
                            "vault list -o",
                            "failover web",
-                           "resync web",
+                           "failback web",
                            "disable web",
                            "vault delete main",
                            "items delete web",

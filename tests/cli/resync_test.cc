@@ -39,15 +39,15 @@ TEST_F(ResyncTest, ScheduledItRunsWithTheNextReplication) {
   EXPECT_EQ(outcome["point"]["new"], true);
   std::vector<std::string> tasks;
   for (const auto& task : outcome["job"]["tasks"]) tasks.push_back(task["name"]);
-  EXPECT_THAT(tasks, ElementsAre("Take snapshot", "Check replica of disk root",
-                                 "Check replica of disk data", "Resync disk root",
-                                 "Resync disk data", "Seal recovery point", "Apply retention"));
+  EXPECT_THAT(tasks, ElementsAre("Take snapshot", "Check replica of disk data",
+                                 "Check replica of disk root", "Resync disk data",
+                                 "Resync disk root", "Seal recovery point", "Apply retention"));
   EXPECT_EQ(cli_.Json("items show web")["resyncState"], "None");
   EXPECT_EQ(cli_.Json("replicate web")["point"]["new"], false);
 }
 
 TEST_F(ResyncTest, SendsOnlyWhatDiffers) {
-  cli_.WriteDisk("data", 65536, "changed");
+  cli_.WriteDisk("data.raw", 65536, "changed");
   EXPECT_EQ(cli_.Json("resync web --now")["stats"]["bytesSent"], 65536);
 }
 
