@@ -18,13 +18,14 @@ struct Verb {
   std::string_view words;    // before the VM's name
   std::string_view options;  // that it cannot do without
 };
-constexpr std::array<Verb, 8> kVerbs = {{
+constexpr std::array<Verb, 9> kVerbs = {{
     {"EnableProtection", "enable", " --policy POLICY"},
     {"DisableProtection", "disable", ""},
     {"DeleteItem", "items delete", ""},
     {"Replicate", "replicate", ""},
     {"Restore", "restore", " --to DIR"},
     {"PrunePoints", "points prune", ""},
+    {"VerifyPoints", "points verify", ""},
     {"TestFailover", "test-failover", ""},
     {"TestFailoverCleanup", "test-failover-cleanup", ""},
 }};
