@@ -23,8 +23,7 @@ Result<std::vector<PointId>> ChosenPoints(Vault& vault, const Item& item,
   using Kind = PointSelector::Kind;
   ASR_TRY(auto ids, vault.ListPointIds(item.id));
   const PointSelector selector = request.point.value_or(PointSelector{});
-  const bool by_id = selector.kind == Kind::kId &&
-                     std::ranges::find(ids, selector.id) != ids.end();
+  const bool by_id = selector.kind == Kind::kId && std::ranges::find(ids, selector.id) != ids.end();
   if (!ids.empty() && !request.point) return ids;
   if (!ids.empty() && selector.kind == Kind::kLatest) return std::vector{ids.front()};
   if (by_id) return std::vector{selector.id};
@@ -35,9 +34,9 @@ Result<std::vector<PointId>> ChosenPoints(Vault& vault, const Item& item,
 bool IsGone(const Error& error) { return error.kind == ErrorKind::kNotFound; }
 
 Error DamagedPoint(const Item& item, const PointId& point, const std::string& what) {
-  return MakeError(ErrorKind::kCorrupt, ErrorCode::kPointCorrupt,
-                   fmt::format("recovery point {} of VM {} is damaged: {}", point.value, item.name,
-                               what))
+  return MakeError(
+             ErrorKind::kCorrupt, ErrorCode::kPointCorrupt,
+             fmt::format("recovery point {} of VM {} is damaged: {}", point.value, item.name, what))
       .WithCause("the disk or the file system under the vault lost or changed bytes")
       .WithCause("somebody changed the vault's files by hand");
 }
@@ -55,9 +54,10 @@ class Verification {
         vault_(vault),
         item_(item),
         run_(run),
-        verifier_(vault, item,
-                  {.on_read = [this](std::uint64_t bytes) { OnRead(bytes); },
-                   .stop = environment.stop}) {}
+        verifier_(
+            vault, item,
+            {.on_read = [this](std::uint64_t bytes) { OnRead(bytes); }, .stop = environment.stop}) {
+  }
 
   // Fails at once only where no other point would do better.
   Status VerifyPoint(const PointId& id);
@@ -113,7 +113,7 @@ Status Verification::Compare(const PointId& id, const Result<RecoveryPoint>& poi
     damage = DamagedPoint(item_, id, WhatIsWrong(*damages));
   } else if (point) {
     damage = DamagedPoint(item_, id, "its document is that of another point");
-  } else if (point.error().kind == ErrorKind::kCorrupt) {
+  } else if (point.error().code == ErrorCode::kVaultFormat) {
     damage = DamagedPoint(item_, id, point.error().Line());
   } else {
     return Fail(point.error());
@@ -131,9 +131,8 @@ Status Verification::Prove(const PointId& id) {
   if (added.error().kind != ErrorKind::kNoSpace && added.error().code != ErrorCode::kPermission) {
     return added;
   }
-  environment_.progress.Warn(
-      fmt::format("point {} is whole; it cannot be noted in the vault ({})", id.value,
-                  added.error().Line()));
+  environment_.progress.Warn(fmt::format("point {} is whole; it cannot be noted in the vault ({})",
+                                         id.value, added.error().Line()));
   return {};
 }
 
@@ -146,6 +145,12 @@ Status Verification::PassOver(const PointId& id) {
 }
 
 Status Verification::Outcome() const {
+  if (!first_damage_ && good_.empty()) {
+    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kPointNotFound,
+                          fmt::format("there is nothing left to verify of VM {}", item_.name))
+                    .WithCause("retention removed the points meanwhile")
+                    .WithAction("see what there is: asr points list " + ShellQuote(item_.name)));
+  }
   if (!first_damage_) return {};
   Error error = *first_damage_;
   error.context.clear();
@@ -154,9 +159,10 @@ Status Verification::Outcome() const {
   }
   const std::string name = ShellQuote(item_.name);
   if (good_.empty()) {
-    error.action = fmt::format("none of the points that were read is whole; look at the others: "
-                               "asr points verify {}",
-                               name);
+    error.action = fmt::format(
+        "none of the points that were read is whole; look at the others: "
+        "asr points verify {}",
+        name);
   } else {
     std::vector<std::string> named;
     for (std::size_t i = 0; i < std::min(good_.size(), kNamedPoints); ++i) {

@@ -117,8 +117,7 @@ Result<std::vector<DiskComparison::GroupWork>> DiskComparison::PlanWindow(std::u
   for (std::size_t i = 0; i < count; ++i) {
     const bool zeros = newer_ == nullptr && data_masks[i] == 0;
     if (!digests[i] && (zeros || own_masks[i] == 0)) continue;
-    work.push_back(
-        {.group = first + i, .chunk_mask = own_masks[i], .data_mask = data_masks[i]});
+    work.push_back({.group = first + i, .chunk_mask = own_masks[i], .data_mask = data_masks[i]});
   }
   return work;
 }
@@ -212,7 +211,8 @@ Status DiskComparison::CompareRest(const VhdFooter& footer) {
   std::vector<std::byte> buffer(kZeroPieceBytes);
   for (const Extent& extent : work.unused) {
     for (std::uint64_t at = extent.offset_bytes; at < extent.end_bytes();) {
-      const auto piece = std::span(buffer).first(std::min(kZeroPieceBytes, extent.end_bytes() - at));
+      const auto piece =
+          std::span(buffer).first(std::min(kZeroPieceBytes, extent.end_bytes() - at));
       ASR_CHECK(disk_.digests().blob().Read(at, piece));
       options_.on_read(piece.size());
       if (!IsZero(piece)) NoteProblem("its digest blob holds something where it must be zeros");

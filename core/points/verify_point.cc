@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/points/disk_comparison.h"
+#include "core/vault/disk_replica.h"
 #include "core/vault/layout.h"
 
 namespace asr {
@@ -29,9 +30,9 @@ bool HasSnapshotBetween(const std::vector<SnapshotId>& snapshots, const PointId&
 std::string DiskDamage::Text() const {
   std::string text = fmt::format("disk {}: ", disk.value);
   if (chunk_count > 0) {
-    text += fmt::format(
-        "{} {} of 64 KiB {} not hold what was replicated, the first at offset {}", chunk_count,
-        chunk_count == 1 ? "chunk" : "chunks", chunk_count == 1 ? "does" : "do", first_offset);
+    text += fmt::format("{} {} of 64 KiB {} not hold what was replicated, the first at offset {}",
+                        chunk_count, chunk_count == 1 ? "chunk" : "chunks",
+                        chunk_count == 1 ? "does" : "do", first_offset);
   }
   if (!problem.empty()) text += (chunk_count > 0 ? "; " : "") + problem;
   return text;
@@ -88,9 +89,9 @@ Result<DiskDamage> PointVerifier::VerifyDisk(const RecoveryPoint& point, const P
 Status PointVerifier::RequireStillThere(const RecoveryPoint& point) {
   const auto still = vault_.ReadPoint(item_.id, point.id);
   if (still || still.error().kind != ErrorKind::kNotFound) return {};
-  return Fail(ErrorKind::kNotFound, ErrorCode::kPointNotFound,
-              fmt::format("recovery point {} of VM {} was removed meanwhile", point.id.value,
-                          item_.name));
+  return Fail(
+      ErrorKind::kNotFound, ErrorCode::kPointNotFound,
+      fmt::format("recovery point {} of VM {} was removed meanwhile", point.id.value, item_.name));
 }
 
 const SealedDisk* PointVerifier::NewerOf(const RecoveryPoint& point, const PointDisk& disk) {
@@ -110,9 +111,9 @@ std::map<DiskName, std::uint64_t> PointVerifier::BytesToRead(const RecoveryPoint
     std::uint64_t& of_disk = bytes[disk.name];
     const auto sealed = SealedDisk::Open(vault_, point, disk);
     if (!sealed) continue;
-    const auto sum = DiskComparison(**sealed, NewerOf(point, disk), vault_.identity().algorithm,
-                                    options_)
-                         .BytesToRead();
+    const auto sum =
+        DiskComparison(**sealed, NewerOf(point, disk), vault_.identity().algorithm, options_)
+            .BytesToRead();
     of_disk = sum.value_or(0);
   }
   return bytes;

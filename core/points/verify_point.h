@@ -32,7 +32,7 @@ struct DiskDamage {
   std::uint64_t chunk_count = 0;
   std::uint64_t first_offset = 0;
   // What else is wrong, first: with its digests, padding, footer, or the reading; empty: nothing.
-  std::string problem;
+  std::string problem = {};
 
   [[nodiscard]] bool is_whole() const { return chunk_count == 0 && problem.empty(); }
   // "disk root: 3 chunks of 64 KiB ..."

@@ -158,8 +158,8 @@ std::vector<Extent> DigestTableReader::UnusedExtents() const {
   if (rest == 0) return extents;
   const std::uint64_t segment = SegmentOffset(group_count_);
   extents.push_back({segment + rest * kDigestBytes, (kGroupsPerSegment - rest) * kDigestBytes});
-  extents.push_back({segment + kSegmentGroupBytes + rest * kRowBytes,
-                     (kGroupsPerSegment - rest) * kRowBytes});
+  extents.push_back(
+      {segment + kSegmentGroupBytes + rest * kRowBytes, (kGroupsPerSegment - rest) * kRowBytes});
   return extents;
 }
 

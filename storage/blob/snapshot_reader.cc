@@ -162,9 +162,8 @@ Result<std::vector<Extent>> SnapshotReader::DataExtents(Extent range) {
 }
 
 Status SnapshotReader::ReadPiece(std::uint64_t offset_bytes, MutableByteSpan out) {
-  return LookUntilTrusted({offset_bytes, out.size()}, [&](const Pass& pass) {
-    return ReadLocated(pass, offset_bytes, out);
-  });
+  return LookUntilTrusted({offset_bytes, out.size()},
+                          [&](const Pass& pass) { return ReadLocated(pass, offset_bytes, out); });
 }
 
 Status SnapshotReader::LookUntilTrusted(Extent piece, const Look& look) {
