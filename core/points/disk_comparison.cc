@@ -88,7 +88,9 @@ Result<std::uint64_t> DiskComparison::BytesToRead() {
   for (std::uint64_t first = 0; first < groups; first += kGroupsAtOnce) {
     ASR_TRY(const auto work, PlanWindow(first, std::min(kGroupsAtOnce, groups - first)));
     for (const GroupWork& group : work) {
-      bytes += sizeof(ChunkRow) + sizeof(Digest) + BytesOf(group.chunk_mask & group.data_mask);
+      const std::uint64_t rows = newer_ == nullptr ? 1 : 2;
+      bytes += rows * sizeof(ChunkRow) + sizeof(Digest);
+      bytes += BytesOf(group.chunk_mask & group.data_mask);
     }
   }
   ASR_TRY(const RestWork rest, PlanRest());
@@ -157,6 +159,7 @@ Result<std::uint64_t> DiskComparison::DifferentFromNewer(std::uint64_t group, co
   if (newer_ == nullptr || group >= newer_->digests().group_count()) return kAllChunks;
   ChunkRow other{};
   ASR_CHECK(newer_->digests().ReadChunks(group, other));
+  options_.on_read(sizeof(other));
   std::uint64_t mask = 0;
   for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
     if (row[i] != other[i]) mask |= 1ULL << i;
