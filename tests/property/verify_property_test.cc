@@ -45,7 +45,8 @@ TEST(VerifyPropertyTest, AllPointsCostTheStoredBytesOnce) {
   EXPECT_GE(told + 7 * 2 * 4096 * 2, store.bytes_read);
   // The job says the same, and its plan said so before.
   std::uint64_t planned = 0;
-  for (const auto& step : lab.cli.Json("points verify web --dry-run")["plan"]) {
+  const auto plan = lab.cli.Json("points verify web --dry-run");
+  for (const auto& step : plan["plan"]) {
     planned += step["bytes"].get<std::uint64_t>();
   }
   const auto job = lab.cli.Json("points verify web");
