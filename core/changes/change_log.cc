@@ -82,7 +82,9 @@ Result<std::unique_ptr<ChangeLogWriter>> ChangeLogWriter::Create(FileSystem& fs,
 Result<std::uint64_t> ChangeLogWriter::Append(std::uint64_t disk_offset, ByteSpan bytes,
                                               Timestamp now) {
   ASR_CHECK(CheckSize());
-  return log_->Append(disk_offset, bytes, now);
+  ASR_TRY(const std::uint64_t number, log_->Append(disk_offset, bytes, now));
+  ASR_CHECK(CheckSize());
+  return number;
 }
 
 Result<std::uint64_t> ChangeLogWriter::AppendZeros(Extent disk, Timestamp now) {

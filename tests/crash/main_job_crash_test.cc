@@ -1,41 +1,74 @@
-// The whole main job dies at each call to the file system in turn: enable, two deltas with
-// retention, a restore. After each death the same command is run again and goes on, and every point
-// that was sealed reads back bit by bit. The same with single calls that fail.
+// The whole main job meets trouble at each call to the file system in turn: enable, a delta with
+// retention, a resync, a rollback, a restore, disable. After each the same command is run again and
+// goes on, and every point that was sealed reads back bit by bit.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <functional>
 
 #include "tests/support/fault_file_system.h"
+#include "tests/support/power_loss_file_system.h"
 #include "tests/support/replication_world.h"
 
 namespace asr {
 namespace {
 
 using testing::FaultFileSystem;
+using testing::PowerLossFileSystem;
 using World = testing::ReplicationWorld;
 
-// Runs `verb` in a world of its own with death (or one failure) at call 1, 2, ... until it ends
-// before that; after each, the same verb must succeed on a sound file system.
-void TryEveryCall(bool dies, std::size_t points_before, const std::function<void(World&)>& prepare,
+enum class Trouble : std::uint8_t {
+  kNoSpaceOnce,  // one call fails, those after it do not
+  kDeath,        // nothing is done any more
+  kPowerLoss,    // and what was not synced is lost, or torn
+  kFullVault,    // from here on there is no space in the vault
+  kFullFolder,   // ... where the VM's disks, and their change logs, are
+  kFullState,    // ... in the state directory
+};
+
+void Arm(Trouble trouble, std::uint64_t call, const World& world, FaultFileSystem& faulty) {
+  switch (trouble) {
+    case Trouble::kNoSpaceOnce:
+      return faulty.FailAt(call, ENOSPC);
+    case Trouble::kDeath:
+    case Trouble::kPowerLoss:
+      return faulty.DieAt(call);
+    case Trouble::kFullVault:
+      return faulty.FillAt(call, world.Path("vault"));
+    case Trouble::kFullFolder:
+      return faulty.FillAt(call, world.Path("vms"));
+    case Trouble::kFullState:
+      return faulty.FillAt(call, world.Path("state"));
+  }
+}
+
+// Runs `verb` in a world of its own with trouble at call 1, 2, ... until it ends before that; after
+// each, the same verb must succeed on a sound file system.
+void TryEveryCall(Trouble trouble, std::size_t points_before,
+                  const std::function<void(World&)>& prepare,
                   const std::function<Status(World&, FileSystem&)>& verb,
                   const std::function<void(World&)>& check) {
   // Every call near the beginning, where the steps are; then in growing strides, but nightly.
   const bool every_call = std::getenv("ASR_NIGHTLY") != nullptr;
   const std::uint64_t strides = std::getenv("ASR_FEW_CALLS") != nullptr ? 5 : 16;
   for (std::uint64_t call = 1;; call += every_call ? 1 : 1 + call / strides) {
-    World world(call);
+    PowerLossFileSystem memory;
+    World world(call, memory);
     prepare(world);
-    FaultFileSystem faulty(PosixFileSystem());
-    dies ? faulty.DieAt(call) : faulty.FailAt(call, ENOSPC);
+    FaultFileSystem faulty(memory);
+    Arm(trouble, call, world, faulty);
     const Status status = verb(world, faulty);
-    if (!faulty.has_failed()) {
+    if (call > faulty.calls()) {
       EXPECT_TRUE(status) << status.error().Line();
       EXPECT_GT(call, 20U) << "the verb does not go through the seam";
       return;
     }
+    // A seed of 0 loses all that was not synced.
+    if (trouble == Trouble::kPowerLoss) memory.LosePower(call % 4 == 0 ? 0 : call);
     world.CheckPoints(points_before);
-    const Status again = verb(world, PosixFileSystem());
+    const Status again = verb(world, memory);
     ASSERT_TRUE(again) << "after call " << call << ": " << again.error().Line();
     check(world);
     world.ExpectNoChangeLogs();
@@ -43,7 +76,7 @@ void TryEveryCall(bool dies, std::size_t points_before, const std::function<void
   }
 }
 
-class MainJobCrashTest : public ::testing::TestWithParam<bool> {};
+class MainJobCrashTest : public ::testing::TestWithParam<Trouble> {};
 
 TEST_P(MainJobCrashTest, EnableGoesOn) {
   TryEveryCall(
@@ -55,12 +88,12 @@ TEST_P(MainJobCrashTest, DeltaGoesOnAndKeepsOldPoints) {
   TryEveryCall(
       GetParam(), 4,
       [](World& world) {
-        ASSERT_TRUE(world.Enable(PosixFileSystem()));
+        ASSERT_TRUE(world.Enable(world.disk()));
         world.CheckPoints(1);
         for (int i = 0; i < 4; ++i) {
           world.Advance(std::chrono::minutes(6));
           world.Change();
-          ASSERT_TRUE(world.Delta(PosixFileSystem()));
+          ASSERT_TRUE(world.Delta(world.disk()));
           world.CheckPoints(2);
         }
         // The next delta finds a point older than the policy keeps, and removes it.
@@ -75,11 +108,11 @@ TEST_P(MainJobCrashTest, RestoreGoesOn) {
   TryEveryCall(
       GetParam(), 2,
       [](World& world) {
-        ASSERT_TRUE(world.Enable(PosixFileSystem()));
+        ASSERT_TRUE(world.Enable(world.disk()));
         world.CheckPoints(1);
         world.Advance(std::chrono::minutes(6));
         world.Change();
-        ASSERT_TRUE(world.Delta(PosixFileSystem()));
+        ASSERT_TRUE(world.Delta(world.disk()));
         world.CheckPoints(2);
       },
       [](World& world, FileSystem& fs) { return world.Restore(fs); },
@@ -89,8 +122,71 @@ TEST_P(MainJobCrashTest, RestoreGoesOn) {
       });
 }
 
-INSTANTIATE_TEST_SUITE_P(Faults, MainJobCrashTest, ::testing::Bool(),
-                         [](const auto& test) { return test.param ? "Death" : "FullDisk"; });
+// Many chunks are sent again, of a replica that was damaged, too.
+TEST_P(MainJobCrashTest, DeepResyncGoesOn) {
+  TryEveryCall(
+      GetParam(), 1,
+      [](World& world) {
+        ASSERT_TRUE(world.Enable(world.disk()));
+        world.CheckPoints(1);
+        world.Advance(std::chrono::minutes(6));
+        world.Change();
+      },
+      [](World& world, FileSystem& fs) { return world.ResyncNow(fs, /*deep=*/true); },
+      [](World& world) {
+        world.CheckPoints(2);
+        EXPECT_EQ(world.CurrentItem().resync, ResyncState::kNone);
+      });
+}
+
+// A delta was cut in the middle of what it sends.
+TEST_P(MainJobCrashTest, RollbackGoesOn) {
+  TryEveryCall(
+      GetParam(), 1,
+      [](World& world) {
+        ASSERT_TRUE(world.Enable(world.disk()));
+        world.CheckPoints(1);
+        world.Advance(std::chrono::minutes(6));
+        world.Change();
+        world.SendHalf();
+      },
+      [](World& world, FileSystem& fs) { return world.RollBack(fs); },
+      [](World& world) {
+        world.ExpectRolledBack();
+        world.CheckPoints(1);
+      });
+}
+
+TEST_P(MainJobCrashTest, DisableGoesOnAndKeepsThePoints) {
+  TryEveryCall(
+      GetParam(), 1,
+      [](World& world) {
+        ASSERT_TRUE(world.Enable(world.disk()));
+        world.CheckPoints(1);
+      },
+      [](World& world, FileSystem& fs) {
+        const Status disabled = world.Disable(fs);
+        // The trouble may have come after the last write.
+        if (!disabled && disabled.error().code == ErrorCode::kItemState) return Status();
+        return disabled;
+      },
+      [](World& world) {
+        world.CheckPoints(1);
+        EXPECT_EQ(world.CurrentItem().state, ProtectionState::kUnprotected);
+      });
+}
+
+std::string NameOf(const ::testing::TestParamInfo<Trouble>& test) {
+  constexpr std::array kNames = {"NoSpaceOnce", "Death",      "PowerLoss",
+                                 "FullVault",   "FullFolder", "FullState"};
+  return kNames[static_cast<std::size_t>(test.param)];
+}
+
+INSTANTIATE_TEST_SUITE_P(Faults, MainJobCrashTest,
+                         ::testing::Values(Trouble::kNoSpaceOnce, Trouble::kDeath,
+                                           Trouble::kPowerLoss, Trouble::kFullVault,
+                                           Trouble::kFullFolder, Trouble::kFullState),
+                         NameOf);
 
 }  // namespace
 }  // namespace asr

@@ -273,8 +273,9 @@ Result<FileStamp> PowerLossFileSystem::Stat(const std::string& path) {
   return inode->Stamp();
 }
 
-Result<std::vector<DirectoryEntry>> PowerLossFileSystem::List(const std::string& path) {
+Result<std::vector<DirectoryEntry>> PowerLossFileSystem::List(const std::string& folder) {
   const std::lock_guard lock(mutex_);
+  const std::string path = folder.substr(0, folder.find_last_not_of('/') + 1);
   if (Find(path) == nullptr) return Refuse(ENOENT, path);
   std::vector<DirectoryEntry> entries;
   for (const auto& [name, inode] : visible_) {

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <random>
 #include <string>
@@ -14,6 +14,8 @@
 #include "core/jobs/protect.h"
 #include "core/jobs/recover.h"
 #include "core/jobs/replicate.h"
+#include "core/jobs/resync.h"
+#include "core/jobs/rollback.h"
 #include "core/jobs/vaults.h"
 #include "core/points/sealed_disk.h"
 #include "tests/support/fake_clock.h"
@@ -26,11 +28,15 @@ inline constexpr std::uint64_t kWorldDiskBytes = 6 * kMiB + 512;
 // A host with one VM, a vault and the state of this machine, below one temporary directory.
 class ReplicationWorld {
  public:
-  explicit ReplicationWorld(std::uint64_t seed) : random_(seed), content_(kWorldDiskBytes) {
-    EXPECT_TRUE(PosixFileSystem().CreateDirectories(directory_ / "vms/web"));
+  // Vault, VM and change logs lie on `disk`; the state's database, which SQLite keeps safe, does
+  // not.
+  explicit ReplicationWorld(std::uint64_t seed, FileSystem& disk = PosixFileSystem())
+      : disk_(disk), random_(seed), content_(kWorldDiskBytes) {
+    EXPECT_TRUE(disk_.CreateDirectories(directory_ / "vms/web"));
+    EXPECT_TRUE(WriteFileAtomic(disk_, directory_ / "vms/web/root.raw", content_));
     clock_.Set(*ParseTime("2026-11-23T06:30:00Z"));
     Change();
-    const Status made = Run(PosixFileSystem(), [&](Environment& environment) -> Status {
+    const Status made = Run(disk_, [&](Environment& environment) -> Status {
       ASR_CHECK(CreateVault(environment, "v", directory_ / "vault", DigestAlgorithm::kSha256));
       ASR_TRY(const auto vault, OpenVault(environment, ""));
       Policy policy{.name = "p", .retention = {{std::chrono::minutes(20), {}}}};
@@ -40,7 +46,7 @@ class ReplicationWorld {
     EXPECT_TRUE(made) << made.error().Line();
   }
 
-  // Writes some of the disk anew; long before the next pass, so that stamps can be trusted.
+  // Writes some of the disk anew, as a guest does.
   void Change() {
     for (int i = 0; i < 5; ++i) {
       const std::uint64_t at = random_() % (kWorldDiskBytes / 512) * 512;
@@ -49,7 +55,37 @@ class ReplicationWorld {
         content_[at + k] = i == 0 ? std::byte{0} : static_cast<std::byte>(random_());
       }
     }
-    ASSERT_TRUE(WriteFileAtomic(PosixFileSystem(), directory_ / "vms/web/root.raw", content_));
+    WriteDisk();
+  }
+
+  // Writes over half of the disk anew.
+  void ChangeMost() {
+    for (std::uint64_t k = 0; k < kWorldDiskBytes * 3 / 4; ++k) {
+      content_[k] = static_cast<std::byte>(random_());
+    }
+    WriteDisk();
+  }
+
+  [[nodiscard]] FileSystem& disk() { return disk_; }
+
+  // As a pass that is cut after some groups: they are in the live replica, and no point is sealed.
+  void SendHalf() {
+    const Status status = Run(disk_, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      ASR_TRY(const auto lease, vault->LeaseItem(item));
+      ASR_TRY(const auto replicas, OpenReplicas(*vault, *lease, /*create=*/false));
+      const std::vector<ChangedChunks> changes = {{.group = 0, .chunk_mask = 0xFF}};
+      ASR_CHECK(replicas[0]->Prepare(changes));
+      return replicas[0]->Write(0, ByteSpan(content_).first(3 * kChunkBytes));
+    });
+    EXPECT_TRUE(status) << status.error().Line();
+  }
+
+  // Another file with other content takes the disk's place.
+  void ReplaceDisk() {
+    content_[kMiB] ^= std::byte{1};
+    ASSERT_TRUE(WriteFileAtomic(disk_, directory_ / "vms/web/root.raw", content_));
   }
 
   Status Run(FileSystem& fs, const std::function<Status(Environment&)>& verb) {
@@ -89,10 +125,57 @@ class ReplicationWorld {
 
   // For a machine that knows nothing yet.
   Status AddVaultAndHost() {
-    return Run(PosixFileSystem(), [&](Environment& environment) -> Status {
+    return Run(disk_, [&](Environment& environment) -> Status {
       ASR_CHECK(ConnectVault(environment, "v", directory_ / "vault"));
       return environment.state.AddHost({.name = "h", .kind = "folder", .path = directory_ / "vms"});
     });
+  }
+
+  Status ResyncNow(FileSystem& fs, bool deep) {
+    return Run(fs, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      ASR_TRY(const auto outcome, Resync(environment, *vault, item, deep));
+      return OutcomeOf(outcome.job);
+    });
+  }
+
+  Status RollBack(FileSystem& fs) {
+    return Run(fs, [](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      ASR_TRY(const Job job, RollBackItem(environment, *vault, item));
+      return OutcomeOf(job);
+    });
+  }
+
+  // The live replica is what the newest point is, and says so.
+  void ExpectRolledBack() {
+    const Status status = Run(disk_, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      ASR_TRY(const auto lease, vault->LeaseItem(item));
+      ASR_TRY(const auto replicas, OpenReplicas(*vault, *lease, /*create=*/false));
+      ASR_TRY(const auto newest, vault->NewestPoint(item.id));
+      ASR_TRY(const bool holds, replicas[0]->HoldsPoint(newest->id));
+      EXPECT_TRUE(holds);
+      ASR_TRY(const auto sealed, SealedDisk::Open(*vault, *newest, newest->disks[0]));
+      std::vector<std::byte> live(kWorldDiskBytes);
+      std::vector<std::byte> point(kWorldDiskBytes);
+      ASR_CHECK(replicas[0]->Read(0, live));
+      ASR_CHECK(sealed->Read(0, point));
+      EXPECT_TRUE(live == point);
+      return {};
+    });
+    EXPECT_TRUE(status) << status.error().Line();
+  }
+
+  // The newest point reads as its digests say.
+  void ExpectNewestPointWhole() { ASSERT_TRUE(Restore(disk_)); }
+  // The newest point holds what the disk does now; older ones may have been damaged.
+  void ExpectNewestPointOfNow() {
+    ASSERT_TRUE(Restore(disk_));
+    ExpectRestored();
   }
 
   Status Disable(FileSystem& fs) {
@@ -117,7 +200,7 @@ class ReplicationWorld {
 
   // Every point reads as the disk was when it was first seen; new ones hold the disk as it is now.
   void CheckPoints(std::size_t least) {
-    const Status status = Run(PosixFileSystem(), [&](Environment& environment) -> Status {
+    const Status status = Run(disk_, [&](Environment& environment) -> Status {
       ASR_TRY(const auto vault, OpenVault(environment, ""));
       ASR_TRY(const auto listing, vault->ListItems());
       std::size_t count = 0;
@@ -142,7 +225,7 @@ class ReplicationWorld {
   }
 
   void ExpectRestored() {
-    const auto text = ReadWholeFile(PosixFileSystem(), directory_ / "out/root.raw");
+    const auto text = ReadWholeFile(disk_, directory_ / "out/root.raw");
     ASSERT_TRUE(text) << text.error().Line();
     EXPECT_TRUE(std::ranges::equal(AsBytes(*text), content_));
   }
@@ -153,16 +236,39 @@ class ReplicationWorld {
   // Logs beside the disk, and documents of sets.
   [[nodiscard]] std::vector<std::string> ChangeLogs() const {
     std::vector<std::string> found;
-    for (const std::string& folder : {directory_ / "vms", directory_ / machine}) {
-      for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-        const std::string path = entry.path();
-        if (path.find(".hrl") != std::string::npos ||
-            (path.find("/changes/") != std::string::npos && entry.is_regular_file())) {
-          found.push_back(path);
-        }
-      }
+    for (const std::string& path : FilesBelow(directory_ / "vms")) {
+      if (path.find(".hrl") != std::string::npos) found.push_back(path);
+    }
+    for (const std::string& path : FilesBelow(directory_ / machine + "/changes")) {
+      found.push_back(path);
     }
     return found;
+  }
+
+  [[nodiscard]] std::vector<std::string> FilesBelow(const std::string& folder) const {
+    std::vector<std::string> files;
+    const auto entries = disk_.List(folder);
+    if (!entries) return files;
+    for (const DirectoryEntry& entry : *entries) {
+      const std::string path = JoinPath(folder, entry.name);
+      if (!entry.is_directory) files.push_back(path);
+      if (entry.is_directory) std::ranges::copy(FilesBelow(path), std::back_inserter(files));
+    }
+    return files;
+  }
+
+  [[nodiscard]] std::string Path(const std::string& name) const { return directory_ / name; }
+
+  // The item as the vault has it.
+  Item CurrentItem() {
+    Item item;
+    const Status status = Run(disk_, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(item, vault->FindItem("web"));
+      return {};
+    });
+    EXPECT_TRUE(status) << status.error().Line();
+    return item;
   }
 
   // Remembers what the disk holds now; a point may be sealed of it later, when it holds more.
@@ -183,6 +289,12 @@ class ReplicationWorld {
   Warnings warnings;
 
  private:
+  void WriteDisk() {
+    const auto file = disk_.Open(directory_ / "vms/web/root.raw", {.mode = OpenMode::kWrite});
+    ASSERT_TRUE(file && (*file)->WriteAt(0, content_) && (*file)->Sync());
+  }
+
+  FileSystem& disk_;
   std::vector<std::vector<std::byte>> expected_;
   TempDir directory_;
   FakeClock clock_;
