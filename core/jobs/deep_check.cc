@@ -5,7 +5,7 @@
 #include <mutex>
 #include <vector>
 
-#include "core/transfer/group_workers.h"
+#include "core/model/group_workers.h"
 
 namespace asr {
 namespace {

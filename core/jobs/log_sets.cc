@@ -100,6 +100,18 @@ Result<std::optional<LogSet>> LogSets::Read(const std::string& path) {
   return std::nullopt;
 }
 
+Result<std::vector<PointId>> LogSets::ListWaiting() const {
+  std::vector<PointId> waiting;
+  const auto entries = fs_.List(directory_);
+  if (!entries && entries.error().kind == ErrorKind::kNotFound) return waiting;
+  if (!entries) return Fail(entries.error());
+  for (const DirectoryEntry& entry : *entries) {
+    if (!entry.name.ends_with(kCommitted)) continue;
+    waiting.push_back({entry.name.substr(0, entry.name.size() - kCommitted.size())});
+  }
+  return waiting;
+}
+
 Result<LogSets::Recovered> LogSets::Recover() {
   Recovered recovered;
   const auto entries = fs_.List(directory_);

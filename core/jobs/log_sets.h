@@ -40,6 +40,9 @@ class LogSets {
   // Recover goes on.
   [[nodiscard]] Status Remove(const LogSet& set);
 
+  // Points whose changes wait to be sent, the oldest first. Changes nothing, and needs no lease.
+  [[nodiscard]] Result<std::vector<PointId>> ListWaiting() const;
+
   struct Recovered {
     std::vector<LogSet> sets;          // the oldest first
     std::vector<std::string> damaged;  // documents of sets that cannot be read; they are gone now

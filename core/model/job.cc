@@ -18,7 +18,7 @@ struct Verb {
   std::string_view words;    // before the VM's name
   std::string_view options;  // that it cannot do without
 };
-constexpr std::array<Verb, 10> kVerbs = {{
+constexpr std::array<Verb, 11> kVerbs = {{
     {"EnableProtection", "enable", " --policy POLICY"},
     {"DisableProtection", "disable", ""},
     {"DeleteItem", "items delete", ""},
@@ -27,6 +27,7 @@ constexpr std::array<Verb, 10> kVerbs = {{
     {"RollBack", "vault rollback", ""},
     {"Restore", "restore", " --to DIR"},
     {"PrunePoints", "points prune", ""},
+    {"VerifyPoints", "points verify", ""},
     {"TestFailover", "test-failover", ""},
     {"TestFailoverCleanup", "test-failover-cleanup", ""},
 }};

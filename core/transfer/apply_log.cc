@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "core/transfer/group_workers.h"
+#include "core/model/group_workers.h"
 
 namespace asr {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/transfer/group_commit.h"
-#include "core/transfer/group_workers.h"
+#include "core/model/group_workers.h"
 
 namespace asr {
 namespace {

@@ -8,15 +8,15 @@
 #include <fmt/format.h>
 
 #include "core/vault/layout.h"
-#include "storage/image/vhd_footer.h"
 
 namespace asr {
-namespace {
 
 VhdFooter FooterOf(const Item& item, const ItemDisk& disk) {
   return MakeFixedVhdFooter(PaddedDiskBytes(disk.size_bytes), disk.unique_id,
                             VhdSeconds(item.created));
 }
+
+namespace {
 
 bool IsMissing(const Error& error) { return error.code == ErrorCode::kBlobNotFound; }
 

@@ -11,8 +11,12 @@
 #include "core/model/point.h"
 #include "core/vault/digest_table.h"
 #include "core/vault/vault.h"
+#include "storage/image/vhd_footer.h"
 
 namespace asr {
+
+// The footer behind the disk's pages.
+[[nodiscard]] VhdFooter FooterOf(const Item& item, const ItemDisk& disk);
 
 // The lease outlives this, and is checked before each step that others build on. Write and Clear
 // may be called from several threads for different chunks; the rest not beside them, except the

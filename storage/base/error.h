@@ -57,6 +57,7 @@ enum class ErrorCode : std::uint16_t {
   kVaultExists = 2002,
   kVaultFormat = 2003,
   kVaultUnreachable = 2004,
+  kVaultDamaged = 2005,
   kPolicyNotFound = 2101,
   kPolicyInUse = 2102,
   kPolicyInvalid = 2103,

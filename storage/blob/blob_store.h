@@ -39,6 +39,10 @@ class PageBlobReader {
   [[nodiscard]] virtual Result<std::vector<Extent>> OwnExtents(Extent range) {
     return std::vector<Extent>{range};
   }
+  // Parts of `range` that may hold bytes other than zeros. Ascending.
+  [[nodiscard]] virtual Result<std::vector<Extent>> DataExtents(Extent range) {
+    return std::vector<Extent>{range};
+  }
 };
 
 // The live blob, for its one writer (who holds the item's lease). Read, Write and Clear may be
@@ -112,6 +116,9 @@ class BlobStore {
   // Read only, and without a lease. No snapshot: the live blob as it is at each read.
   [[nodiscard]] virtual Result<std::unique_ptr<PageBlobReader>> OpenPageBlobReader(
       const std::string& name, const std::optional<SnapshotId>& snapshot) = 0;
+
+  // Oldest first; changes nothing. kCorrupt if the snapshots do not hang together.
+  [[nodiscard]] virtual Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) = 0;
 
   // kBusy (kLocked, retryable) if another process or handle holds the lease of `name`. The blob
   // need not exist.

@@ -12,6 +12,7 @@
 
 #include "storage/blob/blob_name.h"
 #include "storage/blob/directory_page_blob.h"
+#include "storage/blob/live_reader.h"
 #include "storage/blob/snapshot_reader.h"
 
 namespace asr {
@@ -22,28 +23,6 @@ constexpr std::string_view kLockDirectory = ".locks";
 constexpr int kMaxPutAttempts = 10;
 
 bool IsMissing(const Error& error) { return error.code == ErrorCode::kFileNotFound; }
-
-class LiveReader : public PageBlobReader {
- public:
-  LiveReader(std::string name, std::unique_ptr<File> file)
-      : name_(std::move(name)), file_(std::move(file)) {}
-
-  // Asked each time: the writer may resize the blob.
-  [[nodiscard]] std::uint64_t size_bytes() const override {
-    const auto stamp = file_->Stat();
-    return stamp ? stamp->size_bytes : 0;
-  }
-
-  [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override {
-    ASR_TRY(const FileStamp stamp, file_->Stat());
-    ASR_CHECK(CheckInside(name_, {offset_bytes, out.size()}, stamp.size_bytes));
-    return file_->ReadAt(offset_bytes, out);
-  }
-
- private:
-  std::string name_;
-  std::unique_ptr<File> file_;
-};
 
 class FileLease : public Lease {
  public:
@@ -83,6 +62,7 @@ class DirectoryStore : public BlobStore {
   [[nodiscard]] Result<std::unique_ptr<PageBlob>> OpenPageBlob(const std::string& name) override;
   [[nodiscard]] Result<std::unique_ptr<PageBlobReader>> OpenPageBlobReader(
       const std::string& name, const std::optional<SnapshotId>& snapshot) override;
+  [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) override;
   [[nodiscard]] Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override;
 
  private:
@@ -323,6 +303,16 @@ Result<std::unique_ptr<PageBlobReader>> DirectoryStore::OpenPageBlobReader(
   if (!file && IsMissing(file.error())) return Fail(BlobNotFound(name));
   if (!file) return Fail(std::move(file).error());
   return std::unique_ptr<PageBlobReader>(std::make_unique<LiveReader>(name, *std::move(file)));
+}
+
+Result<std::vector<SnapshotId>> DirectoryStore::ListSnapshots(const std::string& name) {
+  ASR_CHECK(CheckBlobName(name));
+  ASR_TRY(const bool exists, PathExists(fs_, PathOf(name)));
+  if (!exists) return Fail(BlobNotFound(name));
+  ASR_TRY(const auto listed, LoadChainBesideWriter(fs_, UndoDirectoryOf(PathOf(name)), name, {}));
+  std::vector<SnapshotId> snapshots;
+  for (const UndoHeader& member : listed.chain.members) snapshots.push_back(member.snapshot);
+  return snapshots;
 }
 
 Error DirectoryStore::LeaseHeld(const std::string& name, const std::string& lock_path) {

@@ -311,6 +311,11 @@ class MemoryStore : public BlobStore {
         std::make_unique<MemorySnapshotReader>(state, *snapshot, found->second.size_bytes()));
   }
 
+  [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) override {
+    ASR_TRY(auto state, FindPageBlob(name));
+    return MemoryPageBlob(std::move(state)).ListSnapshots();
+  }
+
   [[nodiscard]] Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override {
     ASR_CHECK(CheckBlobName(name));
     const std::lock_guard lock(leases_->mutex);

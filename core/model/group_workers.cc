@@ -1,4 +1,4 @@
-#include "core/transfer/group_workers.h"
+#include "core/model/group_workers.h"
 
 #include <algorithm>
 #include <atomic>
