@@ -7,6 +7,7 @@
 #include "cli/json_values.h"
 #include "cli/values.h"
 #include "cli/views.h"
+#include "core/jobs/rollback.h"
 #include "core/jobs/vaults.h"
 
 namespace asr {
@@ -174,6 +175,20 @@ Status RunDelete(Session& session, const NameOptions& options) {
   return {};
 }
 
+Status RunRollBack(Session& session, const std::string& vm) {
+  ASR_CHECK(session.RefuseNoWait());
+  ASR_TRY(const Item item, session.FindItem(vm));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  if (session.options().dry_run) {
+    ASR_TRY(const Plan plan, PlanRollBack(*vault, item));
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_TRY(const Job job, RollBackItem(*environment, *vault, item));
+  return session.FinishJob(job);
+}
+
 VerbRunner DeclareName(VerbArguments& arguments, bool required,
                        Status (*run)(Session&, const NameOptions&)) {
   const auto options = std::make_shared<NameOptions>();
@@ -217,6 +232,13 @@ void AddVaultCommands(std::vector<Command>& commands) {
   commands.push_back({"vault use", HelpGroup::kSetUp, "Make a vault the default one",
                       "vault use main", [](VerbArguments& arguments) -> VerbRunner {
                         return DeclareName(arguments, true, RunUse);
+                      }});
+  commands.push_back({"vault rollback", HelpGroup::kRecover,
+                      "Put a VM's live disks back to its newest recovery point",
+                      "vault rollback web", [](VerbArguments& arguments) -> VerbRunner {
+                        const auto vm = std::make_shared<std::string>();
+                        arguments.Required("VM", *vm, "its name, or HOST/NAME");
+                        return [vm](Session& session) { return RunRollBack(session, *vm); };
                       }});
   commands.push_back({"vault disconnect", HelpGroup::kSetUp, "Forget a vault; its data stays",
                       "vault disconnect main", [](VerbArguments& arguments) -> VerbRunner {

@@ -18,11 +18,16 @@ namespace asr {
 // Append and AppendZeros may be called from several threads, the rest not beside them.
 class ChangeLogWriter {
  public:
-  // kState (kAlreadyExists) if there is such a log. With a log that takes more than `most_bytes`,
-  // the appends fail with kState (kLogTooLarge).
+  // What a log may take on its file system.
+  struct Limits {
+    std::uint64_t most_bytes = 0;   // more of it: kState (kLogTooLarge)
+    std::uint64_t space_bytes = 0;  // the file system has no more to give: kNoSpace (kNoSpace)
+  };
+
+  // kState (kAlreadyExists) if there is such a log. Appends over a limit fail.
   [[nodiscard]] static Result<std::unique_ptr<ChangeLogWriter>> Create(
       FileSystem& fs, const std::string& path, const HrlWriter::Origin& origin,
-      DigestAlgorithm algorithm, std::uint64_t most_bytes);
+      DigestAlgorithm algorithm, const Limits& limits);
 
   // Returns the entry's number. The range begins at a chunk, and ends at one or with the disk.
   [[nodiscard]] Result<std::uint64_t> Append(std::uint64_t disk_offset, ByteSpan bytes,
@@ -37,7 +42,7 @@ class ChangeLogWriter {
 
  private:
   ChangeLogWriter(std::unique_ptr<HrlWriter> log, std::unique_ptr<File> digests,
-                  std::uint64_t most_bytes);
+                  const Limits& limits);
   Status CheckSize() const;
   Status WriteDigests();
 
@@ -45,18 +50,23 @@ class ChangeLogWriter {
   std::unique_ptr<File> digests_;
   std::vector<std::byte> pending_;  // digests that are not written yet
   std::uint64_t digest_offset_ = 0;
-  std::uint64_t most_bytes_;
+  Limits limits_;
 };
 
 // Thread-safe.
 class ChangeLog {
  public:
-  // Errors: those of HrlReader; kCorrupt (kLogCorrupt) if the digests are of another log or
-  // algorithm, or not all there.
+  // kCorrupt (kLogCorrupt, kLogNotClosed), kUnsupported (kLogUnsupported). Also if the digests are
+  // of another log or algorithm. A log that cannot be read, for whatever reason, is a corrupt one:
+  // it is given up, and the disk compared.
   [[nodiscard]] static Result<ChangeLog> Open(FileSystem& fs, const std::string& path,
                                               DigestAlgorithm algorithm);
 
   [[nodiscard]] const HrlReader& entries() const { return log_; }
+  // As those of entries(), with errors like Open's.
+  [[nodiscard]] Result<std::vector<HrlEntry>> ReadBlock(std::size_t index) const;
+  [[nodiscard]] Status ReadData(const HrlEntry& entry, std::uint64_t skip_bytes,
+                                MutableByteSpan out) const;
   // Of the chunks `first`, `first` + 1, ... of the log: of its first entry, its second, ...
   [[nodiscard]] Status ReadDigests(std::uint64_t first, std::span<Digest> out) const;
 
@@ -67,7 +77,7 @@ class ChangeLog {
 };
 
 [[nodiscard]] std::string DigestPathOf(const std::string& log_path);
-// Both files; fine if they are gone.
+// Both files, durably; fine if they, or their folder, are gone.
 [[nodiscard]] Status RemoveChangeLog(FileSystem& fs, const std::string& path);
 
 }  // namespace asr

@@ -7,19 +7,9 @@
 
 namespace asr {
 
-// Sends what an interrupted run logged and did not send, and seals it. What cannot be used, for it
-// is damaged, missing or out of order, is removed with a warning: the pass that follows compares
-// the disks. Call before the pass reads anything.
-// True if a point was sealed.
-[[nodiscard]] Result<bool> SendWaitingChanges(Environment& environment, Vault& vault,
-                                              const ItemLease& lease, const Replicas& replicas,
-                                              JobRun& run);
-// Removes them: the item is not replicated any more.
-[[nodiscard]] Status DropWaitingChanges(Environment& environment, Vault& vault, const Item& item);
-
 // Finds what changed, by digests; logs, sends and seals it. nullopt if nothing had changed. Where
-// no log can be kept (no room, over half of a disk changed) it is sent as it is found, with a
-// warning.
+// no log can be kept, for want of space or because its folder refuses it, the changes are sent as
+// they are found, with a warning. Over half of a disk changed: a resync is required, and run.
 [[nodiscard]] Result<std::optional<RecoveryPoint>> ReplicateDelta(ReplicationPass& pass);
 
 }  // namespace asr

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "core/changes/change_log.h"
@@ -25,7 +26,6 @@ std::string Encode(const LogSet& set) {
     disks.push_back({{"log", disk.log_path}, {"diskDigest", ToHex(disk.disk_digest)}});
   }
   const Json json = {{"version", kVersion}, {"point", EncodePoint(set.point)}, {"disks", disks}};
-  // A path need not be UTF-8: then the set is not found again, and its logs stay.
   return WriteDocument(json);
 }
 
@@ -47,6 +47,10 @@ Result<LogSet> Decode(const std::string& name, const std::string& text) {
   return set;
 }
 
+void NoteFailure(const Status& status, LogSets::Recovered& recovered) {
+  if (!status) recovered.left.push_back(status.error());
+}
+
 }  // namespace
 
 std::string LogSets::PathOf(const PointId& set, std::string_view ending) const {
@@ -54,8 +58,16 @@ std::string LogSets::PathOf(const PointId& set, std::string_view ending) const {
 }
 
 Status LogSets::Announce(const LogSet& set) {
+  const std::string text = Encode(set);
+  const std::string path = PathOf(set.point.id, kAnnounced);
+  ASR_TRY(const LogSet read, Decode(path, text));
+  for (std::size_t i = 0; i < set.disks.size(); ++i) {
+    if (read.disks[i].log_path == set.disks[i].log_path) continue;
+    return Fail(ErrorKind::kState, ErrorCode::kLogUnsupported,
+                fmt::format("the path {} is not UTF-8", read.disks[i].log_path));
+  }
   ASR_CHECK(fs_.CreateDirectories(directory_));
-  return WriteFileAtomic(fs_, PathOf(set.point.id, kAnnounced), AsBytes(Encode(set)));
+  return WriteFileAtomic(fs_, path, AsBytes(text));
 }
 
 Status LogSets::Commit(const LogSet& set) {
@@ -63,19 +75,18 @@ Status LogSets::Commit(const LogSet& set) {
 }
 
 Status LogSets::Remove(const LogSet& set) {
-  for (const LoggedDisk& disk : set.disks) {
-    if (disk.log_path.empty()) continue;
-    ASR_CHECK(RemoveChangeLog(fs_, disk.log_path));
-    ASR_CHECK(fs_.SyncDirectory(ParentOf(disk.log_path)));
-  }
   ASR_CHECK(RemoveDocument(PathOf(set.point.id, kCommitted)));
+  for (const LoggedDisk& disk : set.disks) {
+    if (!disk.log_path.empty()) ASR_CHECK(RemoveChangeLog(fs_, disk.log_path));
+  }
   return RemoveDocument(PathOf(set.point.id, kAnnounced));
 }
 
 Status LogSets::RemoveDocument(const std::string& path) {
   Status removed = fs_.RemoveFile(path);
-  if (!removed && removed.error().kind != ErrorKind::kNotFound) return removed;
-  return fs_.SyncDirectory(directory_);
+  if (removed) return fs_.SyncDirectory(directory_);
+  if (removed.error().kind == ErrorKind::kNotFound) return {};
+  return removed;
 }
 
 // Nothing if the document is not whole.
@@ -84,8 +95,9 @@ Result<std::optional<LogSet>> LogSets::Read(const std::string& path) {
   if (!text && text.error().kind == ErrorKind::kNotFound) return std::nullopt;
   if (!text) return Fail(text.error());
   auto set = Decode(path, *text);
-  if (!set) return std::nullopt;
-  return *std::move(set);
+  if (set) return *std::move(set);
+  if (set.error().kind == ErrorKind::kUnsupported) return Fail(std::move(set).error());
+  return std::nullopt;
 }
 
 Result<LogSets::Recovered> LogSets::Recover() {
@@ -96,11 +108,11 @@ Result<LogSets::Recovered> LogSets::Recover() {
   for (const DirectoryEntry& entry : *entries) {
     // A document that was never renamed into place.
     if (entry.name.find(".tmp-") != std::string::npos) {
-      ASR_CHECK(RemoveDocument(JoinPath(directory_, entry.name)));
+      NoteFailure(RemoveDocument(JoinPath(directory_, entry.name)), recovered);
     }
     if (!entry.name.ends_with(kAnnounced)) continue;
-    const std::string stem = entry.name.substr(0, entry.name.size() - kAnnounced.size());
-    const std::string document = JoinPath(directory_, stem + std::string(kCommitted));
+    const PointId id{entry.name.substr(0, entry.name.size() - kAnnounced.size())};
+    const std::string document = PathOf(id, kCommitted);
     ASR_TRY(const bool exists, PathExists(fs_, document));
     ASR_TRY(auto committed, Read(document));
     if (committed) {
@@ -108,10 +120,10 @@ Result<LogSets::Recovered> LogSets::Recover() {
       continue;
     }
     if (exists) recovered.damaged.push_back(document);
-    ASR_TRY(const auto announced, Read(JoinPath(directory_, entry.name)));
-    if (announced) ASR_CHECK(Remove(*announced));
-    ASR_CHECK(RemoveDocument(document));
-    ASR_CHECK(RemoveDocument(JoinPath(directory_, entry.name)));
+    ASR_TRY(auto announced, Read(PathOf(id, kAnnounced)));
+    if (!announced) announced.emplace();
+    announced->point.id = id;
+    NoteFailure(Remove(*announced), recovered);
   }
   return recovered;  // names sort by the instant
 }

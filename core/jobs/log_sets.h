@@ -31,18 +31,22 @@ class LogSets {
 
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
-  // Durably names the logs that are going to be written: a crash leaves none behind.
+  // Durably names the logs that are going to be written: a crash leaves none behind. kState
+  // (kLogUnsupported) for a path that no document can hold, as it is not UTF-8.
   [[nodiscard]] Status Announce(const LogSet& set);
   // From here on the set exists. Its logs are closed and durable.
   [[nodiscard]] Status Commit(const LogSet& set);
-  // Logs first, so that nothing is left that nobody names.
+  // First it exists no more; its logs are named until they are gone. After an error the next
+  // Recover goes on.
   [[nodiscard]] Status Remove(const LogSet& set);
 
   struct Recovered {
     std::vector<LogSet> sets;          // the oldest first
     std::vector<std::string> damaged;  // documents of sets that cannot be read; they are gone now
+    std::vector<Error> left;           // why something could not be removed; the next run tries
   };
-  // Removes what an interrupted run left; returns the sets that exist.
+  // Removes what an interrupted run left; returns the sets that exist. kUnsupported for one that a
+  // newer program wrote.
   [[nodiscard]] Result<Recovered> Recover();
 
  private:

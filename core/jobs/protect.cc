@@ -5,9 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "core/jobs/delta.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/replication.h"
+#include "core/jobs/send_changes.h"
 #include "core/transfer/make_equal.h"
 
 namespace asr {
@@ -196,6 +196,21 @@ Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
   });
 }
 
+// Changes that were logged before the last run was cut make one more point of those that are kept.
+// Protection stops whether that goes well or not; what is lost then is told when it is dropped.
+void SendLastChanges(Environment& environment, Vault& vault, const ItemLease& lease, JobRun& run) {
+  const auto send = [&]() -> Status {
+    ASR_TRY(const Replicas replicas, OpenReplicas(vault, lease, /*create=*/false));
+    ASR_CHECK(SendWaitingChanges({environment, vault, lease, replicas, run}));
+    return {};
+  };
+  // An item whose initial replication never ended has no replicas.
+  const Status sent = send();
+  if (!sent && sent.error().kind != ErrorKind::kNotFound) {
+    environment.progress.Warn(sent.error().Line());
+  }
+}
+
 Status RequireNoTestFailover(Environment& environment, Vault& vault, const Item& item) {
   ASR_TRY(const auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
   if (!test) return {};
@@ -262,6 +277,7 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     // Another process may have changed it before the lease was ours.
     ASR_CHECK(RequireNotUnprotected(lease->item()));
+    if (keep_data) SendLastChanges(environment, vault, *lease, run);
     ASR_CHECK(run.RunTask("Stop protection", 0, [&](TaskProgress&) -> Status {
       const Status marked = SetState(*lease, ProtectionState::kDisablingProtection);
       // A vault that is full must still let go of what it holds.

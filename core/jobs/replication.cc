@@ -42,6 +42,21 @@ Status NoteCursor(ReplicationPass& pass, std::size_t index, const PointId& point
   return environment.state.PutCursor(cursor);
 }
 
+// Another file under the old name: a disk that was replaced, or brought back from a copy.
+void WarnOfReplacement(ReplicationPass& pass, std::size_t index, const DiskStamps& before) {
+  const DiskStamps& now = pass.source.disks()[index].stamps;
+  if (before.empty() || now.empty() || before.front().path != now.front().path) return;
+  const FileStamp& old_file = before.front().stamp;
+  const FileStamp& new_file = now.front().stamp;
+  if (old_file.device == new_file.device && old_file.inode == new_file.inode) return;
+  if (std::ranges::find(pass.replaced, index) != pass.replaced.end()) return;
+  pass.replaced.push_back(index);
+  pass.environment.progress.Warn(
+      fmt::format("VM {}, disk {}: {} is another file than at the last replication; the whole "
+                  "disk is compared",
+                  pass.item.name, pass.item.disks[index].name.value, now.front().path));
+}
+
 Result<bool> HoldPoint(const Replicas& replicas, const PointId& point) {
   for (const auto& replica : replicas) {
     ASR_TRY(const bool holds, replica->HoldsPoint(point));
@@ -60,13 +75,15 @@ Result<std::optional<PointId>> NewestId(Vault& vault, const ItemId& item) {
 
 Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
                       const std::optional<PointId>& newest) {
-  if (!newest) return false;
+  if (!newest || pass.is_resync) return false;
   const ItemDisk& disk = pass.item.disks[index];
   ASR_TRY(const auto cursor,
           pass.environment.state.FindCursor(pass.vault.identity().id, pass.item.id, disk.name));
-  if (!cursor || cursor->point != *newest) return false;
+  if (!cursor) return false;
   auto stamps = ParseStamps(cursor->stamps_json);
   if (!stamps) return false;
+  WarnOfReplacement(pass, index, *stamps);
+  if (cursor->point != *newest) return false;
   const LastPass last{.stamps = *std::move(stamps),
                       .pass_started = cursor->pass_started,
                       .full_read = cursor->full_read};
@@ -200,7 +217,12 @@ Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64
     ASR_CHECK(pass.source.Verify());
     ASR_TRY(const auto newest, NewestId(pass.vault, pass.item.id));
     const RecoveryPoint point = DescribePoint(pass, newest, changed_bytes);
-    ASR_TRY(sealed, SealIfNew(pass.vault, pass.lease, pass.replicas, point));
+    if (pass.is_resync) {
+      ASR_CHECK(SealPoint(pass.vault, pass.lease, pass.replicas, point));
+      sealed = point;
+    } else {
+      ASR_TRY(sealed, SealIfNew(pass.vault, pass.lease, pass.replicas, point));
+    }
     return NoteCursors(pass, sealed ? point.id : *newest);
   };
   ASR_CHECK(pass.run.RunTask("Seal recovery point", 0, seal));

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "core/jobs/environment.h"
@@ -23,9 +25,19 @@ struct ReplicationPass {
   const Item& item;              // the lease's
   const SourceSnapshot& source;  // its disks stand in the order of the item's
   Timestamp taken;               // when the source was opened: the instant of consistency
-  Replicas& replicas;            // in the same order
+  const Replicas& replicas;      // in the same order
   JobRun& run;
+  bool is_resync = false;           // all is read, and sealed whether anything changed or not
   std::vector<bool> was_read = {};  // by ReplicateDisks, in the same order
+  std::vector<std::size_t> replaced = {};  // disks of which it was said that they were replaced
+};
+
+struct ResyncRequest {
+  ResyncState state = ResyncState::kScheduled;  // kRequired or kScheduled: why it is due
+  std::string cause = {};                       // in words; empty for a scheduled one
+  // The vault's bytes are read first, and compared with its digests: by digests alone nobody would
+  // see that they were damaged.
+  bool deep = false;
 };
 
 // Replicas of all disks of the item, cleared of what an interrupted seal or prune left.
@@ -42,7 +54,8 @@ struct ReplicationPass {
                                                    const std::string& task_prefix);
 
 // Task "Seal recovery point": the source is looked at once more, then the point is sealed. nullopt
-// if the replicas hold just what the newest point holds. In both cases the cursors are noted.
+// if the replicas hold just what the newest point holds, and it is no resync. In both cases the
+// cursors are noted.
 [[nodiscard]] Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass,
                                                             std::uint64_t changed_bytes);
 

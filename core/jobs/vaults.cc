@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/send_changes.h"
 #include "core/vault/layout.h"
 #include "storage/blob/directory_store.h"
 
@@ -178,6 +179,7 @@ Status DeleteContent(Environment& environment, const VaultRegistration& registra
   ASR_TRY(const auto listing, vault.ListItems());
   for (const Item& item : listing.items) {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
+    ASR_CHECK(DropWaitingChanges(environment, vault, item));
     ASR_CHECK(vault.DeleteItem(item.id));
     ASR_CHECK(environment.state.RemoveCursors(registration.id, item.id));
   }

@@ -62,6 +62,7 @@ struct Item {
   GenerationId generation;
   ResyncState resync = ResyncState::kNone;
   std::string resync_cause;  // in words; empty while there is none
+  bool resync_deep = false;  // the vault's bytes are to be read, too
   Timestamp created{};
   std::vector<ItemDisk> disks;  // the first is the boot disk
   std::vector<DiskName> excluded_disks;

@@ -18,11 +18,13 @@ struct Verb {
   std::string_view words;    // before the VM's name
   std::string_view options;  // that it cannot do without
 };
-constexpr std::array<Verb, 8> kVerbs = {{
+constexpr std::array<Verb, 10> kVerbs = {{
     {"EnableProtection", "enable", " --policy POLICY"},
     {"DisableProtection", "disable", ""},
     {"DeleteItem", "items delete", ""},
     {"Replicate", "replicate", ""},
+    {"Resync", "resync", " --now"},
+    {"RollBack", "vault rollback", ""},
     {"Restore", "restore", " --to DIR"},
     {"PrunePoints", "points prune", ""},
     {"TestFailover", "test-failover", ""},

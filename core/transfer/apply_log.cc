@@ -47,15 +47,15 @@ class LogApplication {
     std::uint64_t entries = 0;
     std::uint64_t bytes = 0;
     for (std::size_t block = 0; block < log_.entries().block_count(); ++block) {
-      ASR_TRY(const auto logged, log_.entries().ReadBlock(block));
+      ASR_TRY(const auto logged, log_.ReadBlock(block));
       for (const HrlEntry& entry : logged) {
         ASR_CHECK(AddEntry(entry, batch));
         ++entries;
         bytes += entry.disk.length_bytes;
+        if (entries < kBatchEntries && bytes < kBatchBytes) continue;
+        ASR_CHECK(SendBatch(std::exchange(batch, {})));
+        entries = bytes = 0;
       }
-      if (entries < kBatchEntries && bytes < kBatchBytes) continue;
-      ASR_CHECK(SendBatch(std::exchange(batch, {})));
-      entries = bytes = 0;
     }
     ASR_CHECK(SendBatch(batch));
     return stats_;
@@ -147,7 +147,7 @@ class LogApplication {
       return target_.Clear(range);
     }
     const MutableByteSpan bytes = buffer.first(range.length_bytes);
-    ASR_CHECK(log_.entries().ReadData(begin.entry, begin.skip_bytes, bytes));
+    ASR_CHECK(log_.ReadData(begin.entry, begin.skip_bytes, bytes));
     // The last chunk of a disk is filled up with zeros.
     const std::uint64_t filled = AlignUp<std::uint64_t>(range.length_bytes, kChunkBytes);
     std::ranges::fill(buffer.first(filled).subspan(range.length_bytes), std::byte{0});

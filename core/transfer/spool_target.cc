@@ -13,21 +13,31 @@ Status SpoolTarget::ReadGroups(std::uint64_t first, std::span<Digest> out) {
   return {};
 }
 
-Status SpoolTarget::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
-  ASR_TRY(const std::uint64_t number, log_.Append(offset_bytes, bytes, clock_.Now()));
-  Note(number, {offset_bytes, bytes.size()});
+// A pass that was cut between the two levels leaves a group unknown whose chunks are known. They
+// are all equal, perhaps; yet the log must hold one of them, or nothing would ever note the group.
+Status SpoolTarget::ReadChunks(std::uint64_t group, ChunkRow& out) {
+  ASR_CHECK(base_.ReadChunks(group, out));
+  const bool is_known = std::ranges::none_of(out, &Digest::is_unknown);
+  if (groups_[group - first_group_].is_unknown() && is_known) out.front() = Digest::Unknown();
   return {};
+}
+
+Status SpoolTarget::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
+  return Note(log_.Append(offset_bytes, bytes, clock_.Now()), {offset_bytes, bytes.size()});
 }
 
 Status SpoolTarget::Clear(Extent range) {
-  ASR_TRY(const std::uint64_t number, log_.AppendZeros(range, clock_.Now()));
-  Note(number, range);
-  return {};
+  return Note(log_.AppendZeros(range, clock_.Now()), range);
 }
 
-void SpoolTarget::Note(std::uint64_t number, Extent disk) {
+Status SpoolTarget::Note(const Result<std::uint64_t>& number, Extent disk) {
   const std::lock_guard lock(mutex_);
-  entries_.push_back({number, disk});
+  if (!number) {
+    log_error_ = number.error();
+    return Fail(number.error());
+  }
+  entries_.push_back({*number, disk});
+  return {};
 }
 
 Status SpoolTarget::Commit(std::span<const GroupDigests> groups) {
@@ -48,7 +58,9 @@ Status SpoolTarget::Commit(std::span<const GroupDigests> groups) {
                    group->chunks.begin() + static_cast<std::ptrdiff_t>(first + count));
   }
   entries_.clear();
-  return log_.AppendDigests(digests);
+  Status noted = log_.AppendDigests(digests);
+  if (!noted) log_error_ = noted.error();
+  return noted;
 }
 
 DiskDigest SpoolTarget::TakeDiskDigest() {

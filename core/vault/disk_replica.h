@@ -31,6 +31,11 @@ class DiskReplica {
   [[nodiscard]] const ItemDisk& disk() const { return disk_; }
   [[nodiscard]] DigestTable& digests() { return digests_; }
 
+  // What the pages hold now, whatever the digests say. Inside the disk and its padding.
+  [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) {
+    return pages_->Read(offset_bytes, out);
+  }
+
   // First step of every change: the digests say unknown, and older points have what they need of
   // these chunks. All of it durable when this returns. `changes` ascend by group.
   [[nodiscard]] Status Prepare(std::span<const ChangedChunks> changes);

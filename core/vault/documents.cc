@@ -122,6 +122,7 @@ std::string EncodeItem(const Item& item) {
                         {"generation", item.generation.value},
                         {"resync", ResyncStateName(item.resync)},
                         {"resyncCause", item.resync_cause},
+                        {"resyncDeep", item.resync_deep},
                         {"created", FormatTime(item.created)},
                         {"disks", disks},
                         {"excludedDisks", excluded},
@@ -144,6 +145,9 @@ Result<Item> DecodeItem(const std::string& name, const std::string& text) {
     reader.Reject("resync", "a resync state");
   }
   item.resync_cause = reader.Text("resyncCause");
+  const auto deep = reader.OptionalBool("resyncDeep");
+  if (!deep) reader.Reject("resyncDeep", "true or false");
+  item.resync_deep = deep.value_or(false);
   if (const auto state = ParseProtectionState(reader.Text("state"))) {
     item.state = *state;
   } else {

@@ -27,7 +27,7 @@ HrlWriter::HrlWriter(FileSystem& fs, std::string path, std::unique_ptr<File> fil
 
 Result<std::unique_ptr<HrlWriter>> HrlWriter::Create(FileSystem& fs, const std::string& path,
                                                      const Origin& origin) {
-  ASR_TRY(auto file, fs.Open(path, {.mode = OpenMode::kCreate, .direct = true}));
+  ASR_TRY(auto file, fs.Open(path, {.mode = OpenMode::kCreate, .direct = true, .owner_only = true}));
   std::unique_ptr<HrlWriter> writer(new HrlWriter(fs, path, std::move(file), origin));
   ASR_CHECK(writer->WriteHeader());
   ASR_CHECK(writer->WriteBlock());  // an empty one comes first, as Hyper-V has it

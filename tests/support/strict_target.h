@@ -87,6 +87,9 @@ class StrictTarget : public TransferTarget {
     bytes_[group * kGroupBytes + chunk * kChunkBytes] ^= std::byte{1};
   }
 
+  // Only the group's own digest is unknown, the chunks' are not.
+  void ForgetGroup(std::uint64_t group) { groups_[group].digest = Digest::Unknown(); }
+
   ByteSpan bytes() const { return bytes_; }
   std::atomic<std::uint64_t> written_bytes = 0;
   std::atomic<std::uint64_t> cleared_bytes = 0;

@@ -1,6 +1,9 @@
 // A delta through a change log ends as one without it, and a log that is not what was logged is
 // found.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
 
 #include "core/changes/change_log.h"
 #include "core/transfer/apply_log.h"
@@ -24,12 +27,12 @@ using testing::StrictTarget;
 using testing::TempDir;
 
 constexpr std::uint64_t kDiskBytes = 19 * kMiB + 3 * 512;  // its last chunk is cut short
-constexpr std::uint64_t kNoLimit = kTiB;
+constexpr ChangeLogWriter::Limits kNoLimit{.most_bytes = kTiB, .space_bytes = kTiB};
 
 class ChangeLogTest : public ::testing::Test {
  protected:
-  std::unique_ptr<ChangeLogWriter> Create(std::uint64_t most_bytes = kNoLimit) {
-    return ChangeLogWriter::Create(fs_, path_, {.id = id_}, kAlgorithm, most_bytes).value();
+  std::unique_ptr<ChangeLogWriter> Create(const ChangeLogWriter::Limits& limits = kNoLimit) {
+    return ChangeLogWriter::Create(fs_, path_, {.id = id_}, kAlgorithm, limits).value();
   }
 
   // A target that holds `source`, then changes of the source.
@@ -148,13 +151,43 @@ TEST_F(ChangeLogTest, NothingToLogIsAnEmptyLog) {
   EXPECT_EQ(spool.TakeDiskDigest().bits(), ReadDiskDigest(*target_, kDiskBytes)->bits());
 }
 
-TEST_F(ChangeLogTest, ALogOverItsLimitEndsThePass) {
+TEST_F(ChangeLogTest, ALogOverALimitEndsThePass) {
   Prepare(7);
-  const auto writer = Create(64 * kKiB);
-  SpoolTarget spool(*target_, *writer, clock_);
-  const auto stats = MakeEqual(*source_, spool, {.algorithm = kAlgorithm});
-  ASSERT_FALSE(stats);
-  EXPECT_EQ(stats.error().code, ErrorCode::kLogTooLarge) << stats.error().Line();
+  for (const ErrorCode code : {ErrorCode::kLogTooLarge, ErrorCode::kNoSpace}) {
+    const bool over_half = code == ErrorCode::kLogTooLarge;
+    const auto writer = Create(
+        {.most_bytes = over_half ? 64 * kKiB : kTiB, .space_bytes = over_half ? kTiB : 64 * kKiB});
+    SpoolTarget spool(*target_, *writer, clock_);
+    const auto stats = MakeEqual(*source_, spool, {.algorithm = kAlgorithm});
+    ASSERT_FALSE(stats);
+    EXPECT_EQ(stats.error().code, code) << stats.error().Line();
+    ASSERT_TRUE(spool.log_error().has_value());
+    EXPECT_EQ(spool.log_error()->code, code);
+    MustSucceed(RemoveChangeLog(fs_, path_));
+  }
+}
+
+// The process died between the two levels of the digests: nothing differs, and yet the group must
+// become known again.
+TEST_F(ChangeLogTest, AnUnknownGroupOfKnownChunksIsLogged) {
+  source_ = RandomDisk(kDiskBytes, 10);
+  target_ = std::make_unique<StrictTarget>(kDiskBytes);
+  ASSERT_TRUE(MakeEqual(*source_, *target_, {.algorithm = kAlgorithm}));
+  target_->ForgetGroup(2);
+  const DiskDigest announced = Log();
+  ASSERT_TRUE(Apply());
+  ExpectEqual(*source_, *target_);
+  EXPECT_EQ(ReadDiskDigest(*target_, kDiskBytes)->bits(), announced.bits());
+}
+
+TEST_F(ChangeLogTest, OnlyItsOwnerMayReadIt) {
+  Prepare(11);
+  Log();
+  for (const std::string& path : {path_, DigestPathOf(path_)}) {
+    const auto permissions = std::filesystem::status(path).permissions();
+    EXPECT_EQ(permissions, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
+        << path;
+  }
 }
 
 TEST_F(ChangeLogTest, OfTwoEntriesForAChunkTheLaterWins) {
@@ -219,7 +252,14 @@ TEST_F(ChangeLogTest, DigestsOfAnotherLogOrCutOnesAreRefused) {
   testing::ResizeFile(digests, 31);
   EXPECT_EQ(CodeOfApply(), ErrorCode::kLogCorrupt);
   MustSucceed(fs_.RemoveFile(digests));
-  EXPECT_EQ(CodeOfApply(), ErrorCode::kFileNotFound);
+  EXPECT_EQ(CodeOfApply(), ErrorCode::kLogCorrupt);
+  // Somebody put a pipe or a directory there.
+  ASSERT_EQ(::mkfifo(digests.c_str(), 0600), 0);
+  EXPECT_EQ(CodeOfApply(), ErrorCode::kLogCorrupt);
+  MustSucceed(fs_.RemoveFile(digests));
+  MustSucceed(fs_.CreateDirectories(digests));
+  EXPECT_EQ(CodeOfApply(), ErrorCode::kLogCorrupt);
+  MustSucceed(fs_.RemoveEmptyDirectory(digests));
 
   MustSucceed(RemoveChangeLog(fs_, path_));
   Log();

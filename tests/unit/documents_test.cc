@@ -27,6 +27,7 @@ Item SampleItem() {
   item.generation = {"0badcafe"};
   item.resync = ResyncState::kRequired;
   item.resync_cause = "the change log is torn";
+  item.resync_deep = true;
   item.created = *ParseTime("2026-11-23T06:30:00.123Z");
   item.excluded_disks = {{"swap"}};
   item.settings = {.generation = 2,
