@@ -23,8 +23,10 @@
 namespace asr::testing {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using Json = nlohmann::ordered_json;
 
 bool BecomesTrue(const std::function<bool()>& condition) {
@@ -271,7 +273,7 @@ TEST_F(JobsTest, WatchFollowsTheTasksAndEndsAsTheJobDid) {
       {Status(), 0},
       {Status(Fail(ErrorKind::kNotFound, ErrorCode::kFileNotFound, "no image")), 1},
       {Status(Fail(ErrorKind::kCancelled, ErrorCode::kCancelled, "stopped")), 130}};
-  for (const auto& [end, exit_code] : ends) {
+  for (const auto& wanted : ends) {
     auto run = JobRun::Start(environment, "Replicate", "web", "main");
     ASSERT_TRUE(run->RunTask("Take snapshot", 0, [](TaskProgress&) { return Status(); }));
     const std::string id = run->job().id.value;
@@ -280,19 +282,18 @@ TEST_F(JobsTest, WatchFollowsTheTasksAndEndsAsTheJobDid) {
         SystemClock().SleepSeconds(0.6);
         progress.Advance(kMiB / 2);
         SystemClock().SleepSeconds(0.3);
-        return end;
+        return wanted.first;
       });
       EXPECT_TRUE(run->End(done));
     });
     const CommandResult result = cli.Run("jobs watch " + id);
     runner.join();
-    EXPECT_EQ(result.exit_code, exit_code) << result.err;
+    EXPECT_EQ(result.exit_code, wanted.second) << result.err;
     EXPECT_THAT(result.out, HasSubstr(id));
     EXPECT_THAT(result.err, HasSubstr("50 %"));
     EXPECT_THAT(result.err, HasSubstr("Replicate disk root"));
-    const bool has_ended_task = result.err.find("Take snapshot") != std::string::npos;
-    EXPECT_FALSE(has_ended_task);
-    EXPECT_EQ(cli.Run("jobs watch " + id + " -o none").exit_code, exit_code);
+    EXPECT_THAT(result.err, Not(HasSubstr("Take snapshot")));  // had ended before
+    EXPECT_EQ(cli.Run("jobs watch " + id + " -o none").exit_code, wanted.second);
   }
 }
 
@@ -314,6 +315,28 @@ TEST_F(JobsTest, CtrlCEndsTheWatchAndNotTheJob) {
               HasSubstr("asr jobs cancel " + id));
   EXPECT_EQ(cli.Json("jobs show " + id)["state"], "InProgress");
   EXPECT_TRUE(run->End({}));
+}
+
+TEST_F(JobsTest, ARestoreRemovesWhatADeadOneLeftAndNothingElse) {
+  cli.Json("enable web --policy gold");
+  std::filesystem::create_directories(cli.Path("out"));
+  for (const char* name : {"out/data.raw.partial-0badc0de", "out/data.raw.partial-lock",
+                           "out/mydata.raw.partial-1", "out/data.raw.bak"}) {
+    cli.WriteFile(name, "left");
+  }
+  {
+    const auto other = PosixFileSystem().Lock(cli.Path("out/data.raw.partial-lock"));
+    const CommandResult refused = cli.Run("restore web --to {dir}/out --disk data -o json");
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_EQ(refused.ErrJson()["error"]["code"], "ASR1006");
+    EXPECT_EQ(refused.ErrJson()["error"]["retryable"], true);
+    EXPECT_TRUE(std::filesystem::exists(cli.Path("out/data.raw.partial-0badc0de")));
+  }
+  cli.Json("restore web --to {dir}/out --disk data");
+  std::vector<std::string> names;
+  for (const auto& [path, content] : cli.Tree("out")) names.push_back(path);
+  EXPECT_THAT(names, ElementsAre(cli.Path("out/data.raw"), cli.Path("out/data.raw.bak"),
+                                 cli.Path("out/mydata.raw.partial-1")));
 }
 
 // The child of `parent` that runs `program`; its name is cut to 15 characters by the kernel.
