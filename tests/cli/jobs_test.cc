@@ -193,7 +193,7 @@ TEST_F(JobsTest, RetryRunsTheSameCommandInItsDirectoryAndVault) {
   std::string id;
   {
     const InDirectory there(cli.Path(""));
-    id = FailedJob("restore web --to taken --disk data --format vhd --vault main", 1);
+    id = FailedJob("restore web --to taken --disk data --format vhd --vault main", 4);
   }
   std::filesystem::remove(cli.Path("taken"));
   cli.Json("vault use second");
