@@ -371,8 +371,10 @@ TEST_F(JobsTest, TheServerOfAnImageDiesWithUs) {
     server = ChildOf(process->pid(), "qemu-nbd");
     return server.has_value();
   })) << cli.ReadFile(cli.Path("output"));
+  // Before it has told the server anything, or in the middle of it.
   ASSERT_TRUE(process->Kill());
   EXPECT_TRUE(BecomesTrue([&] { return !IsAlive(*server); }));
+  static_cast<void>(SignalProcess(*server, SIGKILL));
   EXPECT_EQ(cli.Json("jobs show " + id)["error"]["code"], "ASR5002");
   EXPECT_EQ(cli.Json("jobs resume " + id)["state"], "Succeeded");
 }
