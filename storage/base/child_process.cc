@@ -11,8 +11,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
+#include <functional>
+#include <mutex>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -101,6 +105,47 @@ class Child {
   pid_t parent_;
 };
 
+// The kernel takes the thread that forked for the parent: when that ends, the child is killed. So
+// this one forks for all, and ends with the process.
+class ForkingThread {
+ public:
+  static ForkingThread& Get() {
+    static auto* const thread = new ForkingThread;  // never destroyed, it is in use to the end
+    return *thread;
+  }
+
+  // Runs `child`, which must not return, in a new process. Its pid, or a negative errno.
+  pid_t Fork(const std::function<void()>& child) {
+    const std::lock_guard one_caller(callers_);
+    std::unique_lock lock(mutex_);
+    child_ = &child;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return child_ == nullptr; });
+    return result_;
+  }
+
+ private:
+  ForkingThread() { std::thread(&ForkingThread::Run, this).detach(); }
+
+  void Run() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return child_ != nullptr; });
+      result_ = ::fork();
+      if (result_ == 0) (*child_)();
+      if (result_ < 0) result_ = -errno;
+      child_ = nullptr;
+      changed_.notify_all();
+    }
+  }
+
+  std::mutex callers_;
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  const std::function<void()>* child_ = nullptr;
+  pid_t result_ = 0;
+};
+
 }  // namespace
 
 Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& arguments,
@@ -123,9 +168,8 @@ Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& argumen
   char* const pid_digits =
       options.is_activated ? variables.back().data() + kPidVariable.size() : nullptr;
   const Child child(Pointers(arguments), Pointers(variables), pid_digits);
-  const pid_t pid = ::fork();
-  if (pid < 0) return fail(errno);
-  if (pid == 0) child.Run(copies, errors_aside.get());
+  const pid_t pid = ForkingThread::Get().Fork([&] { child.Run(copies, errors_aside.get()); });
+  if (pid < 0) return fail(-pid);
   return ChildProcess(pid, std::move(errors));
 }
 

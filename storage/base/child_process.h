@@ -18,8 +18,8 @@ struct ChildOptions {
 class ChildProcess {
  public:
   // Starts `arguments` (the first is the program's path) in a session of its own, so that no
-  // signal of a terminal reaches it; stdin and stdout are /dev/null. The kernel kills it when the
-  // thread that started it ends, also by kill -9.
+  // signal of a terminal reaches it; stdin and stdout are /dev/null. It dies with this process,
+  // also of kill -9.
   [[nodiscard]] static Result<ChildProcess> Start(const std::vector<std::string>& arguments,
                                                   const ChildOptions& options);
   // Kills it if it still runs.
