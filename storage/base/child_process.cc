@@ -110,7 +110,12 @@ class Child {
 class ForkingThread {
  public:
   static ForkingThread& Get() {
-    static auto* const thread = new ForkingThread;  // never destroyed, it is in use to the end
+    static std::mutex mutex;
+    static pid_t owner = 0;  // a process that was forked from ours has none of its threads
+    static ForkingThread* thread = nullptr;  // never destroyed, it is in use to the end
+    const std::lock_guard lock(mutex);
+    if (owner != ::getpid()) thread = new ForkingThread;
+    owner = ::getpid();
     return *thread;
   }
 
