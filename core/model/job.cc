@@ -45,6 +45,11 @@ std::optional<JobState> ParseJobState(std::string_view name) {
   return std::nullopt;
 }
 
+bool HasEnded(JobState state) {
+  return state == JobState::kSucceeded || state == JobState::kFailed ||
+         state == JobState::kCancelled;
+}
+
 JobId NewJobId(Timestamp start) {
   const std::string time = FormatCompactTime(start);  // "20261123T063000.123Z"
   return {time.substr(0, time.find('.')) + "-" + ToHex(ByteSpan(RandomBits()).first(3))};

@@ -204,7 +204,10 @@ Status Vault::DeleteItem(const ItemId& id) {
 }
 
 Result<std::unique_ptr<Lease>> Vault::LeaseNewItems() {
-  return store_->AcquireLease(std::string(layout::kNewItemsLease));
+  ASR_TRY(auto lease, store_->AcquireLease(std::string(layout::kNewItemsLease)));
+  // An item whose document was never written has no lease that anybody would ask for.
+  ASR_CHECK(store_->RemoveUnfinished(std::string(layout::kItems), 1));
+  return lease;
 }
 
 Result<std::unique_ptr<ItemLease>> Vault::LeaseItem(const Item& item) {
@@ -217,6 +220,8 @@ Result<std::unique_ptr<ItemLease>> Vault::LeaseItem(const Item& item) {
     return Fail(std::move(error));
   }
   ASR_CHECK(lease);
+  constexpr std::size_t kAllLevels = 4;
+  ASR_CHECK(store_->RemoveUnfinished(layout::ItemPrefix(item.id), kAllLevels));
   return ItemLease::Take(*store_, *std::move(lease), item);
 }
 

@@ -123,6 +123,11 @@ class BlobStore {
   // kBusy (kLocked, retryable) if another process or handle holds the lease of `name`. The blob
   // need not exist.
   [[nodiscard]] virtual Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) = 0;
+
+  // Removes what writers that died left of blobs below `prefix` ("items/"), as far as their names
+  // have at most `levels` more slashes. Nobody makes page blobs there meanwhile: the caller holds
+  // the lease that is needed for it. Others may Put documents.
+  [[nodiscard]] virtual Status RemoveUnfinished(const std::string& prefix, std::size_t levels) = 0;
 };
 
 }  // namespace asr

@@ -14,6 +14,7 @@
 #include "storage/blob/directory_page_blob.h"
 #include "storage/blob/live_reader.h"
 #include "storage/blob/snapshot_reader.h"
+#include "storage/blob/unfinished_writes.h"
 
 namespace asr {
 namespace {
@@ -64,13 +65,13 @@ class DirectoryStore : public BlobStore {
       const std::string& name, const std::optional<SnapshotId>& snapshot) override;
   [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) override;
   [[nodiscard]] Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override;
+  [[nodiscard]] Status RemoveUnfinished(const std::string& prefix, std::size_t levels) override;
 
  private:
   [[nodiscard]] std::string PathOf(std::string_view name) const { return JoinPath(root_, name); }
   [[nodiscard]] Status EnsureDirectory(const std::string& directory);
   void ForgetDirectory(const std::string& directory);
   void PruneDirectories(std::string directory);
-  [[nodiscard]] Status SweepUnfinished(const std::string& path);
   [[nodiscard]] Status RemoveUndoFiles(const std::string& undo_directory);
   [[nodiscard]] Status CreateNew(const std::string& name, std::uint64_t size_bytes);
   // Adds the blobs in `directory` (its name ends with '/', or is empty) that begin with `prefix`.
@@ -118,22 +119,6 @@ void DirectoryStore::PruneDirectories(std::string directory) {
   }
 }
 
-// Removes what writers that died left of the blob at `path` under temporary names. No page blob is
-// made meanwhile (the caller holds the lease); a Put that loses its file begins again.
-Status DirectoryStore::SweepUnfinished(const std::string& path) {
-  const std::string directory = ParentOf(path);
-  const auto entries = fs_.List(directory);
-  if (!entries && IsMissing(entries.error())) return {};
-  if (!entries) return Fail(entries.error());
-  const std::string beginning = BaseName(path) + ".tmp-";
-  for (const DirectoryEntry& entry : *entries) {
-    if (entry.is_directory || !entry.name.starts_with(beginning)) continue;
-    Status removed = fs_.RemoveFile(JoinPath(directory, entry.name));
-    if (!removed && !IsMissing(removed.error())) return removed;
-  }
-  return {};
-}
-
 Result<std::string> DirectoryStore::Get(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   auto text = ReadWholeFile(fs_, PathOf(name));
@@ -166,8 +151,9 @@ Status DirectoryStore::Delete(const std::string& name) {
   const std::string path = PathOf(name);
   const std::string directory = ParentOf(path);
   // First, so that a call that dies here leaves the blob, and with it a reason to call again. And
-  // only if there is one: then a Put loses its file at most once for each Put that succeeded.
-  if (Exists(fs_, path)) ASR_CHECK(SweepUnfinished(path));
+  // only if there is one: then a Put loses its file at most once for each Put that succeeded, and
+  // begins again.
+  if (Exists(fs_, path)) ASR_CHECK(RemoveUnfinishedWritesOf(fs_, path));
   Status removed = fs_.RemoveFile(path);
   if (!removed && !IsMissing(removed.error())) return removed;
   ASR_TRY(const bool has_directory, PathExists(fs_, directory));
@@ -291,7 +277,7 @@ Result<std::unique_ptr<PageBlob>> DirectoryStore::CreatePageBlob(const std::stri
 Result<std::unique_ptr<PageBlob>> DirectoryStore::OpenPageBlob(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   ASR_TRY(auto blob, DirectoryPageBlob::Open(fs_, name, PathOf(name)));
-  ASR_CHECK(SweepUnfinished(PathOf(name)));
+  ASR_CHECK(RemoveUnfinishedWritesOf(fs_, PathOf(name)));  // the caller holds the lease
   return blob;
 }
 
@@ -351,6 +337,15 @@ Result<std::unique_ptr<Lease>> DirectoryStore::AcquireLease(const std::string& n
   if (!lock) return Fail(std::move(lock).error());
   NoteOwner(path);
   return std::unique_ptr<Lease>(std::make_unique<FileLease>(*std::move(lock), name));
+}
+
+Status DirectoryStore::RemoveUnfinished(const std::string& prefix, std::size_t levels) {
+  ASR_CHECK(CheckBlobPrefix(prefix));
+  {
+    const std::lock_guard lock(mutex_);
+    durable_directories_.clear();  // one that held nothing else goes, too
+  }
+  return RemoveUnfinishedWritesIn(fs_, PathOf(prefix.substr(0, prefix.rfind('/'))), levels);
 }
 
 Error NoDirectory(const std::string& path) {

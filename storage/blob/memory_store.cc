@@ -316,6 +316,12 @@ class MemoryStore : public BlobStore {
     return MemoryPageBlob(std::move(state)).ListSnapshots();
   }
 
+  // Its writes are whole, or not at all.
+  [[nodiscard]] Status RemoveUnfinished(const std::string& /*prefix*/,
+                                        std::size_t /*levels*/) override {
+    return {};
+  }
+
   [[nodiscard]] Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override {
     ASR_CHECK(CheckBlobName(name));
     const std::lock_guard lock(leases_->mutex);
