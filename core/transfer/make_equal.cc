@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/transfer/group_commit.h"
 #include "core/model/group_workers.h"
+#include "core/transfer/group_commit.h"
 
 namespace asr {
 namespace {

@@ -457,7 +457,8 @@ TEST_P(BlobStoreTest, WhatIsNotDataIsZeros) {
     const auto data = (*reader)->DataExtents({512, kSnapshotBytes - 512});
     ASSERT_TRUE(IsOk(data));
     for (std::uint64_t i = 512; i < kSnapshotBytes; ++i) {
-      if (expected[i] != std::byte{0}) ASSERT_TRUE(Touches(*data, i)) << i;
+      if (expected[i] == std::byte{0}) continue;
+      ASSERT_TRUE(Touches(*data, i)) << i;
     }
     for (const Extent& extent : *data) EXPECT_GE(extent.offset_bytes, 512U);
   };
