@@ -46,6 +46,9 @@ class CountingStore : public BlobStore {
   Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) override {
     return base_->ListSnapshots(name);
   }
+  Status RemoveUnfinished(const std::string& prefix, std::size_t levels) override {
+    return base_->RemoveUnfinished(prefix, levels);
+  }
   Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override {
     return base_->AcquireLease(name);
   }
