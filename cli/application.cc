@@ -29,14 +29,6 @@ Status PrintHelp(const std::vector<std::string>& words, std::ostream& out) {
   return {};
 }
 
-Status RunVerb(Session& session, const std::vector<std::string>& words) {
-  ASR_TRY(const FoundCommand found, FindCommand(words));
-  VerbArguments arguments;
-  const VerbRunner run = found.command->declare(arguments);
-  ASR_CHECK(arguments.Parse(found.command->path, found.arguments));
-  return run(session);
-}
-
 Status Dispatch(Session& session, const SplitArguments& split, std::ostream& out) {
   ASR_CHECK(split.status);
   std::vector<std::string> words = split.rest;
@@ -59,7 +51,7 @@ Status FlushResult(std::ostream& out) {
 
 int RunCommandLine(const std::vector<std::string>& arguments, CliContext& context) {
   const SplitArguments split = TakeGlobalOptions(arguments, context.environment);
-  Session session(context, split.options);
+  Session session(context, split.options, arguments);
   Status status = Dispatch(session, split, context.out);
   const Status flushed = FlushResult(context.out);
   if (status && !flushed) status = flushed;

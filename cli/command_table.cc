@@ -190,6 +190,14 @@ Result<FoundCommand> FindCommand(const std::vector<std::string>& words) {
   return FoundCommand{command, {words.begin() + 2, words.end()}};
 }
 
+Status RunVerb(Session& session, const std::vector<std::string>& words) {
+  ASR_TRY(const FoundCommand found, FindCommand(words));
+  VerbArguments arguments;
+  const VerbRunner run = found.command->declare(arguments);
+  ASR_CHECK(arguments.Parse(found.command->path, found.arguments));
+  return run(session);
+}
+
 Result<std::string> HelpText(const std::vector<std::string>& words) {
   if (words.empty()) return AllHelp();
   const std::string noun = NounOf(words.front());

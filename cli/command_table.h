@@ -35,6 +35,9 @@ struct FoundCommand {
 // nearest match otherwise.
 [[nodiscard]] Result<FoundCommand> FindCommand(const std::vector<std::string>& words);
 
+// Finds the verb that `words` begin with, and runs it with the rest of them as its arguments.
+[[nodiscard]] Status RunVerb(Session& session, const std::vector<std::string>& words);
+
 // Help of all verbs by group, of the verbs of a noun, or of one verb, whichever `words` name.
 [[nodiscard]] Result<std::string> HelpText(const std::vector<std::string>& words);
 

@@ -134,7 +134,7 @@ std::vector<std::string> AllowedOperations(const Item& item, const ItemStatus& s
       operations = {"EnableProtection", "DisableProtection"};
       break;
     case ProtectionState::kProtected:
-      operations = {"Replicate", "DisableProtection"};
+      operations = {"Replicate", "Resync", "DisableProtection"};
       break;
     case ProtectionState::kUnprotected:
       operations = {"EnableProtection", "DeleteItem"};
@@ -166,7 +166,7 @@ Json ItemJson(const Item& item, const ItemStatus& status, const std::string& vau
   json["policy"] = item.policy;
   json["protectionState"] = ProtectionStateName(item.state);
   json["replicationHealth"] = ReplicationHealthName(status.health.health);
-  json["resyncState"] = "None";
+  json["resyncState"] = ResyncStateName(item.resync);
   json["testFailoverState"] = TestFailoverStateName(status.test_failover);
   json["activeLocation"] = "Primary";
   json["allowedOperations"] = AllowedOperations(item, status);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/jobs/prune.h"
+#include "core/jobs/verify.h"
 
 #include "cli/command_table.h"
 #include "cli/item_texts.h"
@@ -141,6 +142,32 @@ Status RunPrune(Session& session, const std::string& vm) {
   return session.FinishJob(job);
 }
 
+Status RunVerify(Session& session, const PointOptions& options) {
+  ASR_CHECK(session.RefuseNoWait());
+  VerifyRequest request;
+  if (!options.point.empty()) {
+    ASR_TRY(request.point, ParsePointSelector(options.point));
+  }
+  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  if (session.options().dry_run) {
+    ASR_TRY(const Plan plan, PlanVerify(*environment, *vault, item, request));
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_TRY(const Job job, VerifyPoints(*environment, *vault, item, request));
+  return session.FinishJob(job);
+}
+
+VerbRunner DeclareVerify(VerbArguments& arguments) {
+  const auto options = std::make_shared<PointOptions>();
+  arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+      .Optional("POINT", options->point,
+                "latest, latest-app, a point's id, or a time; without it, all points");
+  return [options](Session& session) { return RunVerify(session, *options); };
+}
+
 VerbRunner DeclarePoint(VerbArguments& arguments, Status (*run)(Session&, const PointOptions&)) {
   const auto options = std::make_shared<PointOptions>();
   arguments.Required("VM", options->vm, "its name, or HOST/NAME")
@@ -166,6 +193,9 @@ void AddPointsCommands(std::vector<Command>& commands) {
                       "points show web latest", [](VerbArguments& arguments) -> VerbRunner {
                         return DeclarePoint(arguments, RunShow);
                       }});
+  commands.push_back({"points verify", HelpGroup::kRecover,
+                      "Compare the stored bytes of recovery points with their digests",
+                      "points verify web latest", DeclareVerify});
   commands.push_back({"points prune", HelpGroup::kRecover,
                       "Remove now what the policy no longer keeps", "points prune web",
                       [](VerbArguments& arguments) -> VerbRunner {

@@ -6,9 +6,11 @@
 #include "cli/item_texts.h"
 #include "cli/json_values.h"
 #include "cli/views.h"
+#include "core/jobs/health.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/protect.h"
 #include "core/jobs/replicate.h"
+#include "core/jobs/resync.h"
 
 namespace asr {
 namespace {
@@ -94,6 +96,33 @@ Status RunDisable(Session& session, const DisableOptions& options) {
   return session.FinishJob(job);
 }
 
+struct ResyncOptions {
+  std::string vm;
+  bool now = false;
+  bool deep = false;
+};
+
+Status RunResyncVerb(Session& session, const ResyncOptions& options) {
+  ASR_CHECK(session.RefuseNoWait());
+  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  if (session.options().dry_run) {
+    ASR_TRY(const Plan plan, PlanResync(*environment, *vault, item, options.deep));
+    session.PrintPlan(plan);
+    return {};
+  }
+  if (options.now) {
+    ASR_TRY(const ReplicateOutcome outcome, Resync(*environment, *vault, item, options.deep));
+    return session.FinishJob(outcome.job);
+  }
+  ASR_TRY(const Item marked, ScheduleResync(*vault, item, options.deep));
+  ASR_TRY(const ItemStatus status, GatherItemStatus(*environment, *vault, marked));
+  session.Print(ItemJson(marked, status, vault->name()), ItemView());
+  session.Note(fmt::format("The next replication resyncs VM {0}: asr replicate {0}", item.name));
+  return {};
+}
+
 Status RunReplicate(Session& session, const std::string& vm) {
   ASR_CHECK(session.RefuseNoWait());
   ASR_TRY(const Item item, session.FindItem(vm));
@@ -143,6 +172,15 @@ void AddProtectCommands(std::vector<Command>& commands) {
                         arguments.Required("VM", *vm, "its name, or HOST/NAME");
                         return [vm](Session& session) { return RunReplicate(session, *vm); };
                       }});
+  commands.push_back(
+      {"resync", HelpGroup::kProtect, "Compare the whole of a VM's disks with their replicas",
+       "resync web --now --deep", [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<ResyncOptions>();
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+             .Flag("--now", options->now, "run it now, not with the next replication")
+             .Flag("--deep", options->deep, "read the vault's bytes, too");
+         return [options](Session& session) { return RunResyncVerb(session, *options); };
+       }});
   commands.push_back(
       {"disable", HelpGroup::kProtect, "Stop protecting a VM, and delete its replica",
        "disable web --keep-data", [](VerbArguments& arguments) -> VerbRunner {

@@ -21,9 +21,9 @@ constexpr std::string_view kPlain = "\x1b[0m";
 std::string_view ColourOf(std::string_view state) {
   constexpr std::array<std::string_view, 6> kGood = {"Protected", "Succeeded", "Normal",
                                                      "passed",    "yes",       "Running"};
-  constexpr std::array<std::string_view, 5> kBad = {"Failed", "Critical", "failed", "no",
-                                                    "Cancelled"};
-  constexpr std::array<std::string_view, 4> kDull = {"", "None", "Off", "Unprotected"};
+  constexpr std::array<std::string_view, 6> kBad = {"Failed", "Critical",  "failed",
+                                                    "no",     "Cancelled", "error"};
+  constexpr std::array<std::string_view, 5> kDull = {"", "None", "Off", "Unprotected", "note"};
   const auto is_one_of = [&](const auto& words) {
     return std::find(words.begin(), words.end(), state) != words.end();
   };

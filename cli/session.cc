@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/command_words.h"
 #include "cli/errors.h"
 #include "cli/json_values.h"
 #include "cli/text_format.h"
@@ -27,9 +28,11 @@ bool IsYes(std::string answer) {
 
 }  // namespace
 
-Session::Session(CliContext& context, GlobalOptions options)
+Session::Session(CliContext& context, GlobalOptions options, const std::vector<std::string>& words)
     : context_(context),
       options_(std::move(options)),
+      command_{.words = EncodeWords(words),
+               .working_directory = context.fs.Canonical(".").value_or("")},
       started_seconds_(context.clock.MonotonicSeconds()) {}
 
 OutputFormat Session::format() const { return options_.output.value_or(OutputFormat::kTable); }
@@ -90,8 +93,17 @@ Result<Environment*> Session::OpenEnvironment() {
                                    .state = *state_,
                                    .progress = Progress(),
                                    .state_directory = directory,
-                                   .stop = context_.stop});
+                                   .stop = context_.stop,
+                                   .command = command_});
   return &*environment_;
+}
+
+void Session::Become(JobCommand command, const std::string& vault,
+                     const std::optional<std::string>& credential) {
+  command_ = std::move(command);
+  if (environment_) environment_->command = command_;
+  options_.vault = vault;
+  if (!options_.credential) options_.credential = credential;
 }
 
 Result<Vault*> Session::OpenVault() {
@@ -139,7 +151,8 @@ Status Session::Confirm(const std::string& loss) {
 
 Result<std::string> Session::AbsolutePath(const std::string& path) {
   if (path.starts_with('/')) return path;
-  ASR_TRY(const std::string directory, context_.fs.Canonical("."));
+  if (!command_.working_directory.empty()) return JoinPath(command_.working_directory, path);
+  ASR_TRY(const std::string directory, context_.fs.Canonical("."));  // says what is wrong with it
   return JoinPath(directory, path);
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/application.h"
 #include "cli/progress_bar.h"
@@ -17,7 +18,8 @@ namespace asr {
 
 class Session {
  public:
-  Session(CliContext& context, GlobalOptions options);
+  // `words` are the command line, for the jobs that the verb starts (`asr jobs retry`).
+  Session(CliContext& context, GlobalOptions options, const std::vector<std::string>& words);
 
   [[nodiscard]] const GlobalOptions& options() const { return options_; }
   [[nodiscard]] Timestamp Now() const { return context_.clock.Now(); }
@@ -34,6 +36,11 @@ class Session {
   // The item of VM `name` in that vault.
   [[nodiscard]] Result<Item> FindItem(const std::string& name);
 
+  // From here on this is a run of another command: its jobs keep `command`, and its relative paths
+  // begin at that command's directory. Called before a vault is opened.
+  void Become(JobCommand command, const std::string& vault,
+              const std::optional<std::string>& credential);
+
   // kState if --no-wait was given: there is no agent to leave a job to.
   [[nodiscard]] Status RefuseNoWait() const;
   // Called before anything is opened by a verb that will ask: kUsage (kConfirmationNeeded) if there
@@ -42,7 +49,7 @@ class Session {
   // Asks on stderr. kCancelled unless the answer is yes.
   [[nodiscard]] Status Confirm(const std::string& loss);
 
-  // `path` relative to the working directory of this process becomes absolute.
+  // `path` relative to the command's working directory becomes absolute.
   [[nodiscard]] Result<std::string> AbsolutePath(const std::string& path);
 
   void Print(const Json& value, const View& view);
@@ -62,6 +69,7 @@ class Session {
 
   CliContext& context_;
   GlobalOptions options_;
+  JobCommand command_;
   double started_seconds_;
   std::unique_ptr<ProgressBar> progress_;
   std::unique_ptr<StateDatabase> state_;

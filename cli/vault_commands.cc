@@ -6,7 +6,10 @@
 #include "cli/command_table.h"
 #include "cli/json_values.h"
 #include "cli/values.h"
+#include "cli/vault_report.h"
 #include "cli/views.h"
+#include "core/jobs/check_vault.h"
+#include "core/jobs/rollback.h"
 #include "core/jobs/vaults.h"
 
 namespace asr {
@@ -35,6 +38,11 @@ Status CheckPlace(const PlaceOptions& options) {
   return {};
 }
 
+void WarnOfNetwork(Session& session, Environment& environment, const VaultRegistration& vault) {
+  const std::string warning = NetworkWarning(environment, vault);
+  if (!warning.empty()) session.Warn(warning);
+}
+
 Status RunCreate(Session& session, const PlaceOptions& options) {
   ASR_CHECK(CheckPlace(options));
   if (session.options().dry_run) {
@@ -48,6 +56,7 @@ Status RunCreate(Session& session, const PlaceOptions& options) {
                                         : DigestAlgorithm::kSha256;
   ASR_TRY(const VaultRegistration vault,
           CreateVault(*environment, options.name, options.target, algorithm));
+  WarnOfNetwork(session, *environment, vault);
   session.Print(VaultJson(vault), VaultView());
   return {};
 }
@@ -61,6 +70,7 @@ Status RunConnect(Session& session, const PlaceOptions& options) {
   }
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const VaultRegistration vault, ConnectVault(*environment, options.name, options.target));
+  WarnOfNetwork(session, *environment, vault);
   session.Print(VaultJson(vault), VaultView());
   return {};
 }
@@ -93,6 +103,24 @@ Status RunShow(Session& session, const NameOptions& options) {
   for (const Policy& policy : policies) json["policies"].push_back(policy.name);
   session.Print(json, VaultView());
   return {};
+}
+
+Status RunCheckVault(Session& session, const NameOptions& options) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  const std::string name =
+      options.name.empty() ? session.options().vault.value_or("") : options.name;
+  ASR_TRY(const VaultRegistration registration, environment->state.FindVault(name));
+  ASR_TRY(const VaultReport report, CheckVault(*environment, registration));
+  session.Print(VaultReportJson(report, registration.name), VaultReportView());
+  if (report.findings.empty()) session.Note("Nothing is wrong.");
+  if (report.is_healthy()) return {};
+  const auto errors = std::ranges::count(report.findings, Severity::kError, &Finding::severity);
+  return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kVaultDamaged,
+                        fmt::format("vault {}: {} {} found", registration.name, errors,
+                                    errors == 1 ? "error was" : "errors were"))
+                  .WithCause("files of the vault were damaged, removed or changed by hand")
+                  .WithAction("do what each finding says; see which points are whole: asr points "
+                              "verify VM"));
 }
 
 Status RunUse(Session& session, const NameOptions& options) {
@@ -174,6 +202,20 @@ Status RunDelete(Session& session, const NameOptions& options) {
   return {};
 }
 
+Status RunRollBack(Session& session, const std::string& vm) {
+  ASR_CHECK(session.RefuseNoWait());
+  ASR_TRY(const Item item, session.FindItem(vm));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  if (session.options().dry_run) {
+    ASR_TRY(const Plan plan, PlanRollBack(*vault, item));
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_TRY(const Job job, RollBackItem(*environment, *vault, item));
+  return session.FinishJob(job);
+}
+
 VerbRunner DeclareName(VerbArguments& arguments, bool required,
                        Status (*run)(Session&, const NameOptions&)) {
   const auto options = std::make_shared<NameOptions>();
@@ -214,9 +256,21 @@ void AddVaultCommands(std::vector<Command>& commands) {
                       [](VerbArguments& arguments) -> VerbRunner {
                         return DeclareName(arguments, false, RunShow);
                       }});
+  commands.push_back({"vault check", HelpGroup::kLook,
+                      "Look a vault over: what is damaged, and what goes on by itself",
+                      "vault check main", [](VerbArguments& arguments) -> VerbRunner {
+                        return DeclareName(arguments, false, RunCheckVault);
+                      }});
   commands.push_back({"vault use", HelpGroup::kSetUp, "Make a vault the default one",
                       "vault use main", [](VerbArguments& arguments) -> VerbRunner {
                         return DeclareName(arguments, true, RunUse);
+                      }});
+  commands.push_back({"vault rollback", HelpGroup::kRecover,
+                      "Put a VM's live disks back to its newest recovery point",
+                      "vault rollback web", [](VerbArguments& arguments) -> VerbRunner {
+                        const auto vm = std::make_shared<std::string>();
+                        arguments.Required("VM", *vm, "its name, or HOST/NAME");
+                        return [vm](Session& session) { return RunRollBack(session, *vm); };
                       }});
   commands.push_back({"vault disconnect", HelpGroup::kSetUp, "Forget a vault; its data stays",
                       "vault disconnect main", [](VerbArguments& arguments) -> VerbRunner {

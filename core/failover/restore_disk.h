@@ -19,7 +19,8 @@ struct RestoredImage {
                                                    const PointDisk& disk);
 
 // The file appears under its name only when it is whole, durable and equal to its digests; until
-// then it is PATH.partial-XXXXXXXX, which a crash leaves behind. kCorrupt (kPointCorrupt) if the
+// then it is PATH.partial-XXXXXXXX; what a crash leaves of that goes with the next restore to PATH.
+// kBusy (kLocked) while another restore writes it. kCorrupt (kPointCorrupt) if the
 // vault's bytes are not those that were replicated. The caller has pinned the point.
 // options.algorithm is set here.
 [[nodiscard]] Status RestoreDisk(FileSystem& fs, Vault& vault, const RecoveryPoint& point,

@@ -4,6 +4,7 @@
 #include <stop_token>
 #include <string>
 
+#include "core/model/job.h"
 #include "core/model/progress.h"
 #include "core/state/state_database.h"
 #include "storage/base/clock.h"
@@ -18,6 +19,7 @@ struct Environment {
   ProgressSink& progress;
   std::string state_directory;  // holds state.db, and the disks of test failovers
   std::stop_token stop;         // set on Ctrl-C; work ends soon after, resumable
+  JobCommand command{};         // kept with the jobs that are started, for `asr jobs retry`
 };
 
 }  // namespace asr

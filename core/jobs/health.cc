@@ -61,7 +61,7 @@ void JudgeRpo(milliseconds rpo, seconds frequency, ItemHealth& health) {
 }
 
 bool IsReplication(const Job& job) {
-  return job.type == "Replicate" || job.type == "EnableProtection";
+  return job.type == "Replicate" || job.type == "Resync" || job.type == "EnableProtection";
 }
 
 TestFailoverState ParseTestFailoverState(const std::string& name) {
@@ -130,6 +130,13 @@ ItemHealth JudgeHealth(const HealthFacts& facts) {
             .WithAction(set_up ? "run the same asr enable again; it goes on where it was"
                                : "run asr replicate for this VM"));
   }
+  if (facts.resync == ResyncState::kRequired || facts.resync == ResyncState::kInProgress) {
+    Raise(health, ReplicationHealth::kWarning,
+          MakeError(ErrorKind::kState, ErrorCode::kResyncRequired,
+                    facts.resync_cause.empty() ? "a resync was interrupted"
+                                               : "a resync is required: " + facts.resync_cause)
+              .WithAction("the next asr replicate runs it; or run it now: asr resync VM --now"));
+  }
   if (!facts.newest_point) return health;
   const Timestamp current =
       std::max(*facts.newest_point, facts.last_compared.value_or(*facts.newest_point));
@@ -146,7 +153,9 @@ Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, cons
                     .last_compared = {},
                     .frequency = {},
                     .last_replication = {},
-                    .damage = {}};
+                    .damage = {},
+                    .resync = item.resync,
+                    .resync_cause = item.resync_cause};
   const Status point = GatherPoint(vault, item, facts.now, status);
   if (IsDamage(point)) facts.damage = point.error();
   if (!point && !facts.damage) return Fail(point.error());

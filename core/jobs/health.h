@@ -30,6 +30,8 @@ struct HealthFacts {
   std::optional<std::chrono::seconds> frequency;  // of the policy
   std::optional<Job> last_replication;            // the newest one that ended, however it did
   std::optional<Error> damage;                    // of a document in the vault
+  ResyncState resync = ResyncState::kNone;
+  std::string resync_cause = {};
 };
 
 struct ItemHealth {

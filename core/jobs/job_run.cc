@@ -159,7 +159,7 @@ Result<JobRun> JobRun::Start(Environment& environment, const std::string& type,
   job.item = item;
   job.vault = vault;
   job.state = JobState::kInProgress;
-  ASR_CHECK(environment.state.InsertJob(job));
+  ASR_CHECK(environment.state.InsertJob(job, environment.command));
   return JobRun(std::make_unique<Recorder>(environment, std::move(job)));
 }
 

@@ -20,7 +20,7 @@ class TaskProgress {
 
 class JobRun {
  public:
-  // Records a job that is InProgress now.
+  // Records a job that is InProgress now, with the environment's command.
   [[nodiscard]] static Result<JobRun> Start(Environment& environment, const std::string& type,
                                             const std::string& item, const std::string& vault);
   JobRun(JobRun&&) noexcept;

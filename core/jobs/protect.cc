@@ -7,6 +7,7 @@
 
 #include "core/jobs/hosts.h"
 #include "core/jobs/replication.h"
+#include "core/jobs/send_changes.h"
 #include "core/transfer/make_equal.h"
 
 namespace asr {
@@ -125,23 +126,25 @@ Status Require(const VirtualMachine& vm, const std::vector<CheckResult>& results
   return Fail(std::move(error));
 }
 
-Status SetState(Vault& vault, Item& item, ProtectionState state) {
+Status SetState(ItemLease& lease, ProtectionState state) {
+  Item item = lease.item();
   item.state = state;
-  return vault.PutItem(item);
+  return lease.PutItem(std::move(item));
 }
 
 Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualMachine& vm,
-                          Item& item, JobRun& run) {
+                          ItemLease& lease, JobRun& run) {
+  const Item& item = lease.item();
   std::optional<SourceSnapshot> source;
   const Timestamp taken = environment.clock.Now();
   Replicas replicas;
   ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
     ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
     source.emplace(std::move(snapshot));
-    ASR_TRY(replicas, OpenReplicas(vault, item, /*create=*/true));
-    return SetState(vault, item, ProtectionState::kInitialReplicationInProgress);
+    ASR_TRY(replicas, OpenReplicas(vault, lease, /*create=*/true));
+    return SetState(lease, ProtectionState::kInitialReplicationInProgress);
   }));
-  ReplicationPass pass{environment, vault, item, *source, taken, replicas, run};
+  ReplicationPass pass{environment, vault, lease, item, *source, taken, replicas, run};
   ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Initial replication of disk"));
   ASR_CHECK(SealPass(pass, changed_bytes));
   return {};
@@ -159,16 +162,15 @@ Result<std::unique_ptr<Lease>> LeaseNewItems(Environment& environment, Vault& va
 }
 
 // Decides once more, now that nobody else can, whether there is an item already; leases it.
-Result<std::unique_ptr<Lease>> ClaimItem(Environment& environment, Vault& vault,
-                                         const VirtualMachine& vm, const EnableRequest& request,
-                                         Item& item) {
+Result<std::unique_ptr<ItemLease>> ClaimItem(Environment& environment, Vault& vault,
+                                             const VirtualMachine& vm,
+                                             const EnableRequest& request) {
   ASR_TRY(const auto deciding, LeaseNewItems(environment, vault));
-  ASR_TRY(EnableTarget target, FindTarget(environment, vault, vm, request));
+  ASR_TRY(const EnableTarget target, FindTarget(environment, vault, vm, request));
   ASR_TRY(auto lease, vault.LeaseItem(target.item));
   // Another process may have finished it before the lease was ours.
   if (!target.is_new) ASR_CHECK(FindTarget(environment, vault, vm, request));
-  if (target.is_new) ASR_CHECK(vault.PutItem(target.item));
-  item = std::move(target.item);
+  if (target.is_new) ASR_CHECK(lease->PutItem(target.item));
   return lease;
 }
 
@@ -178,20 +180,35 @@ Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
     ASR_TRY(const auto results, CheckVm(environment, vault, vm, policy));
     return Require(vm, results);
   }));
-  Item item;
-  std::unique_ptr<Lease> lease;
+  std::unique_ptr<ItemLease> lease;
   ASR_CHECK(run.RunTask("Enable protection", 0, [&](TaskProgress&) -> Status {
-    ASR_TRY(lease, ClaimItem(environment, vault, vm, request, item));
+    ASR_TRY(lease, ClaimItem(environment, vault, vm, request));
     return {};
   }));
   // A point that was sealed before the crash makes a second initial replication needless.
-  ASR_TRY(const auto points, vault.ListPointIds(item.id));
-  if (points.empty()) ASR_CHECK(ReplicateFirstTime(environment, vault, vm, item, run));
-  if (!points.empty()) ASR_CHECK(vault.MakePointDurable(item.id, points.front()));
+  const ItemId& id = lease->item().id;
+  ASR_TRY(const auto points, vault.ListPointIds(id));
+  if (points.empty()) ASR_CHECK(ReplicateFirstTime(environment, vault, vm, *lease, run));
+  if (!points.empty()) ASR_CHECK(vault.MakePointDurable(id, points.front()));
   return run.RunTask("Finalize protection", 0, [&](TaskProgress&) -> Status {
-    ASR_CHECK(SetState(vault, item, ProtectionState::kFinalizingProtection));
-    return SetState(vault, item, ProtectionState::kProtected);
+    ASR_CHECK(SetState(*lease, ProtectionState::kFinalizingProtection));
+    return SetState(*lease, ProtectionState::kProtected);
   });
+}
+
+// Changes that were logged before the last run was cut make one more point of those that are kept.
+// Protection stops whether that goes well or not; what is lost then is told when it is dropped.
+void SendLastChanges(Environment& environment, Vault& vault, const ItemLease& lease, JobRun& run) {
+  const auto send = [&]() -> Status {
+    ASR_TRY(const Replicas replicas, OpenReplicas(vault, lease, /*create=*/false));
+    ASR_CHECK(SendWaitingChanges({environment, vault, lease, replicas, run}));
+    return {};
+  };
+  // An item whose initial replication never ended has no replicas.
+  const Status sent = send();
+  if (!sent && sent.error().kind != ErrorKind::kNotFound) {
+    environment.progress.Warn(sent.error().Line());
+  }
 }
 
 Status RequireNoTestFailover(Environment& environment, Vault& vault, const Item& item) {
@@ -259,18 +276,19 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
   const auto disable = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     // Another process may have changed it before the lease was ours.
-    ASR_TRY(Item changed, vault.FindItem(item.id.value));
-    ASR_CHECK(RequireNotUnprotected(changed));
+    ASR_CHECK(RequireNotUnprotected(lease->item()));
+    if (keep_data) SendLastChanges(environment, vault, *lease, run);
     ASR_CHECK(run.RunTask("Stop protection", 0, [&](TaskProgress&) -> Status {
-      const Status marked = SetState(vault, changed, ProtectionState::kDisablingProtection);
+      const Status marked = SetState(*lease, ProtectionState::kDisablingProtection);
       // A vault that is full must still let go of what it holds.
       const bool full = !marked && marked.error().kind == ErrorKind::kNoSpace && !keep_data;
       if (!full) ASR_CHECK(marked);
+      ASR_CHECK(DropWaitingChanges(environment, vault, item));
       return environment.state.RemoveCursors(vault.identity().id, item.id);
     }));
     if (keep_data) {
       return run.RunTask("Keep recovery points", 0, [&](TaskProgress&) {
-        return SetState(vault, changed, ProtectionState::kUnprotected);
+        return SetState(*lease, ProtectionState::kUnprotected);
       });
     }
     return run.RunTask("Remove replica", 0,
@@ -285,8 +303,7 @@ Result<Job> DeleteItem(Environment& environment, Vault& vault, const Item& item)
   ASR_TRY(JobRun run, JobRun::Start(environment, "DeleteItem", item.name, vault.name()));
   const auto remove = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
-    ASR_TRY(const Item current, vault.FindItem(item.id.value));
-    ASR_CHECK(RequireUnprotected(current));
+    ASR_CHECK(RequireUnprotected(lease->item()));
     return run.RunTask("Remove replica", 0,
                        [&](TaskProgress&) { return vault.DeleteItem(item.id); });
   };

@@ -11,10 +11,10 @@
 namespace asr {
 namespace {
 
-Status RemoveAll(Vault& vault, const Item& item, const Replicas& replicas,
+Status RemoveAll(Vault& vault, const ItemLease& lease, const Replicas& replicas,
                  const std::vector<Removal>& removals) {
   for (const Removal& removal : removals) {
-    ASR_CHECK(RemovePoint(vault, replicas, item.id, removal.id));
+    ASR_CHECK(RemovePoint(vault, lease, replicas, removal.id));
   }
   return {};
 }
@@ -44,10 +44,11 @@ Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault,
   return DecideRetention(policy.retention, std::move(points), now);
 }
 
-Status ApplyRetention(Environment& environment, Vault& vault, const Item& item,
+Status ApplyRetention(Environment& environment, Vault& vault, const ItemLease& lease,
                       const Replicas& replicas) {
+  const Item& item = lease.item();
   ASR_TRY(const RetentionDecision decision, DecideRemovals(environment, vault, item));
-  if (!decision.asks) return RemoveAll(vault, item, replicas, decision.removals);
+  if (!decision.asks) return RemoveAll(vault, lease, replicas, decision.removals);
   environment.progress.Warn(fmt::format(
       "VM {0}: policy {1} would remove {2} recovery points at once, over half of them, and has "
       "removed none. Look at the clock and at the policy; if it is right: asr points prune {0}",
@@ -60,9 +61,9 @@ Result<Job> PrunePoints(Environment& environment, Vault& vault, const Item& item
   const auto prune = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     return run.RunTask("Remove recovery points", 0, [&](TaskProgress&) -> Status {
-      ASR_TRY(const Replicas replicas, OpenReplicas(vault, item, /*create=*/false));
+      ASR_TRY(const Replicas replicas, OpenReplicas(vault, *lease, /*create=*/false));
       ASR_TRY(const RetentionDecision decision, DecideRemovals(environment, vault, item));
-      return RemoveAll(vault, item, replicas, decision.removals);
+      return RemoveAll(vault, *lease, replicas, decision.removals);
     });
   };
   return run.End(prune());

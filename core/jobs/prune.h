@@ -15,8 +15,8 @@ namespace asr {
                                                        const Item& item);
 
 // Part of each cycle: removes what the policy lets go. Where that would be over half of the points
-// at once, it removes nothing and warns. The caller holds the item's lease.
-[[nodiscard]] Status ApplyRetention(Environment& environment, Vault& vault, const Item& item,
+// at once, it removes nothing and warns.
+[[nodiscard]] Status ApplyRetention(Environment& environment, Vault& vault, const ItemLease& lease,
                                     const Replicas& replicas);
 
 // The same on request, without the limit of a half: the caller has asked.

@@ -5,13 +5,84 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/delta.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/prune.h"
 #include "core/jobs/replication.h"
+#include "core/jobs/resync.h"
+#include "core/jobs/send_changes.h"
 #include "core/transfer/make_equal.h"
 
 namespace asr {
 namespace {
+
+Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
+  ASR_TRY(VirtualMachine vm, FindVm(environment, item.host + "/" + item.name));
+  if (vm.protectable()) return vm;
+  // In use comes first: what else is wrong may come from that.
+  if (vm.in_use) return Fail(Error(*vm.in_use).WithContext(fmt::format("VM {}", item.name)));
+  Error error = MakeError(ErrorKind::kState, ErrorCode::kVmNotProtectable,
+                          fmt::format("the disks of VM {} cannot be read now", item.name));
+  error.causes = vm.reasons;
+  error.action = "mend this, then replicate again; the recovery points are safe";
+  return Fail(std::move(error));
+}
+
+Result<SourceSnapshot> TakeSnapshot(Environment& environment, ItemLease& lease) {
+  ASR_TRY(const VirtualMachine vm, SourceOf(environment, lease.item()));
+  if (lease.item().settings != vm.settings) {
+    Item changed = lease.item();
+    changed.settings = vm.settings;
+    ASR_CHECK(lease.PutItem(std::move(changed)));
+  }
+  return SnapshotOf(environment, lease.item(), vm);
+}
+
+Result<std::optional<RecoveryPoint>> RunPass(ReplicationPass& pass,
+                                             const std::optional<ResyncRequest>& resync) {
+  if (!resync) return ReplicateDelta(pass);
+  ASR_TRY(RecoveryPoint point, RunResync(pass, *resync));
+  return std::optional<RecoveryPoint>(std::move(point));
+}
+
+Status RunCycle(Environment& environment, Vault& vault, const Item& found,
+                std::optional<ResyncRequest> resync, JobRun& run, ReplicateOutcome& outcome) {
+  ASR_TRY(const auto lease, vault.LeaseItem(found));
+  const Item& item = lease->item();
+  // Another process may have changed it before the lease was ours.
+  ASR_CHECK(RequireProtected(item));
+  ASR_TRY(const Replicas replicas, OpenReplicas(vault, *lease, /*create=*/false));
+  // First of all, and even if the source cannot be read now: they hold what nobody else may have.
+  ASR_TRY(const bool was_waiting, SendWaitingChanges({environment, vault, *lease, replicas, run}));
+  std::optional<SourceSnapshot> source;
+  const Timestamp taken = environment.clock.Now();
+  ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
+    ASR_TRY(SourceSnapshot snapshot, TakeSnapshot(environment, *lease));
+    source.emplace(std::move(snapshot));
+    return {};
+  }));
+  ReplicationPass pass{environment, vault, *lease, item, *source, taken, replicas, run};
+  if (!resync) resync = DueResync(item);
+  ASR_TRY(const auto sealed, RunPass(pass, resync));
+  outcome.is_new = was_waiting || sealed.has_value();
+  ASR_TRY(outcome.point, vault.NewestPoint(item.id));
+  return run.RunTask("Apply retention", 0, [&](TaskProgress&) {
+    return ApplyRetention(environment, vault, *lease, replicas);
+  });
+}
+
+Result<ReplicateOutcome> RunAsJob(Environment& environment, Vault& vault, const Item& item,
+                                  const std::string& type,
+                                  const std::optional<ResyncRequest>& resync) {
+  ASR_CHECK(RequireProtected(item));
+  ASR_TRY(JobRun run, JobRun::Start(environment, type, item.name, vault.name()));
+  ReplicateOutcome outcome;
+  const Status status = RunCycle(environment, vault, item, resync, run, outcome);
+  ASR_TRY(outcome.job, run.End(status));
+  return outcome;
+}
+
+}  // namespace
 
 Status RequireProtected(const Item& item) {
   if (item.state == ProtectionState::kProtected) return {};
@@ -26,57 +97,13 @@ Status RequireProtected(const Item& item) {
                   .WithAction(fmt::format("asr enable {} --policy {}", item.name, item.policy)));
 }
 
-Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
-  ASR_TRY(VirtualMachine vm, FindVm(environment, item.host + "/" + item.name));
-  if (vm.protectable()) return vm;
-  // In use comes first: what else is wrong may come from that.
-  if (vm.in_use) return Fail(Error(*vm.in_use).WithContext(fmt::format("VM {}", item.name)));
-  Error error = MakeError(ErrorKind::kState, ErrorCode::kVmNotProtectable,
-                          fmt::format("the disks of VM {} cannot be read now", item.name));
-  error.causes = vm.reasons;
-  error.action = "mend this, then replicate again; the recovery points are safe";
-  return Fail(std::move(error));
-}
-
-Status RunCycle(Environment& environment, Vault& vault, Item item, JobRun& run,
-                ReplicateOutcome& outcome) {
-  ASR_TRY(const auto lease, vault.LeaseItem(item));
-  // Another process may have changed it before the lease was ours.
-  ASR_TRY(item, vault.FindItem(item.id.value));
-  ASR_CHECK(RequireProtected(item));
-  std::optional<SourceSnapshot> source;
-  const Timestamp taken = environment.clock.Now();
-  Replicas replicas;
-  ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
-    ASR_TRY(const VirtualMachine vm, SourceOf(environment, item));
-    if (item.settings != vm.settings) {
-      item.settings = vm.settings;
-      ASR_CHECK(vault.PutItem(item));
-    }
-    ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
-    source.emplace(std::move(snapshot));
-    ASR_TRY(replicas, OpenReplicas(vault, item, /*create=*/false));
-    return {};
-  }));
-  ReplicationPass pass{environment, vault, item, *source, taken, replicas, run};
-  ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Replicate disk"));
-  ASR_TRY(const auto sealed, SealPass(pass, changed_bytes));
-  outcome.is_new = sealed.has_value();
-  ASR_TRY(outcome.point, vault.NewestPoint(item.id));
-  return run.RunTask("Apply retention", 0, [&](TaskProgress&) {
-    return ApplyRetention(environment, vault, item, replicas);
-  });
-}
-
-}  // namespace
-
 Result<ReplicateOutcome> Replicate(Environment& environment, Vault& vault, const Item& item) {
-  ASR_CHECK(RequireProtected(item));
-  ASR_TRY(JobRun run, JobRun::Start(environment, "Replicate", item.name, vault.name()));
-  ReplicateOutcome outcome;
-  const Status status = RunCycle(environment, vault, item, run, outcome);
-  ASR_TRY(outcome.job, run.End(status));
-  return outcome;
+  return RunAsJob(environment, vault, item, "Replicate", std::nullopt);
+}
+
+Result<ReplicateOutcome> ReplicateByResync(Environment& environment, Vault& vault, const Item& item,
+                                           const ResyncRequest& request) {
+  return RunAsJob(environment, vault, item, "Resync", request);
 }
 
 Result<Plan> PlanReplicate(Environment& environment, Vault& vault, const Item& item) {

@@ -1,9 +1,10 @@
-// One delta cycle.
+// One cycle: what changed is sent, a point is sealed, retention is applied.
 #pragma once
 
 #include <optional>
 
 #include "core/jobs/environment.h"
+#include "core/jobs/replication.h"
 #include "core/model/item.h"
 #include "core/model/plan.h"
 #include "core/model/point.h"
@@ -21,6 +22,14 @@ struct ReplicateOutcome {
 // item is Protected.
 [[nodiscard]] Result<ReplicateOutcome> Replicate(Environment& environment, Vault& vault,
                                                  const Item& item);
+
+// The same with a resync in place of the delta.
+[[nodiscard]] Result<ReplicateOutcome> ReplicateByResync(Environment& environment, Vault& vault,
+                                                         const Item& item,
+                                                         const ResyncRequest& request);
+
+// kState unless the item is Protected.
+[[nodiscard]] Status RequireProtected(const Item& item);
 
 [[nodiscard]] Result<Plan> PlanReplicate(Environment& environment, Vault& vault, const Item& item);
 

@@ -21,26 +21,6 @@ Error DiskSetChanged(const Item& item, const std::string& what) {
                       item.name, item.policy));
 }
 
-// True if the newest point holds this disk's content already, so that it need not be read.
-Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
-                      const std::optional<PointId>& newest) {
-  if (!newest) return false;
-  const ItemDisk& disk = pass.item.disks[index];
-  ASR_TRY(const auto cursor,
-          pass.environment.state.FindCursor(pass.vault.identity().id, pass.item.id, disk.name));
-  if (!cursor || cursor->point != *newest) return false;
-  auto stamps = ParseStamps(cursor->stamps_json);
-  if (!stamps) return false;
-  const LastPass last{.stamps = *std::move(stamps),
-                      .pass_started = cursor->pass_started,
-                      .full_read = cursor->full_read};
-  if (!IsUntouched(pass.source.disks()[index].stamps, last, pass.environment.clock.Now())) {
-    return false;
-  }
-  // An interrupted pass over another state of the disk may have changed the replica.
-  return pass.replicas[index]->HoldsPoint(*newest);
-}
-
 Status NoteCursor(ReplicationPass& pass, std::size_t index, const PointId& point, bool was_read) {
   Environment& environment = pass.environment;
   const std::string& vault_id = pass.vault.identity().id;
@@ -60,6 +40,58 @@ Status NoteCursor(ReplicationPass& pass, std::size_t index, const PointId& point
     }
   }
   return environment.state.PutCursor(cursor);
+}
+
+// Another file under the old name: a disk that was replaced, or brought back from a copy.
+void WarnOfReplacement(ReplicationPass& pass, std::size_t index, const DiskStamps& before) {
+  const DiskStamps& now = pass.source.disks()[index].stamps;
+  if (before.empty() || now.empty() || before.front().path != now.front().path) return;
+  const FileStamp& old_file = before.front().stamp;
+  const FileStamp& new_file = now.front().stamp;
+  if (old_file.device == new_file.device && old_file.inode == new_file.inode) return;
+  if (std::ranges::find(pass.replaced, index) != pass.replaced.end()) return;
+  pass.replaced.push_back(index);
+  pass.environment.progress.Warn(
+      fmt::format("VM {}, disk {}: {} is another file than at the last replication; the whole "
+                  "disk is compared",
+                  pass.item.name, pass.item.disks[index].name.value, now.front().path));
+}
+
+Result<bool> HoldPoint(const Replicas& replicas, const PointId& point) {
+  for (const auto& replica : replicas) {
+    ASR_TRY(const bool holds, replica->HoldsPoint(point));
+    if (!holds) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<std::optional<PointId>> NewestId(Vault& vault, const ItemId& item) {
+  ASR_TRY(const auto ids, vault.ListPointIds(item));
+  if (ids.empty()) return std::nullopt;
+  return ids.front();
+}
+
+Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
+                      const std::optional<PointId>& newest) {
+  if (!newest || pass.is_resync) return false;
+  const ItemDisk& disk = pass.item.disks[index];
+  ASR_TRY(const auto cursor,
+          pass.environment.state.FindCursor(pass.vault.identity().id, pass.item.id, disk.name));
+  if (!cursor) return false;
+  auto stamps = ParseStamps(cursor->stamps_json);
+  if (!stamps) return false;
+  WarnOfReplacement(pass, index, *stamps);
+  if (cursor->point != *newest) return false;
+  const LastPass last{.stamps = *std::move(stamps),
+                      .pass_started = cursor->pass_started,
+                      .full_read = cursor->full_read};
+  if (!IsUntouched(pass.source.disks()[index].stamps, last, pass.environment.clock.Now())) {
+    return false;
+  }
+  // An interrupted pass over another state of the disk may have changed the replica.
+  return pass.replicas[index]->HoldsPoint(*newest);
 }
 
 RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<PointId>& newest,
@@ -82,28 +114,13 @@ RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<Poi
   return point;
 }
 
-Result<std::optional<PointId>> NewestId(ReplicationPass& pass) {
-  ASR_TRY(const auto ids, pass.vault.ListPointIds(pass.item.id));
-  if (ids.empty()) return std::nullopt;
-  return ids.front();
-}
-
-Result<bool> HoldPoint(const Replicas& replicas, const PointId& point) {
-  for (const auto& replica : replicas) {
-    ASR_TRY(const bool holds, replica->HoldsPoint(point));
-    if (!holds) return false;
-  }
-  return true;
-}
-
-}  // namespace
-
-Result<Replicas> OpenReplicas(Vault& vault, const Item& item, bool create) {
+Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create) {
+  const Item& item = lease.item();
   ASR_TRY(const auto points, vault.ListPointIds(item.id));
   Replicas replicas;
   for (const ItemDisk& disk : item.disks) {
-    auto replica = create ? DiskReplica::OpenOrCreate(vault, item, disk)
-                          : DiskReplica::Open(vault, item, disk);
+    auto replica = create ? DiskReplica::OpenOrCreate(vault, lease, disk)
+                          : DiskReplica::Open(vault, lease, disk);
     if (!replica) {
       return Fail(std::move(replica).error().WithContext(
           fmt::format("VM {}, disk {}", item.name, disk.name.value)));
@@ -144,7 +161,7 @@ Result<SourceSnapshot> SnapshotOf(Environment& environment, const Item& item,
 }
 
 Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& task_prefix) {
-  ASR_TRY(const auto newest, NewestId(pass));
+  ASR_TRY(const auto newest, NewestId(pass.vault, pass.item.id));
   std::uint64_t changed_bytes = 0;
   for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {
     const ItemDisk& item_disk = pass.item.disks[i];
@@ -174,26 +191,39 @@ Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& t
   return changed_bytes;
 }
 
+Result<std::optional<RecoveryPoint>> SealIfNew(Vault& vault, const ItemLease& lease,
+                                               const Replicas& replicas,
+                                               const RecoveryPoint& point) {
+  ASR_TRY(const auto newest, NewestId(vault, lease.item().id));
+  ASR_TRY(const bool same, newest ? HoldPoint(replicas, *newest) : Result<bool>(false));
+  if (same) {
+    ASR_CHECK(vault.MakePointDurable(lease.item().id, *newest));
+    return std::nullopt;
+  }
+  ASR_CHECK(SealPoint(vault, lease, replicas, point));
+  return point;
+}
+
+Status NoteCursors(ReplicationPass& pass, const PointId& held) {
+  for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {
+    ASR_CHECK(NoteCursor(pass, i, held, pass.was_read[i]));
+  }
+  return {};
+}
+
 Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64_t changed_bytes) {
   std::optional<RecoveryPoint> sealed;
   const auto seal = [&](TaskProgress&) -> Status {
     ASR_CHECK(pass.source.Verify());
-    ASR_TRY(const auto newest, NewestId(pass));
-    PointId held;
-    ASR_TRY(const bool same, newest ? HoldPoint(pass.replicas, *newest) : Result<bool>(false));
-    if (same) {
-      ASR_CHECK(pass.vault.MakePointDurable(pass.item.id, *newest));
-      held = *newest;
-    } else {
-      const RecoveryPoint point = DescribePoint(pass, newest, changed_bytes);
-      ASR_CHECK(SealPoint(pass.vault, pass.replicas, point));
-      held = point.id;
+    ASR_TRY(const auto newest, NewestId(pass.vault, pass.item.id));
+    const RecoveryPoint point = DescribePoint(pass, newest, changed_bytes);
+    if (pass.is_resync) {
+      ASR_CHECK(SealPoint(pass.vault, pass.lease, pass.replicas, point));
       sealed = point;
+    } else {
+      ASR_TRY(sealed, SealIfNew(pass.vault, pass.lease, pass.replicas, point));
     }
-    for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {
-      ASR_CHECK(NoteCursor(pass, i, held, pass.was_read[i]));
-    }
-    return {};
+    return NoteCursors(pass, sealed ? point.id : *newest);
   };
   ASR_CHECK(pass.run.RunTask("Seal recovery point", 0, seal));
   return sealed;

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "core/jobs/environment.h"
@@ -15,20 +17,31 @@
 
 namespace asr {
 
-// Everything that one pass over an item's disks works with. The caller holds the item's lease.
+// Everything that one pass over an item's disks works with.
 struct ReplicationPass {
   Environment& environment;
   Vault& vault;
-  const Item& item;
+  ItemLease& lease;
+  const Item& item;              // the lease's
   const SourceSnapshot& source;  // its disks stand in the order of the item's
   Timestamp taken;               // when the source was opened: the instant of consistency
-  Replicas& replicas;            // in the same order
+  const Replicas& replicas;      // in the same order
   JobRun& run;
+  bool is_resync = false;           // all is read, and sealed whether anything changed or not
   std::vector<bool> was_read = {};  // by ReplicateDisks, in the same order
+  std::vector<std::size_t> replaced = {};  // disks of which it was said that they were replaced
+};
+
+struct ResyncRequest {
+  ResyncState state = ResyncState::kScheduled;  // kRequired or kScheduled: why it is due
+  std::string cause = {};                       // in words; empty for a scheduled one
+  // The vault's bytes are read first, and compared with its digests: by digests alone nobody would
+  // see that they were damaged.
+  bool deep = false;
 };
 
 // Replicas of all disks of the item, cleared of what an interrupted seal or prune left.
-[[nodiscard]] Result<Replicas> OpenReplicas(Vault& vault, const Item& item, bool create);
+[[nodiscard]] Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create);
 
 // The VM's snapshot with its disks in the order of the item's. kState (kDiskSetChanged) if a disk
 // is missing, of another size, or has other sectors than the item's.
@@ -41,8 +54,27 @@ struct ReplicationPass {
                                                    const std::string& task_prefix);
 
 // Task "Seal recovery point": the source is looked at once more, then the point is sealed. nullopt
-// if the replicas hold just what the newest point holds. In both cases the cursors are noted.
+// if the replicas hold just what the newest point holds, and it is no resync. In both cases the
+// cursors are noted.
 [[nodiscard]] Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass,
                                                             std::uint64_t changed_bytes);
+
+// The parts of it, for a delta that goes through change logs.
+
+// The newest point; nullopt if there is none.
+[[nodiscard]] Result<std::optional<PointId>> NewestId(Vault& vault, const ItemId& item);
+// True if the newest point holds the content of this disk already, so that it need not be read.
+[[nodiscard]] Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
+                                    const std::optional<PointId>& newest);
+// The point that the pass will seal on top of `newest`.
+[[nodiscard]] RecoveryPoint DescribePoint(const ReplicationPass& pass,
+                                          const std::optional<PointId>& newest,
+                                          std::uint64_t changed_bytes);
+// Seals what the replicas hold, unless the newest point holds just that: then nullopt.
+[[nodiscard]] Result<std::optional<RecoveryPoint>> SealIfNew(Vault& vault, const ItemLease& lease,
+                                                             const Replicas& replicas,
+                                                             const RecoveryPoint& point);
+// After the seal: `held` holds what the pass read.
+[[nodiscard]] Status NoteCursors(ReplicationPass& pass, const PointId& held);
 
 }  // namespace asr

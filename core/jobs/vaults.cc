@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/send_changes.h"
 #include "core/vault/layout.h"
 #include "storage/blob/directory_store.h"
 
@@ -133,18 +134,30 @@ Result<VaultRegistration> ConnectVault(Environment& environment, const std::stri
   return Register(environment, name, place, *vault);
 }
 
+Result<std::unique_ptr<BlobStore>> OpenVaultStore(Environment& environment,
+                                                  const VaultRegistration& registration) {
+  auto store = OpenStore(environment, registration.target, /*create=*/false);
+  if (store) return store;
+  Error error = std::move(store).error();
+  error.code = ErrorCode::kVaultUnreachable;
+  error.causes.insert(error.causes.begin(), "the vault's file system is not mounted");
+  error.action = fmt::format("make {} reachable, then run the command again", registration.target);
+  return Fail(std::move(error).WithContext("vault " + registration.name));
+}
+
+std::string NetworkWarning(Environment& environment, const VaultRegistration& registration) {
+  const auto type = environment.fs.NetworkType(DirectoryOf(registration));
+  if (!type || type->empty()) return "";
+  return fmt::format(
+      "the vault '{}' lies on {}: locks there do not stop a machine that was cut off from writing "
+      "when it comes back; let one machine alone use the vault, or put it on a local file system",
+      registration.name, *type);
+}
+
 Result<std::unique_ptr<Vault>> OpenVault(Environment& environment, const std::string& name) {
   ASR_TRY(const VaultRegistration registration, environment.state.FindVault(name));
-  auto store = OpenStore(environment, registration.target, /*create=*/false);
-  if (!store) {
-    Error error = std::move(store).error();
-    error.code = ErrorCode::kVaultUnreachable;
-    error.causes.insert(error.causes.begin(), "the vault's file system is not mounted");
-    error.action =
-        fmt::format("make {} reachable, then run the command again", registration.target);
-    return Fail(std::move(error).WithContext("vault " + registration.name));
-  }
-  ASR_TRY(auto vault, Vault::Open(*std::move(store), registration.name));
+  ASR_TRY(auto store, OpenVaultStore(environment, registration));
+  ASR_TRY(auto vault, Vault::Open(std::move(store), registration.name));
   if (vault->identity().id != registration.id) {
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kVaultUnreachable,
                           fmt::format("at {} is another vault than the one registered as '{}'",
@@ -178,6 +191,7 @@ Status DeleteContent(Environment& environment, const VaultRegistration& registra
   ASR_TRY(const auto listing, vault.ListItems());
   for (const Item& item : listing.items) {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
+    ASR_CHECK(DropWaitingChanges(environment, vault, item));
     ASR_CHECK(vault.DeleteItem(item.id));
     ASR_CHECK(environment.state.RemoveCursors(registration.id, item.id));
   }

@@ -31,6 +31,15 @@ namespace asr {
 [[nodiscard]] Result<std::unique_ptr<Vault>> OpenVault(Environment& environment,
                                                        const std::string& name);
 
+// The place of a registered vault, whether or not a vault is in it.
+[[nodiscard]] Result<std::unique_ptr<BlobStore>> OpenVaultStore(
+    Environment& environment, const VaultRegistration& registration);
+
+// In words, if the vault lies on a file system of the network, whose locks do not stop a machine
+// that was cut off; empty if it does not, or if it cannot be told.
+[[nodiscard]] std::string NetworkWarning(Environment& environment,
+                                         const VaultRegistration& registration);
+
 // Deletes all of its data, then forgets it. The caller has asked.
 [[nodiscard]] Status DeleteVault(Environment& environment, const std::string& name);
 

@@ -39,4 +39,14 @@ Digest ComputeGroupDigest(DigestAlgorithm algorithm, std::span<const Digest> chu
   return Compute(algorithm, std::as_bytes(chunks));
 }
 
+void DiskDigest::Add(std::span<const Digest> groups) {
+  std::array<std::byte, 2 * sizeof(Bits128)> pair{};
+  for (const Digest& group : groups) {
+    std::ranges::copy(bits_, pair.begin());
+    std::ranges::copy(group.bits, pair.begin() + bits_.size());
+    const Sha256 sum = ComputeSha256(pair);
+    std::copy_n(sum.begin(), bits_.size(), bits_.begin());
+  }
+}
+
 }  // namespace asr

@@ -57,6 +57,16 @@ struct ChangedChunks {
   std::uint64_t chunk_mask = 0;
 };
 
+// One value for all groups of a disk, in their order, however many are added at a time.
+class DiskDigest {
+ public:
+  void Add(std::span<const Digest> groups);
+  [[nodiscard]] const Bits128& bits() const { return bits_; }
+
+ private:
+  Bits128 bits_{};
+};
+
 [[nodiscard]] inline std::uint64_t GroupCount(std::uint64_t disk_bytes) {
   return DivideRoundingUp(disk_bytes, kGroupBytes);
 }

@@ -21,6 +21,8 @@ constexpr std::array<std::string_view, 11> kProtectionStates = {
     "DisablingProtection",
     "Unprotected",
 };
+constexpr std::array<std::string_view, 4> kResyncStates = {"None", "Required", "Scheduled",
+                                                           "InProgress"};
 constexpr std::array<std::string_view, 4> kTestFailoverStates = {"None", "InProgress",
                                                                  "WaitingForCleanup", "CleaningUp"};
 
@@ -33,6 +35,17 @@ std::string_view ProtectionStateName(ProtectionState state) {
 std::optional<ProtectionState> ParseProtectionState(std::string_view name) {
   for (std::size_t i = 0; i < kProtectionStates.size(); ++i) {
     if (kProtectionStates[i] == name) return static_cast<ProtectionState>(i);
+  }
+  return std::nullopt;
+}
+
+std::string_view ResyncStateName(ResyncState state) {
+  return kResyncStates[static_cast<std::size_t>(state)];
+}
+
+std::optional<ResyncState> ParseResyncState(std::string_view name) {
+  for (std::size_t i = 0; i < kResyncStates.size(); ++i) {
+    if (kResyncStates[i] == name) return static_cast<ResyncState>(i);
   }
   return std::nullopt;
 }

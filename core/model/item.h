@@ -26,11 +26,20 @@ enum class ProtectionState : std::uint8_t {
   kDisablingProtection,
   kUnprotected,
 };
+// Whether the whole of the disks has to be compared, whatever change logs and stamps say.
+enum class ResyncState : std::uint8_t {
+  kNone,
+  kRequired,    // found by us
+  kScheduled,   // asked for by a person; runs with the next replication, as a required one does
+  kInProgress,  // runs, or was interrupted
+};
 enum class TestFailoverState : std::uint8_t { kNone, kInProgress, kWaitingForCleanup, kCleaningUp };
 
 // "Protected"...: the words of documents and JSON. Parse returns nullopt for any other word.
 [[nodiscard]] std::string_view ProtectionStateName(ProtectionState state);
 [[nodiscard]] std::optional<ProtectionState> ParseProtectionState(std::string_view name);
+[[nodiscard]] std::string_view ResyncStateName(ResyncState state);
+[[nodiscard]] std::optional<ResyncState> ParseResyncState(std::string_view name);
 [[nodiscard]] std::string_view TestFailoverStateName(TestFailoverState state);
 
 struct ItemDisk {
@@ -51,6 +60,9 @@ struct Item {
   ProtectionState state = ProtectionState::kEnablingProtection;
   std::uint64_t epoch = 1;  // who may write; only ever raised
   GenerationId generation;
+  ResyncState resync = ResyncState::kNone;
+  std::string resync_cause;  // in words; empty while there is none
+  bool resync_deep = false;  // the vault's bytes are to be read, too
   Timestamp created{};
   std::vector<ItemDisk> disks;  // the first is the boot disk
   std::vector<DiskName> excluded_disks;

@@ -18,13 +18,16 @@ struct Verb {
   std::string_view words;    // before the VM's name
   std::string_view options;  // that it cannot do without
 };
-constexpr std::array<Verb, 8> kVerbs = {{
+constexpr std::array<Verb, 11> kVerbs = {{
     {"EnableProtection", "enable", " --policy POLICY"},
     {"DisableProtection", "disable", ""},
     {"DeleteItem", "items delete", ""},
     {"Replicate", "replicate", ""},
+    {"Resync", "resync", " --now"},
+    {"RollBack", "vault rollback", ""},
     {"Restore", "restore", " --to DIR"},
     {"PrunePoints", "points prune", ""},
+    {"VerifyPoints", "points verify", ""},
     {"TestFailover", "test-failover", ""},
     {"TestFailoverCleanup", "test-failover-cleanup", ""},
 }};
@@ -40,6 +43,11 @@ std::optional<JobState> ParseJobState(std::string_view name) {
     if (kJobStates[i] == name) return static_cast<JobState>(i);
   }
   return std::nullopt;
+}
+
+bool HasEnded(JobState state) {
+  return state == JobState::kSucceeded || state == JobState::kFailed ||
+         state == JobState::kCancelled;
 }
 
 JobId NewJobId(Timestamp start) {

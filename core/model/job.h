@@ -23,6 +23,8 @@ enum class JobState : std::uint8_t {
 };
 [[nodiscard]] std::string_view JobStateName(JobState state);  // "Succeeded"
 [[nodiscard]] std::optional<JobState> ParseJobState(std::string_view name);
+// Nothing happens to a job in this state any more.
+[[nodiscard]] bool HasEnded(JobState state);
 
 // Bytes of the virtual disks. read = read from the source; sent = written to the target; skipped =
 // compared and found equal; zero = known or found to be zeros, and not sent.
@@ -56,6 +58,15 @@ struct Job {
   std::vector<Task> tasks;
   std::optional<Error> error;
   TransferStats stats;
+};
+
+// What a job was started with, so that it can be started again: the words of the command line, in a
+// form that is for whoever runs the engine to read, and the directory that relative paths among
+// them begin at. Both empty: not known.
+struct JobCommand {
+  std::string words;
+  std::string working_directory;
+  bool operator==(const JobCommand&) const = default;
 };
 
 // "20261123T063000-4f2a9c": sorts by start, to the second.

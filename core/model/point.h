@@ -8,6 +8,7 @@
 
 #include "core/model/ids.h"
 #include "core/model/virtual_machine.h"
+#include "storage/base/checksum.h"
 #include "storage/base/clock.h"
 #include "storage/base/result.h"
 
@@ -22,6 +23,7 @@ struct PointDisk {
   std::string format;  // of the source image
   std::uint64_t size_bytes = 0;
   std::uint32_t logical_sector_bytes = 512;
+  Bits128 log = {};  // id of the last change log that brought it here; zeros: there was none
   bool operator==(const PointDisk&) const = default;
 };
 

@@ -12,14 +12,17 @@ PointId NextPointId(Timestamp instant, const std::optional<PointId>& newest) {
   return {FormatCompactTime(instant)};
 }
 
-Status SealPoint(Vault& vault, const Replicas& replicas, const RecoveryPoint& point) {
+Status SealPoint(Vault& vault, const ItemLease& lease, const Replicas& replicas,
+                 const RecoveryPoint& point) {
   for (const auto& replica : replicas) ASR_CHECK(replica->Snapshot(point.id));
+  ASR_CHECK(lease.Check());
   return vault.PutPoint(point);
 }
 
-Status RemovePoint(Vault& vault, const Replicas& replicas, const ItemId& item,
+Status RemovePoint(Vault& vault, const ItemLease& lease, const Replicas& replicas,
                    const PointId& point) {
-  ASR_CHECK(vault.DeletePointDocument(item, point));
+  ASR_CHECK(lease.Check());
+  ASR_CHECK(vault.DeletePointDocument(lease.item().id, point));
   for (const auto& replica : replicas) ASR_CHECK(replica->DeleteSnapshot(point));
   return {};
 }

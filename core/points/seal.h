@@ -18,11 +18,12 @@ using Replicas = std::vector<std::unique_ptr<DiskReplica>>;
 [[nodiscard]] PointId NextPointId(Timestamp instant, const std::optional<PointId>& newest);
 
 // Freezes all replicas under the point's id, then writes its document: the last write. The caller
-// holds the item's lease and has found the source unchanged since it was read.
-[[nodiscard]] Status SealPoint(Vault& vault, const Replicas& replicas, const RecoveryPoint& point);
+// has found the source unchanged since it was read.
+[[nodiscard]] Status SealPoint(Vault& vault, const ItemLease& lease, const Replicas& replicas,
+                               const RecoveryPoint& point);
 
 // In reverse: the document goes first.
-[[nodiscard]] Status RemovePoint(Vault& vault, const Replicas& replicas, const ItemId& item,
+[[nodiscard]] Status RemovePoint(Vault& vault, const ItemLease& lease, const Replicas& replicas,
                                  const PointId& point);
 
 }  // namespace asr

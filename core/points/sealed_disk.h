@@ -22,6 +22,8 @@ class SealedDisk : public Disk {
 
   // What the point's chunks hold; lives as long as this.
   [[nodiscard]] DigestTableReader& digests() const { return *digests_; }
+  // The fixed VHD of the point: the disk, its padding, its footer. Lives as long as this.
+  [[nodiscard]] PageBlobReader& pages() const { return *pages_; }
 
   [[nodiscard]] ImageFormat format() const override { return ImageFormat::kVhdFixed; }
   [[nodiscard]] std::uint64_t size_bytes() const override { return disk_.size_bytes; }

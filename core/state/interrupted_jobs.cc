@@ -31,7 +31,9 @@ void MarkInterrupted(Job& job, const ProcessIdentity& process, Timestamp found) 
           fmt::format("the process that ran job {} (pid {}) is gone", job.id.value, process.pid))
           .WithCause(restarted ? "the machine was restarted meanwhile"
                                : "it was killed (by hand, or for want of memory), or it crashed")
-          .WithAction(fmt::format("run it again: {}; it goes on where it was", RepeatCommand(job)))
+          .WithAction(fmt::format("let it go on where it was: asr jobs resume {}; or the same by "
+                                  "hand: {}",
+                                  job.id.value, RepeatCommand(job)))
           .Retryable();
   for (Task& task : job.tasks) {
     if (task.state != JobState::kInProgress) continue;

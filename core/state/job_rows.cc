@@ -183,15 +183,16 @@ Error NoSuchJob(const std::string& id) {
 
 }  // namespace
 
-Status StateDatabase::InsertJob(const Job& job) {
+Status StateDatabase::InsertJob(const Job& job, const JobCommand& command) {
   const ProcessIdentity process = CurrentProcess();
   const std::lock_guard lock(implementation_->mutex);
   SqlDatabase& database = implementation_->database;
   ASR_TRY(SqlTransaction transaction, database.BeginWrite());
   ASR_CHECK(database.Run(
       "INSERT INTO jobs VALUES (NULL, ?1, '', '', '', '', 0, 0, NULL, NULL, 0, 0, 0, 0, ?2, ?3, "
-      "?4)",
-      {job.id.value, process.pid, process.start_ticks, process.boot_id}));
+      "?4, ?5, ?6)",
+      {job.id.value, process.pid, process.start_ticks, process.boot_id, command.words,
+       command.working_directory}));
   ASR_CHECK(ReplaceJob(database, database.last_insert_rowid(), job));
   return transaction.Commit();
 }
@@ -269,6 +270,29 @@ Result<Job> StateDatabase::FindJob(const std::string& id) {
   return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kJobNotFound,
                         fmt::format("more than one job begins with '{}'", id))
                   .WithAction(fmt::format("give more of the id: {}", fmt::join(ids, ", "))));
+}
+
+Result<JobCommand> StateDatabase::FindJobCommand(const JobId& job) {
+  const std::lock_guard lock(implementation_->mutex);
+  ASR_TRY(SqlStatement row,
+          implementation_->database.Prepare(
+              "SELECT command, working_directory FROM jobs WHERE id = ?1", {job.value}));
+  ASR_TRY(const bool found, row.Step());
+  if (!found) return Fail(NoSuchJob(job.value));
+  return JobCommand{.words = row.Text(0), .working_directory = row.Text(1)};
+}
+
+Result<ProcessIdentity> StateDatabase::FindJobProcess(const JobId& job) {
+  const std::lock_guard lock(implementation_->mutex);
+  ASR_TRY(SqlStatement row, implementation_->database.Prepare(
+                                "SELECT process_pid, process_start_ticks, process_boot_id "
+                                "FROM jobs WHERE id = ?1",
+                                {job.value}));
+  ASR_TRY(const bool found, row.Step());
+  if (!found) return Fail(NoSuchJob(job.value));
+  return ProcessIdentity{.pid = static_cast<int>(row.Integer(0)),
+                         .start_ticks = row.Unsigned(1),
+                         .boot_id = row.Text(2)};
 }
 
 }  // namespace asr

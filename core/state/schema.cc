@@ -7,7 +7,7 @@ namespace {
 
 // Times are milliseconds since 1970 UTC. States are the words of JobStateName. Errors are JSON
 // (core/model/error_json.h).
-constexpr std::array<const char*, 1> kSteps = {R"sql(
+constexpr std::array<const char*, 2> kSteps = {R"sql(
 CREATE TABLE vaults (
   name TEXT PRIMARY KEY,
   target TEXT NOT NULL,
@@ -83,6 +83,10 @@ CREATE TABLE settings (
   key TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+)sql",
+                                               R"sql(
+ALTER TABLE jobs ADD COLUMN command TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN working_directory TEXT NOT NULL DEFAULT '';
 )sql"};
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "core/model/ids.h"
 #include "core/model/job.h"
+#include "storage/base/process.h"
 #include "storage/base/result.h"
 #include "storage/fs/file_system.h"
 
@@ -93,7 +94,7 @@ class StateDatabase {
   // Jobs. A job is inserted once and replaced whole at each change of state; the process that runs
   // it is noted (pid and its start time), so that a job whose process is gone reads as Failed and
   // retryable, with an error that says so.
-  [[nodiscard]] Status InsertJob(const Job& job);
+  [[nodiscard]] Status InsertJob(const Job& job, const JobCommand& command = {});
   [[nodiscard]] Status UpdateJob(const Job& job);
   // Progress of one task only; not synced to disk by itself.
   [[nodiscard]] Status UpdateTaskProgress(const JobId& job, std::size_t task_index,
@@ -102,6 +103,10 @@ class StateDatabase {
   [[nodiscard]] Result<std::vector<Job>> ListJobs(const JobFilter& filter);
   // Also by a unique beginning of the id. kNotFound (kJobNotFound).
   [[nodiscard]] Result<Job> FindJob(const std::string& id);
+  // What a job was started with; empty for jobs of versions that did not keep it.
+  [[nodiscard]] Result<JobCommand> FindJobCommand(const JobId& job);
+  // The process that runs the job, or ran it; it may have ended by now.
+  [[nodiscard]] Result<ProcessIdentity> FindJobProcess(const JobId& job);
 
   // Test failovers that are not cleaned up yet; at most one an item.
   [[nodiscard]] Status PutTestFailover(const TestFailover& test);

@@ -1,15 +1,11 @@
 #include "core/transfer/make_equal.h"
 
 #include <algorithm>
-#include <atomic>
 #include <mutex>
-#include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
+#include "core/model/group_workers.h"
 #include "core/transfer/group_commit.h"
 
 namespace asr {
@@ -44,11 +40,11 @@ bool Touches(const std::vector<Extent>& extents, Extent range) {
 class Transfer {
  public:
   Transfer(const Disk& source, TransferTarget& target, const TransferOptions& options)
-      : source_(source), target_(target), options_(options), announcements_(target) {
-    for (int i = 0; i < std::max(1, options.groups_in_flight); ++i) {
-      buffers_.emplace_back(static_cast<std::size_t>(kGroupBytes));
-    }
-  }
+      : source_(source),
+        target_(target),
+        options_(options),
+        announcements_(target),
+        workers_(options.groups_in_flight, options.stop) {}
 
   Result<TransferStats> Run() {
     const std::uint64_t group_count = GroupCount(source_.size_bytes());
@@ -60,12 +56,14 @@ class Transfer {
 
  private:
   Status RunWindow(std::uint64_t first_group, std::uint64_t count) {
-    if (options_.stop.stop_requested()) return Cancelled();
+    if (options_.stop.stop_requested()) return Fail(StoppedOnRequest());
     ASR_TRY(auto work, PlanWindow(first_group, count));
     if (work.empty()) return {};
     ASR_CHECK(AnnounceNewData(work));
     copied_.clear();
-    Status outcome = RunWorkers(work);
+    Status outcome = workers_.ForEach(work.size(), [&](std::size_t i, AlignedBuffer& buffer) {
+      return CopyGroup(work[i], buffer);
+    });
     if (copied_.empty()) return outcome;
     std::ranges::sort(copied_, {}, &GroupDigests::group);
     // Also after a stop or an error: what was sent need not be sent again.
@@ -119,29 +117,6 @@ class Transfer {
       group.announced = true;
     }
     return changes.empty() ? Status() : target_.Prepare(changes);
-  }
-
-  Status RunWorkers(const std::vector<GroupWork>& work) {
-    std::atomic<std::size_t> next = 0;
-    std::optional<Error> problem;
-    std::atomic<bool> failed = false;
-    const auto run = [&](AlignedBuffer& buffer) {
-      for (std::size_t i = next++; i < work.size() && !failed; i = next++) {
-        Status status = options_.stop.stop_requested() ? Cancelled() : CopyGroup(work[i], buffer);
-        if (status) continue;
-        const std::lock_guard lock(mutex_);
-        if (!problem) problem = std::move(status).error();
-        failed = true;
-      }
-    };
-    {
-      std::vector<std::jthread> threads;
-      for (std::size_t i = 1; i < std::min(buffers_.size(), work.size()); ++i) {
-        threads.emplace_back([&run, this, i] { run(buffers_[i]); });
-      }
-      run(buffers_[0]);
-    }
-    return problem ? Status(Fail(*std::move(problem))) : Status();
   }
 
   Status CopyGroup(const GroupWork& work, AlignedBuffer& buffer) {
@@ -228,17 +203,11 @@ class Transfer {
     return {range.offset_bytes, end > range.offset_bytes ? end - range.offset_bytes : 0};
   }
 
-  static Status Cancelled() {
-    return Fail(MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled, "stopped on request")
-                    .WithAction("run the same command again; it goes on where it was")
-                    .Retryable());
-  }
-
   const Disk& source_;
   TransferTarget& target_;
   const TransferOptions& options_;
   GroupCommit announcements_;
-  std::vector<AlignedBuffer> buffers_;
+  GroupWorkers workers_;
   std::mutex mutex_;  // guards stats_ and copied_ while workers run
   TransferStats stats_;
   std::vector<GroupDigests> copied_;

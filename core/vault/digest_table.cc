@@ -36,10 +36,6 @@ std::uint64_t RowOffset(std::uint64_t group) {
   return SegmentOffset(group) + kSegmentGroupBytes + group % kGroupsPerSegment * kRowBytes;
 }
 
-std::uint64_t TableBytes(std::uint64_t disk_bytes) {
-  return kHeaderBytes + DivideRoundingUp(GroupCount(disk_bytes), kGroupsPerSegment) * kSegmentBytes;
-}
-
 std::uint32_t AlgorithmNumber(DigestAlgorithm algorithm) {
   return algorithm == DigestAlgorithm::kSha256 ? 0 : 1;
 }
@@ -61,9 +57,9 @@ std::vector<std::byte> MakeHeader(DigestAlgorithm algorithm, std::uint64_t disk_
 Status CheckHeader(PageBlobReader& blob, DigestAlgorithm algorithm, std::uint64_t disk_bytes) {
   const auto expected = MakeHeader(algorithm, disk_bytes);
   std::vector<std::byte> found(kHeaderBytes);
-  if (blob.size_bytes() >= TableBytes(disk_bytes)) ASR_CHECK(blob.Read(0, found));
+  if (blob.size_bytes() >= DigestBlobBytes(disk_bytes)) ASR_CHECK(blob.Read(0, found));
   if (std::equal(found.begin(), found.begin() + kHeaderUsedBytes, expected.begin())) return {};
-  if (blob.size_bytes() == TableBytes(disk_bytes) && IsZero(found)) {
+  if (blob.size_bytes() == DigestBlobBytes(disk_bytes) && IsZero(found)) {
     // Whoever made the blob died before its header was written: nothing was ever replicated.
     return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kBlobNotFound,
                           "the disk's digest blob was never finished"));
@@ -101,7 +97,23 @@ Result<bool> ForEachWindow(std::uint64_t group_count, const Read& read, const Vi
   return true;
 }
 
+// Those of the `count` entries of `entry_bytes` each, the first of them at `begin`, that `extents`
+// touch.
+void MarkEntries(const std::vector<Extent>& extents, std::uint64_t begin, std::uint64_t entry_bytes,
+                 std::vector<bool>& marks) {
+  for (const Extent& extent : extents) {
+    const std::uint64_t end = DivideRoundingUp(extent.end_bytes() - begin, entry_bytes);
+    for (std::uint64_t i = (extent.offset_bytes - begin) / entry_bytes; i < end; ++i) {
+      marks[i] = true;
+    }
+  }
+}
+
 }  // namespace
+
+std::uint64_t DigestBlobBytes(std::uint64_t disk_bytes) {
+  return kHeaderBytes + DivideRoundingUp(GroupCount(disk_bytes), kGroupsPerSegment) * kSegmentBytes;
+}
 
 DigestTableReader::DigestTableReader(std::unique_ptr<PageBlobReader> blob,
                                      std::uint64_t group_count)
@@ -122,9 +134,38 @@ Status DigestTableReader::ReadChunks(std::uint64_t group, ChunkRow& out) {
   return blob_->Read(RowOffset(group), std::as_writable_bytes(std::span(out)));
 }
 
+Result<std::vector<bool>> DigestTableReader::GroupsIn(ExtentsOf extents_of, std::uint64_t first,
+                                                      std::size_t count) {
+  std::vector<bool> marks(count);
+  ASR_TRY(const auto digests, ((*blob_).*extents_of)({GroupOffset(first), count * kDigestBytes}));
+  MarkEntries(digests, GroupOffset(first), kDigestBytes, marks);
+  ASR_TRY(const auto rows, ((*blob_).*extents_of)({RowOffset(first), count * kRowBytes}));
+  MarkEntries(rows, RowOffset(first), kRowBytes, marks);
+  return marks;
+}
+
+Result<std::vector<bool>> DigestTableReader::OwnGroups(std::uint64_t first, std::size_t count) {
+  return GroupsIn(&PageBlobReader::OwnExtents, first, count);
+}
+
+Result<std::vector<bool>> DigestTableReader::FilledGroups(std::uint64_t first, std::size_t count) {
+  return GroupsIn(&PageBlobReader::DataExtents, first, count);
+}
+
+std::vector<Extent> DigestTableReader::UnusedExtents() const {
+  std::vector<Extent> extents{{kHeaderUsedBytes, kHeaderBytes - kHeaderUsedBytes}};
+  const std::uint64_t rest = group_count_ % kGroupsPerSegment;
+  if (rest == 0) return extents;
+  const std::uint64_t segment = SegmentOffset(group_count_);
+  extents.push_back({segment + rest * kDigestBytes, (kGroupsPerSegment - rest) * kDigestBytes});
+  extents.push_back(
+      {segment + kSegmentGroupBytes + rest * kRowBytes, (kGroupsPerSegment - rest) * kRowBytes});
+  return extents;
+}
+
 Result<DigestTable> DigestTable::Create(BlobStore& store, const std::string& name,
                                         DigestAlgorithm algorithm, std::uint64_t disk_bytes) {
-  ASR_TRY(auto blob, store.CreatePageBlob(name, TableBytes(disk_bytes)));
+  ASR_TRY(auto blob, store.CreatePageBlob(name, DigestBlobBytes(disk_bytes)));
   ASR_CHECK(blob->Write(0, MakeHeader(algorithm, disk_bytes)));
   ASR_CHECK(blob->Flush());
   return DigestTable(std::move(blob));

@@ -15,6 +15,9 @@
 
 namespace asr {
 
+// Bytes of the digest blob of a disk.
+[[nodiscard]] std::uint64_t DigestBlobBytes(std::uint64_t disk_bytes);
+
 // Reads any version of a table. Thread-safe.
 class DigestTableReader {
  public:
@@ -27,7 +30,20 @@ class DigestTableReader {
   [[nodiscard]] Status ReadChunks(std::uint64_t group, ChunkRow& out);
   [[nodiscard]] std::uint64_t group_count() const { return group_count_; }
 
+  // For who compares all of a table. Of the groups [first, first + count), which lie in one
+  // segment: those whose digests this version may not share with the next newer one, and those
+  // whose digests may not be zeros.
+  [[nodiscard]] Result<std::vector<bool>> OwnGroups(std::uint64_t first, std::size_t count);
+  [[nodiscard]] Result<std::vector<bool>> FilledGroups(std::uint64_t first, std::size_t count);
+  // Parts of the blob that hold no digest of the disk: they are zeros.
+  [[nodiscard]] std::vector<Extent> UnusedExtents() const;
+  [[nodiscard]] PageBlobReader& blob() { return *blob_; }
+
  private:
+  using ExtentsOf = Result<std::vector<Extent>> (PageBlobReader::*)(Extent);
+  [[nodiscard]] Result<std::vector<bool>> GroupsIn(ExtentsOf extents_of, std::uint64_t first,
+                                                   std::size_t count);
+
   DigestTableReader(std::unique_ptr<PageBlobReader> blob, std::uint64_t group_count);
   std::unique_ptr<PageBlobReader> blob_;
   std::uint64_t group_count_;

@@ -8,15 +8,15 @@
 #include <fmt/format.h>
 
 #include "core/vault/layout.h"
-#include "storage/image/vhd_footer.h"
 
 namespace asr {
-namespace {
 
 VhdFooter FooterOf(const Item& item, const ItemDisk& disk) {
   return MakeFixedVhdFooter(PaddedDiskBytes(disk.size_bytes), disk.unique_id,
                             VhdSeconds(item.created));
 }
+
+namespace {
 
 bool IsMissing(const Error& error) { return error.code == ErrorCode::kBlobNotFound; }
 
@@ -45,16 +45,18 @@ std::vector<Extent> ChunksOf(std::span<const ChangedChunks> changes) {
 
 }  // namespace
 
-DiskReplica::DiskReplica(Vault& vault, const Item& item, ItemDisk disk,
+DiskReplica::DiskReplica(Vault& vault, const ItemLease& lease, ItemDisk disk,
                          std::unique_ptr<PageBlob> pages, DigestTable digests)
     : vault_(vault),
-      item_(item.id),
+      lease_(lease),
+      item_(lease.item().id),
       disk_(std::move(disk)),
       pages_(std::move(pages)),
       digests_(std::move(digests)) {}
 
-Result<std::unique_ptr<DiskReplica>> DiskReplica::Open(Vault& vault, const Item& item,
+Result<std::unique_ptr<DiskReplica>> DiskReplica::Open(Vault& vault, const ItemLease& lease,
                                                        const ItemDisk& disk) {
+  const Item& item = lease.item();
   const std::string pages_name = layout::DiskBlob(item.id, disk.name);
   ASR_TRY(auto digests, DigestTable::Open(vault.store(), layout::DigestBlob(item.id, disk.name),
                                           vault.identity().algorithm, disk.size_bytes));
@@ -69,13 +71,15 @@ Result<std::unique_ptr<DiskReplica>> DiskReplica::Open(Vault& vault, const Item&
                                 "sealed can be restored while their undo files are whole"));
   }
   return std::unique_ptr<DiskReplica>(
-      new DiskReplica(vault, item, disk, std::move(pages), std::move(digests)));
+      new DiskReplica(vault, lease, disk, std::move(pages), std::move(digests)));
 }
 
-Result<std::unique_ptr<DiskReplica>> DiskReplica::OpenOrCreate(Vault& vault, const Item& item,
+Result<std::unique_ptr<DiskReplica>> DiskReplica::OpenOrCreate(Vault& vault, const ItemLease& lease,
                                                                const ItemDisk& disk) {
-  auto replica = Open(vault, item, disk);
+  auto replica = Open(vault, lease, disk);
   if (replica || !IsMissing(replica.error())) return replica;
+  ASR_CHECK(lease.Check());
+  const Item& item = lease.item();
   // Digests are made last and removed first: their claim that all is zero must only ever stand
   // beside pages that are.
   const std::string digest_name = layout::DigestBlob(item.id, disk.name);
@@ -84,10 +88,11 @@ Result<std::unique_ptr<DiskReplica>> DiskReplica::OpenOrCreate(Vault& vault, con
   ASR_TRY(auto digests, DigestTable::Create(vault.store(), digest_name, vault.identity().algorithm,
                                             disk.size_bytes));
   return std::unique_ptr<DiskReplica>(
-      new DiskReplica(vault, item, disk, std::move(pages), std::move(digests)));
+      new DiskReplica(vault, lease, disk, std::move(pages), std::move(digests)));
 }
 
 Status DiskReplica::Prepare(std::span<const ChangedChunks> changes) {
+  ASR_CHECK(lease_.Check());
   ASR_CHECK(digests_.MarkUnknown(changes));
   std::vector<Extent> chunks = ChunksOf(changes);
   // The last chunk may reach over the blob's end.
@@ -109,6 +114,7 @@ Status DiskReplica::Clear(Extent range) {
 
 Status DiskReplica::Commit(std::span<const GroupDigests> digests) {
   ASR_CHECK(pages_->Flush());
+  ASR_CHECK(lease_.Check());
   return digests_.Store(digests);
 }
 
@@ -122,6 +128,7 @@ Status DiskReplica::Snapshot(const PointId& point) {
   }
   ASR_CHECK(pages_->Flush());
   ASR_CHECK(digests_.Flush());
+  ASR_CHECK(lease_.Check());
   ASR_CHECK(pages_->CreateSnapshot({point.value}));
   return digests_.blob().CreateSnapshot({point.value});
 }
@@ -132,13 +139,16 @@ Status DiskReplica::DropUnsealed(std::span<const PointId> sealed) {
     for (const SnapshotId& snapshot : snapshots) {
       const bool is_sealed = std::ranges::any_of(
           sealed, [&](const PointId& point) { return point.value == snapshot.value; });
-      if (!is_sealed) ASR_CHECK(blob->DeleteSnapshot(snapshot));
+      if (is_sealed) continue;
+      ASR_CHECK(lease_.Check());
+      ASR_CHECK(blob->DeleteSnapshot(snapshot));
     }
   }
   return {};
 }
 
 Status DiskReplica::DeleteSnapshot(const PointId& point) {
+  ASR_CHECK(lease_.Check());
   for (PageBlob* blob : {&digests_.blob(), pages_.get()}) {
     Status deleted = blob->DeleteSnapshot({point.value});
     if (!deleted && deleted.error().kind != ErrorKind::kNotFound) return deleted;

@@ -11,23 +11,34 @@
 #include "core/model/point.h"
 #include "core/vault/digest_table.h"
 #include "core/vault/vault.h"
+#include "storage/image/vhd_footer.h"
 
 namespace asr {
 
-// The caller holds the item's lease. Write and Clear may be called from several threads for
-// different chunks; the rest not beside them, except the reading of digests.
+// The footer behind the disk's pages.
+[[nodiscard]] VhdFooter FooterOf(const Item& item, const ItemDisk& disk);
+
+// The lease outlives this, and is checked before each step that others build on. Write and Clear
+// may be called from several threads for different chunks; the rest not beside them, except the
+// reading of digests.
 class DiskReplica {
  public:
   // Opens it, or makes it if it is not there whole: an unfinished one holds nothing yet.
   [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> OpenOrCreate(Vault& vault,
-                                                                         const Item& item,
+                                                                         const ItemLease& lease,
                                                                          const ItemDisk& disk);
   // kNotFound (kBlobNotFound) or kCorrupt if it is not there whole.
-  [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> Open(Vault& vault, const Item& item,
+  [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> Open(Vault& vault,
+                                                                 const ItemLease& lease,
                                                                  const ItemDisk& disk);
 
   [[nodiscard]] const ItemDisk& disk() const { return disk_; }
   [[nodiscard]] DigestTable& digests() { return digests_; }
+
+  // What the pages hold now, whatever the digests say. Inside the disk and its padding.
+  [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) {
+    return pages_->Read(offset_bytes, out);
+  }
 
   // First step of every change: the digests say unknown, and older points have what they need of
   // these chunks. All of it durable when this returns. `changes` ascend by group.
@@ -49,10 +60,11 @@ class DiskReplica {
   [[nodiscard]] Result<bool> HoldsPoint(const PointId& point);
 
  private:
-  DiskReplica(Vault& vault, const Item& item, ItemDisk disk, std::unique_ptr<PageBlob> pages,
+  DiskReplica(Vault& vault, const ItemLease& lease, ItemDisk disk, std::unique_ptr<PageBlob> pages,
               DigestTable digests);
 
   Vault& vault_;
+  const ItemLease& lease_;
   ItemId item_;
   ItemDisk disk_;
   std::unique_ptr<PageBlob> pages_;

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "core/vault/document_text.h"
+
 namespace asr {
 namespace {
 
@@ -34,6 +36,9 @@ Result<DocumentReader> DocumentReader::Parse(const std::string& name, const std:
                                       name, version, newest_version))
                     .WithCause("a newer asr wrote it")
                     .WithAction("install the newer asr on this machine too"));
+  }
+  if (!HasRightChecksum(text)) {
+    return Fail(DocumentError(name, "does not match the checksum that is in it"));
   }
   return reader;
 }

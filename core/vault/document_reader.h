@@ -15,7 +15,8 @@ namespace asr {
 
 class DocumentReader {
  public:
-  // `name` is the blob's, for errors. Not an object, or a version above `newest_version`: an error.
+  // `name` is the blob's, for errors. Not an object, a version above `newest_version`,
+  // or another checksum than the text's: an error.
   [[nodiscard]] static Result<DocumentReader> Parse(const std::string& name,
                                                     const std::string& text, int newest_version);
 

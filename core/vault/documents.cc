@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/vault/document_reader.h"
+#include "core/vault/document_text.h"
 
 namespace asr {
 namespace {
@@ -10,10 +11,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kDocumentVersion = 1;
-
-std::string Write(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
 
 Json EncodeSettings(const MachineSettings& settings) {
   return {{"generation", settings.generation},
@@ -58,11 +55,11 @@ Result<Value> Finish(const DocumentReader& reader, Value value) {
 }  // namespace
 
 std::string EncodeIdentity(const VaultIdentity& identity) {
-  return Write({{"version", kDocumentVersion},
-                {"id", identity.id},
-                {"digest", DigestAlgorithmName(identity.algorithm)},
-                {"created", FormatTime(identity.created)},
-                {"encryption", nullptr}});
+  return WriteDocument({{"version", kDocumentVersion},
+                        {"id", identity.id},
+                        {"digest", DigestAlgorithmName(identity.algorithm)},
+                        {"created", FormatTime(identity.created)},
+                        {"encryption", nullptr}});
 }
 
 Result<VaultIdentity> DecodeIdentity(const std::string& name, const std::string& text) {
@@ -80,12 +77,12 @@ Result<VaultIdentity> DecodeIdentity(const std::string& name, const std::string&
 }
 
 std::string EncodePolicy(const Policy& policy) {
-  return Write({{"version", kDocumentVersion},
-                {"name", policy.name},
-                {"frequencySeconds", policy.frequency.count()},
-                {"retention", FormatRetention(policy.retention)},
-                {"appConsistentSeconds", policy.app_consistent.count()},
-                {"start", policy.start}});
+  return WriteDocument({{"version", kDocumentVersion},
+                        {"name", policy.name},
+                        {"frequencySeconds", policy.frequency.count()},
+                        {"retention", FormatRetention(policy.retention)},
+                        {"appConsistentSeconds", policy.app_consistent.count()},
+                        {"start", policy.start}});
 }
 
 Result<Policy> DecodePolicy(const std::string& name, const std::string& text) {
@@ -115,18 +112,21 @@ std::string EncodeItem(const Item& item) {
   }
   Json excluded = Json::array();
   for (const DiskName& disk : item.excluded_disks) excluded.push_back(disk.value);
-  return Write({{"version", kDocumentVersion},
-                {"id", item.id.value},
-                {"name", item.name},
-                {"host", item.host},
-                {"policy", item.policy},
-                {"state", ProtectionStateName(item.state)},
-                {"epoch", item.epoch},
-                {"generation", item.generation.value},
-                {"created", FormatTime(item.created)},
-                {"disks", disks},
-                {"excludedDisks", excluded},
-                {"machine", EncodeSettings(item.settings)}});
+  return WriteDocument({{"version", kDocumentVersion},
+                        {"id", item.id.value},
+                        {"name", item.name},
+                        {"host", item.host},
+                        {"policy", item.policy},
+                        {"state", ProtectionStateName(item.state)},
+                        {"epoch", item.epoch},
+                        {"generation", item.generation.value},
+                        {"resync", ResyncStateName(item.resync)},
+                        {"resyncCause", item.resync_cause},
+                        {"resyncDeep", item.resync_deep},
+                        {"created", FormatTime(item.created)},
+                        {"disks", disks},
+                        {"excludedDisks", excluded},
+                        {"machine", EncodeSettings(item.settings)}});
 }
 
 Result<Item> DecodeItem(const std::string& name, const std::string& text) {
@@ -139,6 +139,15 @@ Result<Item> DecodeItem(const std::string& name, const std::string& text) {
   item.epoch = reader.Unsigned("epoch");
   item.generation = {reader.Text("generation")};
   item.created = reader.Time("created");
+  if (const auto resync = ParseResyncState(reader.Text("resync"))) {
+    item.resync = *resync;
+  } else {
+    reader.Reject("resync", "a resync state");
+  }
+  item.resync_cause = reader.Text("resyncCause");
+  const auto deep = reader.OptionalBool("resyncDeep");
+  if (!deep) reader.Reject("resyncDeep", "true or false");
+  item.resync_deep = deep.value_or(false);
   if (const auto state = ParseProtectionState(reader.Text("state"))) {
     item.state = *state;
   } else {
@@ -169,19 +178,20 @@ std::string EncodePoint(const RecoveryPoint& point) {
                      {"format", disk.format},
                      {"sizeBytes", disk.size_bytes},
                      {"logicalSectorBytes", disk.logical_sector_bytes},
+                     {"log", disk.log == Bits128{} ? Json(nullptr) : Json(ToHex(disk.log))},
                      {"snapshot", point.id.value}});
   }
-  return Write({{"version", kDocumentVersion},
-                {"id", point.id.value},
-                {"time", FormatTime(point.time)},
-                {"consistency", ConsistencyName(point.consistency)},
-                {"item", point.item.value},
-                {"epoch", point.epoch},
-                {"generation", point.generation.value},
-                {"parent", point.parent ? Json(point.parent->value) : Json(nullptr)},
-                {"changedBytes", point.changed_bytes},
-                {"disks", disks},
-                {"machine", EncodeSettings(point.settings)}});
+  return WriteDocument({{"version", kDocumentVersion},
+                        {"id", point.id.value},
+                        {"time", FormatTime(point.time)},
+                        {"consistency", ConsistencyName(point.consistency)},
+                        {"item", point.item.value},
+                        {"epoch", point.epoch},
+                        {"generation", point.generation.value},
+                        {"parent", point.parent ? Json(point.parent->value) : Json(nullptr)},
+                        {"changedBytes", point.changed_bytes},
+                        {"disks", disks},
+                        {"machine", EncodeSettings(point.settings)}});
 }
 
 Result<RecoveryPoint> DecodePoint(const std::string& name, const std::string& text) {
@@ -206,6 +216,7 @@ Result<RecoveryPoint> DecodePoint(const std::string& name, const std::string& te
     disk.format = element.Text("format");
     disk.size_bytes = element.Unsigned("sizeBytes");
     disk.logical_sector_bytes = DecodeSector(element);
+    if (!element.TextOr("log", "").empty()) disk.log = element.HexBits("log");
     reader.Adopt(element);
     point.disks.push_back(std::move(disk));
   }
@@ -221,7 +232,7 @@ std::string EncodeProof(const Proof& proof) {
   if (!proof.sign_of_life.empty()) json["signOfLife"] = proof.sign_of_life;
   if (proof.tested_at) json["testedAt"] = FormatTime(*proof.tested_at);
   if (!proof.notes.empty()) json["notes"] = proof.notes;
-  return Write(json);
+  return WriteDocument(json);
 }
 
 Result<Proof> DecodeProof(const std::string& name, const std::string& text) {
@@ -237,11 +248,11 @@ Result<Proof> DecodeProof(const std::string& name, const std::string& text) {
 }
 
 std::string EncodePin(const Pin& pin) {
-  return Write({{"version", kDocumentVersion},
-                {"id", pin.id.value},
-                {"point", pin.point.value},
-                {"reader", pin.reader},
-                {"until", pin.until ? Json(FormatTime(*pin.until)) : Json(nullptr)}});
+  return WriteDocument({{"version", kDocumentVersion},
+                        {"id", pin.id.value},
+                        {"point", pin.point.value},
+                        {"reader", pin.reader},
+                        {"until", pin.until ? Json(FormatTime(*pin.until)) : Json(nullptr)}});
 }
 
 Result<Pin> DecodePin(const std::string& name, const std::string& text) {

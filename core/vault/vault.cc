@@ -204,10 +204,13 @@ Status Vault::DeleteItem(const ItemId& id) {
 }
 
 Result<std::unique_ptr<Lease>> Vault::LeaseNewItems() {
-  return store_->AcquireLease(std::string(layout::kNewItemsLease));
+  ASR_TRY(auto lease, store_->AcquireLease(std::string(layout::kNewItemsLease)));
+  // An item whose document was never written has no lease that anybody would ask for.
+  ASR_CHECK(store_->RemoveUnfinished(std::string(layout::kItems), 1));
+  return lease;
 }
 
-Result<std::unique_ptr<Lease>> Vault::LeaseItem(const Item& item) {
+Result<std::unique_ptr<ItemLease>> Vault::LeaseItem(const Item& item) {
   auto lease = store_->AcquireLease(layout::ItemLease(item.id));
   if (!lease && lease.error().kind == ErrorKind::kBusy) {
     Error error = std::move(lease).error();
@@ -216,7 +219,10 @@ Result<std::unique_ptr<Lease>> Vault::LeaseItem(const Item& item) {
     error.action = "wait until it has ended: asr jobs list --item " + item.name;
     return Fail(std::move(error));
   }
-  return lease;
+  ASR_CHECK(lease);
+  constexpr std::size_t kAllLevels = 4;
+  ASR_CHECK(store_->RemoveUnfinished(layout::ItemPrefix(item.id), kAllLevels));
+  return ItemLease::Take(*store_, *std::move(lease), item);
 }
 
 Result<std::vector<PointId>> Vault::ListPointIds(const ItemId& item) {

@@ -11,6 +11,7 @@
 #include "core/model/item.h"
 #include "core/model/point.h"
 #include "core/model/policy.h"
+#include "core/vault/item_lease.h"
 #include "storage/base/clock.h"
 #include "storage/blob/blob_store.h"
 
@@ -67,13 +68,15 @@ class Vault {
   // be one that cannot be read, that one's error.
   [[nodiscard]] Result<ItemListing> ListItems();
   [[nodiscard]] Result<Item> FindItem(const std::string& name);
+  // A new one. Those that exist are written by the holder of their lease: ItemLease::PutItem.
   [[nodiscard]] Status PutItem(const Item& item);
   // Deletes all blobs of the item: points first, its document last. The caller holds its lease.
   [[nodiscard]] Status DeleteItem(const ItemId& id);
   // Held while it is decided whether a VM becomes a new item: two at once must not make two.
   [[nodiscard]] Result<std::unique_ptr<Lease>> LeaseNewItems();
-  // kBusy (kItemBusy) naming the owner if another process works on the item.
-  [[nodiscard]] Result<std::unique_ptr<Lease>> LeaseItem(const Item& item);
+  // kBusy (kItemBusy) naming the owner if another process works on the item. The lease's item is
+  // as it is now; `item` only says which.
+  [[nodiscard]] Result<std::unique_ptr<ItemLease>> LeaseItem(const Item& item);
 
   // Recovery points, newest first. A point without its document does not exist.
   [[nodiscard]] Result<std::vector<PointId>> ListPointIds(const ItemId& item);

@@ -2,15 +2,21 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
+#include <functional>
+#include <mutex>
+#include <string_view>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -19,62 +25,131 @@ namespace asr {
 namespace {
 
 constexpr int kFirstDescriptor = 3;
+constexpr int kCouldNotStart = 127;  // as a shell says it
+constexpr std::string_view kPidVariable = "LISTEN_PID=";
 
-// A program learns its own pid from the environment, which only the program itself can fill in
-// after the fork: the shell that becomes it does.
-constexpr const char* kPlainScript = R"(exec "$0" "$@")";
-constexpr const char* kActivatedScript = R"(LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@")";
-
-class SpawnActions {
- public:
-  SpawnActions() { ::posix_spawn_file_actions_init(&actions_); }
-  ~SpawnActions() { ::posix_spawn_file_actions_destroy(&actions_); }
-  SpawnActions(const SpawnActions&) = delete;
-  SpawnActions& operator=(const SpawnActions&) = delete;
-
-  int OpenNull(int descriptor) {
-    return ::posix_spawn_file_actions_addopen(&actions_, descriptor, "/dev/null", O_RDWR, 0);
-  }
-  int Give(int ours, int theirs) {
-    return ::posix_spawn_file_actions_adddup2(&actions_, ours, theirs);
-  }
-  [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
-
- private:
-  posix_spawn_file_actions_t actions_{};
-};
-
-class SpawnAttributes {
- public:
-  SpawnAttributes() {
-    ::posix_spawnattr_init(&attributes_);
-    sigset_t signals;
-    ::sigfillset(&signals);
-    ::posix_spawnattr_setsigdefault(&attributes_, &signals);
-    ::sigemptyset(&signals);
-    ::posix_spawnattr_setsigmask(&attributes_, &signals);
-    ::posix_spawnattr_setflags(&attributes_,
-                               POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
-  }
-  ~SpawnAttributes() { ::posix_spawnattr_destroy(&attributes_); }
-  SpawnAttributes(const SpawnAttributes&) = delete;
-  SpawnAttributes& operator=(const SpawnAttributes&) = delete;
-
-  [[nodiscard]] const posix_spawnattr_t* get() const { return &attributes_; }
-
- private:
-  posix_spawnattr_t attributes_{};
-};
-
-std::vector<char*> ShellArguments(const std::vector<std::string>& arguments, bool is_activated) {
-  std::vector<char*> pointers = {const_cast<char*>("sh"), const_cast<char*>("-c"),
-                                 const_cast<char*>(is_activated ? kActivatedScript : kPlainScript)};
-  for (const std::string& argument : arguments) {
-    pointers.push_back(const_cast<char*>(argument.c_str()));
-  }
+std::vector<char*> Pointers(const std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
   pointers.push_back(nullptr);
   return pointers;
 }
+
+// Ours, with what sd_listen_fds(3) wants; the digits of the pid are the last of it, and are for the
+// program itself to fill in.
+std::vector<std::string> ProgramVariables(bool is_activated) {
+  std::vector<std::string> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (!std::string_view(*variable).starts_with("LISTEN_")) variables.emplace_back(*variable);
+  }
+  constexpr std::size_t kMostDigits = 20;
+  if (is_activated) {
+    variables.emplace_back("LISTEN_FDS=1");
+    variables.push_back(std::string(kPidVariable) + std::string(kMostDigits, '\0'));
+  }
+  return variables;
+}
+
+// Everything here runs between fork and exec of a process that may have many threads: only
+// async-signal-safe calls, no memory from the heap.
+class Child {
+ public:
+  Child(std::vector<char*> arguments, std::vector<char*> variables, char* pid_digits)
+      : arguments_(std::move(arguments)),
+        variables_(std::move(variables)),
+        pid_digits_(pid_digits),
+        parent_(::getpid()) {}
+
+  // `descriptors` are above all numbers that they get in the program.
+  [[noreturn]] void Run(const std::vector<FileDescriptor>& descriptors, int errors) const {
+    // The parent may have died before it was asked for.
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent_) End();
+    if (::setsid() < 0) End();
+    ResetSignals();
+    const int null = ::open("/dev/null", O_RDWR);
+    if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(null, 1) < 0 || ::dup2(errors, 2) < 0) End();
+    if (null > 2) ::close(null);
+    for (std::size_t i = 0; i < descriptors.size(); ++i) {
+      if (::dup2(descriptors[i].get(), kFirstDescriptor + static_cast<int>(i)) < 0) End();
+    }
+    if (pid_digits_ != nullptr) WritePid();
+    ::execve(arguments_[0], arguments_.data(), variables_.data());
+    constexpr std::string_view kProblem = "it cannot be executed\n";
+    [[maybe_unused]] const ssize_t said = ::write(2, kProblem.data(), kProblem.size());
+    End();
+  }
+
+ private:
+  [[noreturn]] static void End() { ::_exit(kCouldNotStart); }
+
+  // Ignored signals and the mask are inherited across an exec.
+  static void ResetSignals() {
+    for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  }
+
+  void WritePid() const {
+    std::array<char, 20> reversed{};
+    std::size_t count = 0;
+    for (pid_t rest = ::getpid(); rest > 0; rest /= 10) {
+      reversed[count++] = static_cast<char>('0' + rest % 10);
+    }
+    for (std::size_t i = 0; i < count; ++i) pid_digits_[i] = reversed[count - 1 - i];
+  }
+
+  std::vector<char*> arguments_;  // end with a null pointer
+  std::vector<char*> variables_;  // the same
+  char* pid_digits_;              // null: the program need not know
+  pid_t parent_;
+};
+
+// The kernel takes the thread that forked for the parent: when that ends, the child is killed. So
+// this one forks for all, and ends with the process.
+class ForkingThread {
+ public:
+  static ForkingThread& Get() {
+    static std::mutex mutex;
+    static pid_t owner = 0;  // a process that was forked from ours has none of its threads
+    static ForkingThread* thread = nullptr;  // never destroyed, it is in use to the end
+    const std::lock_guard lock(mutex);
+    if (owner != ::getpid()) thread = new ForkingThread;
+    owner = ::getpid();
+    return *thread;
+  }
+
+  // Runs `child`, which must not return, in a new process. Its pid, or a negative errno.
+  pid_t Fork(const std::function<void()>& child) {
+    const std::lock_guard one_caller(callers_);
+    std::unique_lock lock(mutex_);
+    child_ = &child;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return child_ == nullptr; });
+    return result_;
+  }
+
+ private:
+  ForkingThread() { std::thread(&ForkingThread::Run, this).detach(); }
+
+  void Run() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return child_ != nullptr; });
+      result_ = ::fork();
+      if (result_ == 0) (*child_)();
+      if (result_ < 0) result_ = -errno;
+      child_ = nullptr;
+      changed_.notify_all();
+    }
+  }
+
+  std::mutex callers_;
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  const std::function<void()>* child_ = nullptr;
+  pid_t result_ = 0;
+};
 
 }  // namespace
 
@@ -88,26 +163,18 @@ Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& argumen
   // Out of the way of the numbers that they get in the program.
   const int aside = kFirstDescriptor + static_cast<int>(options.descriptors.size());
   std::vector<FileDescriptor> copies;
-  SpawnActions actions;
-  int problem = actions.OpenNull(0);
-  if (problem == 0) problem = actions.OpenNull(1);
   for (const int descriptor : options.descriptors) {
-    const int theirs = kFirstDescriptor + static_cast<int>(copies.size());
     copies.emplace_back(::fcntl(descriptor, F_DUPFD_CLOEXEC, aside));
     if (!copies.back().valid()) return fail(errno);
-    if (problem == 0) problem = actions.Give(copies.back().get(), theirs);
   }
-  copies.emplace_back(::fcntl(errors.get(), F_DUPFD_CLOEXEC, aside));
-  if (!copies.back().valid()) return fail(errno);
-  if (problem == 0) problem = actions.Give(copies.back().get(), 2);
-  const SpawnAttributes attributes;
-  const std::vector<char*> pointers = ShellArguments(arguments, options.is_activated);
-  pid_t pid = 0;
-  if (problem == 0) {
-    problem =
-        ::posix_spawn(&pid, "/bin/sh", actions.get(), attributes.get(), pointers.data(), environ);
-  }
-  if (problem != 0) return fail(problem);
+  const FileDescriptor errors_aside(::fcntl(errors.get(), F_DUPFD_CLOEXEC, aside));
+  if (!errors_aside.valid()) return fail(errno);
+  std::vector<std::string> variables = ProgramVariables(options.is_activated);
+  char* const pid_digits =
+      options.is_activated ? variables.back().data() + kPidVariable.size() : nullptr;
+  const Child child(Pointers(arguments), Pointers(variables), pid_digits);
+  const pid_t pid = ForkingThread::Get().Fork([&] { child.Run(copies, errors_aside.get()); });
+  if (pid < 0) return fail(-pid);
   return ChildProcess(pid, std::move(errors));
 }
 

@@ -18,7 +18,8 @@ struct ChildOptions {
 class ChildProcess {
  public:
   // Starts `arguments` (the first is the program's path) in a session of its own, so that no
-  // signal of a terminal reaches it; stdin and stdout are /dev/null.
+  // signal of a terminal reaches it; stdin and stdout are /dev/null. It dies with this process,
+  // also of kill -9.
   [[nodiscard]] static Result<ChildProcess> Start(const std::vector<std::string>& arguments,
                                                   const ChildOptions& options);
   // Kills it if it still runs.

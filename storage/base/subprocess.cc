@@ -206,6 +206,10 @@ Status SignalProcess(const ProcessIdentity& process, int signal_number) {
   const FileDescriptor handle(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0U)));
   const int problem = errno;
   if (!IsAlive(process)) return {};
+  if (!handle.valid() && problem == ENOSYS) {  // Linux before 5.3
+    if (::kill(process.pid, signal_number) == 0 || errno == ESRCH) return {};
+    return Fail(ErrnoError(errno, fmt::format("cannot signal process {}", process.pid)));
+  }
   if (!handle.valid()) {
     return Fail(ErrnoError(problem, fmt::format("cannot get hold of process {}", process.pid)));
   }

@@ -26,8 +26,9 @@ struct SpawnOptions {
 [[nodiscard]] Result<ProcessIdentity> SpawnDetached(const std::vector<std::string>& arguments,
                                                     const SpawnOptions& options);
 
-// Sends `signal_number` to this very process, never to a later one that got its pid. Fine if the
-// process has ended.
+// Sends `signal_number` to this very process, never to a later one that got its pid (where the
+// kernel has no handles for processes: unless it got it in this very moment). Fine if the process
+// has ended. kPermission if it is another user's.
 [[nodiscard]] Status SignalProcess(const ProcessIdentity& process, int signal_number);
 
 }  // namespace asr

@@ -34,6 +34,15 @@ class PageBlobReader {
   // Any offset and length inside; pages never written read as zeros. Large reads aligned to
   // kDirectAlignment go round the page cache.
   [[nodiscard]] virtual Status Read(std::uint64_t offset_bytes, MutableByteSpan out) = 0;
+  // Parts of `range` whose bytes this version may not share with the next newer one: who has read
+  // that one whole need read no more than these of it. Ascending.
+  [[nodiscard]] virtual Result<std::vector<Extent>> OwnExtents(Extent range) {
+    return std::vector<Extent>{range};
+  }
+  // Parts of `range` that may hold bytes other than zeros. Ascending.
+  [[nodiscard]] virtual Result<std::vector<Extent>> DataExtents(Extent range) {
+    return std::vector<Extent>{range};
+  }
 };
 
 // The live blob, for its one writer (who holds the item's lease). Read, Write and Clear may be
@@ -67,6 +76,8 @@ class PageBlob : public PageBlobReader {
 class Lease {
  public:
   virtual ~Lease() = default;
+  // kBusy (kLeaseLost) once another may hold it, too.
+  [[nodiscard]] virtual Status Check() = 0;
 };
 
 struct BlobInfo {
@@ -106,9 +117,17 @@ class BlobStore {
   [[nodiscard]] virtual Result<std::unique_ptr<PageBlobReader>> OpenPageBlobReader(
       const std::string& name, const std::optional<SnapshotId>& snapshot) = 0;
 
+  // Oldest first; changes nothing. kCorrupt if the snapshots do not hang together.
+  [[nodiscard]] virtual Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) = 0;
+
   // kBusy (kLocked, retryable) if another process or handle holds the lease of `name`. The blob
   // need not exist.
   [[nodiscard]] virtual Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) = 0;
+
+  // Removes what writers that died left of blobs below `prefix` ("items/"), as far as their names
+  // have at most `levels` more slashes. Nobody makes page blobs there meanwhile: the caller holds
+  // the lease that is needed for it. Others may Put documents.
+  [[nodiscard]] virtual Status RemoveUnfinished(const std::string& prefix, std::size_t levels) = 0;
 };
 
 }  // namespace asr

@@ -12,7 +12,9 @@
 
 #include "storage/blob/blob_name.h"
 #include "storage/blob/directory_page_blob.h"
+#include "storage/blob/live_reader.h"
 #include "storage/blob/snapshot_reader.h"
+#include "storage/blob/unfinished_writes.h"
 
 namespace asr {
 namespace {
@@ -23,34 +25,24 @@ constexpr int kMaxPutAttempts = 10;
 
 bool IsMissing(const Error& error) { return error.code == ErrorCode::kFileNotFound; }
 
-class LiveReader : public PageBlobReader {
- public:
-  LiveReader(std::string name, std::unique_ptr<File> file)
-      : name_(std::move(name)), file_(std::move(file)) {}
-
-  // Asked each time: the writer may resize the blob.
-  [[nodiscard]] std::uint64_t size_bytes() const override {
-    const auto stamp = file_->Stat();
-    return stamp ? stamp->size_bytes : 0;
-  }
-
-  [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override {
-    ASR_TRY(const FileStamp stamp, file_->Stat());
-    ASR_CHECK(CheckInside(name_, {offset_bytes, out.size()}, stamp.size_bytes));
-    return file_->ReadAt(offset_bytes, out);
-  }
-
- private:
-  std::string name_;
-  std::unique_ptr<File> file_;
-};
-
 class FileLease : public Lease {
  public:
-  explicit FileLease(std::unique_ptr<FileLock> lock) : lock_(std::move(lock)) {}
+  FileLease(std::unique_ptr<FileLock> lock, std::string name)
+      : lock_(std::move(lock)), name_(std::move(name)) {}
+
+  Status Check() override {
+    ASR_TRY(const bool in_place, lock_->IsInPlace());
+    if (in_place) return {};
+    return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kLeaseLost,
+                          fmt::format("the lock of {} was removed while it was held", name_))
+                    .WithCause("somebody removed or replaced files of the vault by hand")
+                    .WithAction("make sure that nobody else writes to the vault, and try again")
+                    .Retryable());
+  }
 
  private:
   std::unique_ptr<FileLock> lock_;
+  std::string name_;
 };
 
 class DirectoryStore : public BlobStore {
@@ -71,14 +63,15 @@ class DirectoryStore : public BlobStore {
   [[nodiscard]] Result<std::unique_ptr<PageBlob>> OpenPageBlob(const std::string& name) override;
   [[nodiscard]] Result<std::unique_ptr<PageBlobReader>> OpenPageBlobReader(
       const std::string& name, const std::optional<SnapshotId>& snapshot) override;
+  [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) override;
   [[nodiscard]] Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override;
+  [[nodiscard]] Status RemoveUnfinished(const std::string& prefix, std::size_t levels) override;
 
  private:
   [[nodiscard]] std::string PathOf(std::string_view name) const { return JoinPath(root_, name); }
   [[nodiscard]] Status EnsureDirectory(const std::string& directory);
   void ForgetDirectory(const std::string& directory);
   void PruneDirectories(std::string directory);
-  [[nodiscard]] Status SweepUnfinished(const std::string& path);
   [[nodiscard]] Status RemoveUndoFiles(const std::string& undo_directory);
   [[nodiscard]] Status CreateNew(const std::string& name, std::uint64_t size_bytes);
   // Adds the blobs in `directory` (its name ends with '/', or is empty) that begin with `prefix`.
@@ -126,22 +119,6 @@ void DirectoryStore::PruneDirectories(std::string directory) {
   }
 }
 
-// Removes what writers that died left of the blob at `path` under temporary names. No page blob is
-// made meanwhile (the caller holds the lease); a Put that loses its file begins again.
-Status DirectoryStore::SweepUnfinished(const std::string& path) {
-  const std::string directory = ParentOf(path);
-  const auto entries = fs_.List(directory);
-  if (!entries && IsMissing(entries.error())) return {};
-  if (!entries) return Fail(entries.error());
-  const std::string beginning = BaseName(path) + ".tmp-";
-  for (const DirectoryEntry& entry : *entries) {
-    if (entry.is_directory || !entry.name.starts_with(beginning)) continue;
-    Status removed = fs_.RemoveFile(JoinPath(directory, entry.name));
-    if (!removed && !IsMissing(removed.error())) return removed;
-  }
-  return {};
-}
-
 Result<std::string> DirectoryStore::Get(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   auto text = ReadWholeFile(fs_, PathOf(name));
@@ -174,8 +151,9 @@ Status DirectoryStore::Delete(const std::string& name) {
   const std::string path = PathOf(name);
   const std::string directory = ParentOf(path);
   // First, so that a call that dies here leaves the blob, and with it a reason to call again. And
-  // only if there is one: then a Put loses its file at most once for each Put that succeeded.
-  if (Exists(fs_, path)) ASR_CHECK(SweepUnfinished(path));
+  // only if there is one: then a Put loses its file at most once for each Put that succeeded, and
+  // begins again.
+  if (Exists(fs_, path)) ASR_CHECK(RemoveUnfinishedWritesOf(fs_, path));
   Status removed = fs_.RemoveFile(path);
   if (!removed && !IsMissing(removed.error())) return removed;
   ASR_TRY(const bool has_directory, PathExists(fs_, directory));
@@ -299,7 +277,7 @@ Result<std::unique_ptr<PageBlob>> DirectoryStore::CreatePageBlob(const std::stri
 Result<std::unique_ptr<PageBlob>> DirectoryStore::OpenPageBlob(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   ASR_TRY(auto blob, DirectoryPageBlob::Open(fs_, name, PathOf(name)));
-  ASR_CHECK(SweepUnfinished(PathOf(name)));
+  ASR_CHECK(RemoveUnfinishedWritesOf(fs_, PathOf(name)));  // the caller holds the lease
   return blob;
 }
 
@@ -311,6 +289,16 @@ Result<std::unique_ptr<PageBlobReader>> DirectoryStore::OpenPageBlobReader(
   if (!file && IsMissing(file.error())) return Fail(BlobNotFound(name));
   if (!file) return Fail(std::move(file).error());
   return std::unique_ptr<PageBlobReader>(std::make_unique<LiveReader>(name, *std::move(file)));
+}
+
+Result<std::vector<SnapshotId>> DirectoryStore::ListSnapshots(const std::string& name) {
+  ASR_CHECK(CheckBlobName(name));
+  ASR_TRY(const bool exists, PathExists(fs_, PathOf(name)));
+  if (!exists) return Fail(BlobNotFound(name));
+  ASR_TRY(const auto listed, LoadChainBesideWriter(fs_, UndoDirectoryOf(PathOf(name)), name, {}));
+  std::vector<SnapshotId> snapshots;
+  for (const UndoHeader& member : listed.chain.members) snapshots.push_back(member.snapshot);
+  return snapshots;
 }
 
 Error DirectoryStore::LeaseHeld(const std::string& name, const std::string& lock_path) {
@@ -348,7 +336,16 @@ Result<std::unique_ptr<Lease>> DirectoryStore::AcquireLease(const std::string& n
   if (!lock && lock.error().code == ErrorCode::kLocked) return Fail(LeaseHeld(name, path));
   if (!lock) return Fail(std::move(lock).error());
   NoteOwner(path);
-  return std::unique_ptr<Lease>(std::make_unique<FileLease>(*std::move(lock)));
+  return std::unique_ptr<Lease>(std::make_unique<FileLease>(*std::move(lock), name));
+}
+
+Status DirectoryStore::RemoveUnfinished(const std::string& prefix, std::size_t levels) {
+  ASR_CHECK(CheckBlobPrefix(prefix));
+  {
+    const std::lock_guard lock(mutex_);
+    durable_directories_.clear();  // one that held nothing else goes, too
+  }
+  return RemoveUnfinishedWritesIn(fs_, PathOf(prefix.substr(0, prefix.rfind('/'))), levels);
 }
 
 Error NoDirectory(const std::string& path) {

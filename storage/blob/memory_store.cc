@@ -210,6 +210,7 @@ class MemoryLease : public Lease {
     const std::lock_guard lock(table_->mutex);
     table_->held.erase(name_);
   }
+  Status Check() override { return {}; }
 
  private:
   std::shared_ptr<LeaseTable> table_;
@@ -308,6 +309,17 @@ class MemoryStore : public BlobStore {
     if (found == state->snapshots.end()) return Fail(SnapshotNotFound(name, *snapshot));
     return std::unique_ptr<PageBlobReader>(
         std::make_unique<MemorySnapshotReader>(state, *snapshot, found->second.size_bytes()));
+  }
+
+  [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) override {
+    ASR_TRY(auto state, FindPageBlob(name));
+    return MemoryPageBlob(std::move(state)).ListSnapshots();
+  }
+
+  // Its writes are whole, or not at all.
+  [[nodiscard]] Status RemoveUnfinished(const std::string& /*prefix*/,
+                                        std::size_t /*levels*/) override {
+    return {};
   }
 
   [[nodiscard]] Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override {

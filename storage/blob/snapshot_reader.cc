@@ -12,7 +12,8 @@ namespace asr {
 namespace {
 
 // Where chunks lie is remembered by the GiB, for the last 64 of them: 2 MiB at most.
-constexpr std::uint64_t kWindowChunks = kGiB / kUndoChunkBytes;
+constexpr std::uint64_t kWindowBytes = kGiB;
+constexpr std::uint64_t kWindowChunks = kWindowBytes / kUndoChunkBytes;
 constexpr std::size_t kMaxWindows = 64;
 // A chain may be 500 files long; descriptors are scarce.
 constexpr std::size_t kMaxOpenFiles = 24;
@@ -22,8 +23,6 @@ constexpr std::size_t kMaxKeptChunks = 8;
 constexpr std::uint64_t kPieceBytes = 4 * kMiB;
 // A pass fails only if the writer changed this very piece, or the chain, while it ran.
 constexpr int kMaxPasses = 1000;
-// A missing predecessor seen so often over one and the same listing is missing indeed.
-constexpr int kMaxCorruptLoads = 3;
 
 // The errors of a listed file that the writer has dropped by now.
 bool IsGone(const Error& error) { return error.code == ErrorCode::kFileNotFound; }
@@ -64,28 +63,14 @@ Result<std::shared_ptr<SnapshotReader::View>> SnapshotReader::CurrentView() {
 }
 
 Result<std::shared_ptr<SnapshotReader::View>> SnapshotReader::LoadView() {
-  int corrupt_loads = 0;
-  for (int attempt = 0; attempt < kMaxPasses; ++attempt) {
-    auto view = std::make_shared<View>();
-    ASR_TRY(view->listing, ListUndoFiles(fs_, undo_directory_));
-    if (!view->listing.Has(id_)) return Fail(SnapshotNotFound(name_, id_));
-    auto chain = LoadUndoChain(fs_, undo_directory_, view->listing, id_);
-    if (chain) {
-      if (chain->members.front().snapshot != id_) return Fail(SnapshotNotFound(name_, id_));
-      view->members = std::move(chain->members);
-      return view;
-    }
-    if (IsGone(chain.error())) continue;
-    // A file that was dropped between the listing and the reading of its successor's header.
-    ASR_TRY(const UndoListing again, ListUndoFiles(fs_, undo_directory_));
-    if (view->listing.SameFiles(again) && ++corrupt_loads == kMaxCorruptLoads) {
-      return Fail(std::move(chain).error());
-    }
+  ASR_TRY(auto listed, LoadChainBesideWriter(fs_, undo_directory_, name_, id_));
+  auto view = std::make_shared<View>();
+  view->listing = std::move(listed.listing);
+  view->members = std::move(listed.chain.members);
+  if (view->members.empty() || view->members.front().snapshot != id_) {
+    return Fail(SnapshotNotFound(name_, id_));
   }
-  return Fail(
-      MakeError(ErrorKind::kBusy, ErrorCode::kLocked,
-                fmt::format("the snapshots of {} change faster than they can be read", name_))
-          .Retryable());
+  return view;
 }
 
 void SnapshotReader::Forget(const std::shared_ptr<View>& view) {
@@ -108,6 +93,24 @@ Status SnapshotReader::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
     offset_bytes += count;
   }
   return {};
+}
+
+Result<std::vector<Extent>> SnapshotReader::OwnExtents(Extent range) {
+  ASR_CHECK(CheckInside(name_, range, size_bytes_));
+  ASR_TRY(const auto view, CurrentView());
+  auto own = OpenMember(view->members.front());
+  if (!own && IsGone(own.error())) return Fail(SnapshotNotFound(name_, id_));
+  ASR_CHECK(own);
+  const ChunkRun run = ChunksOf(range);
+  ASR_TRY(const PresenceBits bits, (*own)->ReadBits(run));
+  std::vector<Extent> extents;
+  for (std::uint64_t chunk = run.first; chunk < run.end(); ++chunk) {
+    if (!bits.Has(chunk)) continue;
+    const std::uint64_t from = std::max(chunk * kUndoChunkBytes, range.offset_bytes);
+    AppendExtent(extents,
+                 {from, std::min((chunk + 1) * kUndoChunkBytes, range.end_bytes()) - from});
+  }
+  return extents;
 }
 
 Status SnapshotReader::ReadSmall(std::uint64_t offset_bytes, MutableByteSpan out) {
@@ -141,28 +144,50 @@ std::shared_ptr<const AlignedBuffer> SnapshotReader::KeptChunk(std::uint64_t chu
   return found->second;
 }
 
+Result<std::vector<Extent>> SnapshotReader::DataExtents(Extent range) {
+  ASR_CHECK(CheckInside(name_, range, size_bytes_));
+  std::vector<Extent> extents;
+  for (std::uint64_t offset = range.offset_bytes; offset < range.end_bytes();) {
+    const std::uint64_t boundary = AlignDown(offset, kWindowBytes) + kWindowBytes;
+    const Extent piece{offset, std::min(range.end_bytes(), boundary) - offset};
+    std::vector<Extent> found;
+    ASR_CHECK(LookUntilTrusted(piece, [&](const Pass& pass) -> Status {
+      ASR_TRY(found, LocatedExtents(pass, piece));
+      return {};
+    }));
+    for (const Extent& extent : found) AppendExtent(extents, extent);
+    offset = piece.end_bytes();
+  }
+  return extents;
+}
+
 Status SnapshotReader::ReadPiece(std::uint64_t offset_bytes, MutableByteSpan out) {
+  return LookUntilTrusted({offset_bytes, out.size()},
+                          [&](const Pass& pass) { return ReadLocated(pass, offset_bytes, out); });
+}
+
+Status SnapshotReader::LookUntilTrusted(Extent piece, const Look& look) {
   for (int pass = 0; pass < kMaxPasses; ++pass) {
     ASR_TRY(const auto view, CurrentView());
-    auto trusted = TryPiece(view, offset_bytes, out);
+    auto trusted = TryPiece(view, piece, look);
     if (trusted && *trusted) return {};
     if (!trusted && !IsGone(trusted.error())) return Fail(std::move(trusted).error());
     Forget(view);
   }
   return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kLocked,
                         fmt::format("offset {} of {} changes faster than it can be read",
-                                    offset_bytes, name_))
+                                    piece.offset_bytes, name_))
                   .Retryable());
 }
 
-Result<bool> SnapshotReader::TryPiece(const std::shared_ptr<View>& view, std::uint64_t offset_bytes,
-                                      MutableByteSpan out) {
+Result<bool> SnapshotReader::TryPiece(const std::shared_ptr<View>& view, Extent piece,
+                                      const Look& look) {
   Pass pass;
   pass.view = view;
-  pass.run = ChunksOf({offset_bytes, out.size()});
+  pass.run = ChunksOf(piece);
   ASR_TRY(pass.newest, OpenMember(view->members.back()));
   ASR_CHECK(Locate(pass));
-  ASR_CHECK(ReadLocated(pass, offset_bytes, out));
+  ASR_CHECK(look(pass));
   return HoldsStill(pass);
 }
 
@@ -214,28 +239,52 @@ Result<std::shared_ptr<const SnapshotReader::Window>> SnapshotReader::BuildWindo
   return std::shared_ptr<const Window>(std::move(window));
 }
 
-Status SnapshotReader::ReadLocated(const Pass& pass, std::uint64_t offset_bytes,
-                                   MutableByteSpan out) {
+// Calls `visit(location, extent)` for each run of chunks of `piece` that lie in the same file.
+template <class Visit>
+Status SnapshotReader::VisitLocated(const Pass& pass, Extent piece, const Visit& visit) {
   std::size_t chunk = 0;
-  while (!out.empty()) {
-    // As many chunks as lie in the same file are read at once.
+  for (std::uint64_t offset = piece.offset_bytes; offset < piece.end_bytes();) {
     const Location location = pass.locations[chunk];
     while (chunk < pass.locations.size() && pass.locations[chunk] == location) ++chunk;
-    const std::uint64_t end = (pass.run.first + chunk) * kUndoChunkBytes;
-    const std::size_t count = std::min<std::uint64_t>(out.size(), end - offset_bytes);
-    const MutableByteSpan piece = out.first(count);
-    if (location == kLive) {
-      // The live file may be shorter by now; then the bits tell that this pass was in vain.
-      ASR_TRY(const std::size_t done, live_->ReadUpTo(offset_bytes, piece));
-      std::fill(piece.begin() + static_cast<std::ptrdiff_t>(done), piece.end(), std::byte{0});
-    } else {
-      ASR_TRY(const auto file, OpenMember(pass.view->members[location]));
-      ASR_CHECK(file->ReadData(offset_bytes, piece));
-    }
-    out = out.subspan(count);
-    offset_bytes += count;
+    const std::uint64_t end =
+        std::min(piece.end_bytes(), (pass.run.first + chunk) * kUndoChunkBytes);
+    ASR_CHECK(visit(location, Extent{offset, end - offset}));
+    offset = end;
   }
   return {};
+}
+
+Status SnapshotReader::ReadLocated(const Pass& pass, std::uint64_t offset_bytes,
+                                   MutableByteSpan out) {
+  return VisitLocated(
+      pass, {offset_bytes, out.size()}, [&](Location location, Extent run) -> Status {
+        const MutableByteSpan piece =
+            out.subspan(run.offset_bytes - offset_bytes, run.length_bytes);
+        if (location != kLive) {
+          ASR_TRY(const auto file, OpenMember(pass.view->members[location]));
+          return file->ReadData(run.offset_bytes, piece);
+        }
+        // The live file may be shorter by now; then the bits tell that this pass was in vain.
+        ASR_TRY(const std::size_t done, live_->ReadUpTo(run.offset_bytes, piece));
+        std::fill(piece.begin() + static_cast<std::ptrdiff_t>(done), piece.end(), std::byte{0});
+        return {};
+      });
+}
+
+Result<std::vector<Extent>> SnapshotReader::LocatedExtents(const Pass& pass, Extent piece) {
+  std::vector<Extent> extents;
+  ASR_CHECK(VisitLocated(pass, piece, [&](Location location, Extent run) -> Status {
+    if (location == kLive) {
+      ASR_TRY(const auto found, live_->DataExtents(run));
+      for (const Extent& extent : found) AppendExtent(extents, extent);
+      return {};
+    }
+    ASR_TRY(const auto file, OpenMember(pass.view->members[location]));
+    ASR_TRY(const auto found, file->DataExtents(run));
+    for (const Extent& extent : found) AppendExtent(extents, extent);
+    return {};
+  }));
+  return extents;
 }
 
 Result<bool> SnapshotReader::HoldsStill(const Pass& pass) {

@@ -11,6 +11,7 @@
 // those of digests, which would list the directory for each row otherwise.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -35,6 +36,8 @@ class SnapshotReader : public PageBlobReader {
 
   [[nodiscard]] std::uint64_t size_bytes() const override { return size_bytes_; }
   [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override;
+  [[nodiscard]] Result<std::vector<Extent>> OwnExtents(Extent range) override;
+  [[nodiscard]] Result<std::vector<Extent>> DataExtents(Extent range) override;
 
  private:
   // Index into View::members, or kLive.
@@ -70,13 +73,19 @@ class SnapshotReader : public PageBlobReader {
   // Null if it is not remembered.
   [[nodiscard]] std::shared_ptr<const AlignedBuffer> KeptChunk(std::uint64_t chunk);
   [[nodiscard]] Status ReadPiece(std::uint64_t offset_bytes, MutableByteSpan out);
+  // What is done to a piece whose chunks were located.
+  using Look = std::function<Status(const Pass&)>;
+  [[nodiscard]] Status LookUntilTrusted(Extent piece, const Look& look);
   // False if the chain changed underneath: another pass is due.
-  [[nodiscard]] Result<bool> TryPiece(const std::shared_ptr<View>& view, std::uint64_t offset_bytes,
-                                      MutableByteSpan out);
+  [[nodiscard]] Result<bool> TryPiece(const std::shared_ptr<View>& view, Extent piece,
+                                      const Look& look);
   [[nodiscard]] Status Locate(Pass& pass);
   [[nodiscard]] Result<std::shared_ptr<const Window>> WindowOf(View& view, std::uint64_t index);
   [[nodiscard]] Result<std::shared_ptr<const Window>> BuildWindow(const View& view,
                                                                   std::uint64_t index);
+  template <class Visit>
+  [[nodiscard]] Status VisitLocated(const Pass& pass, Extent piece, const Visit& visit);
+  [[nodiscard]] Result<std::vector<Extent>> LocatedExtents(const Pass& pass, Extent piece);
   [[nodiscard]] Status ReadLocated(const Pass& pass, std::uint64_t offset_bytes,
                                    MutableByteSpan out);
   [[nodiscard]] Result<bool> HoldsStill(const Pass& pass);

@@ -13,6 +13,10 @@ namespace {
 // Chunks whose presence is compared at a time while folding.
 constexpr std::uint64_t kFoldChunks = 65536;
 constexpr std::size_t kFoldBufferBytes = 4 * kMiB;
+// A load fails only if the writer dropped a listed file just then.
+constexpr int kMaxLoads = 1000;
+// A missing predecessor seen so often over one and the same listing is missing indeed.
+constexpr int kMaxCorruptLoads = 3;
 
 Error MissingPredecessor(const std::string& directory, const UndoHeader& header) {
   return MakeError(ErrorKind::kCorrupt, ErrorCode::kBlobCorrupt,
@@ -121,6 +125,33 @@ Result<UndoChain> LoadUndoChain(FileSystem& fs, const std::string& directory,
   if (!next.value.empty()) return Fail(MissingPredecessor(directory, chain.members.back()));
   std::reverse(chain.members.begin(), chain.members.end());
   return chain;
+}
+
+Result<ListedChain> LoadChainBesideWriter(FileSystem& fs, const std::string& directory,
+                                          const std::string& name,
+                                          const SnapshotId& oldest_wanted) {
+  int corrupt_loads = 0;
+  for (int attempt = 0; attempt < kMaxLoads; ++attempt) {
+    ListedChain listed;
+    ASR_TRY(listed.listing, ListUndoFiles(fs, directory));
+    if (!oldest_wanted.value.empty() && !listed.listing.Has(oldest_wanted)) return listed;
+    auto chain = LoadUndoChain(fs, directory, listed.listing, oldest_wanted);
+    if (chain) {
+      listed.chain = *std::move(chain);
+      return listed;
+    }
+    // The errors of a listed file that the writer has dropped by now.
+    if (chain.error().code == ErrorCode::kFileNotFound) continue;
+    // A file that was dropped between the listing and the reading of its successor's header.
+    ASR_TRY(const UndoListing again, ListUndoFiles(fs, directory));
+    if (listed.listing.SameFiles(again) && ++corrupt_loads == kMaxCorruptLoads) {
+      return Fail(std::move(chain).error());
+    }
+  }
+  return Fail(
+      MakeError(ErrorKind::kBusy, ErrorCode::kLocked,
+                fmt::format("the snapshots of {} change faster than they can be read", name))
+          .Retryable());
 }
 
 Result<UndoChain> RecoverUndoChain(FileSystem& fs, const std::string& directory) {

@@ -39,6 +39,19 @@ struct UndoChain {
                                               const UndoListing& listing,
                                               const SnapshotId& oldest_wanted);
 
+struct ListedChain {
+  UndoListing listing;
+  UndoChain chain;
+};
+
+// The same for a reader beside a writer: lists again whenever files went meanwhile.
+// Without `oldest_wanted` in the listing, the chain is empty. `name` is the blob's, for messages.
+// kBusy (kLocked) if it never holds still.
+[[nodiscard]] Result<ListedChain> LoadChainBesideWriter(FileSystem& fs,
+                                                        const std::string& directory,
+                                                        const std::string& name,
+                                                        const SnapshotId& oldest_wanted);
+
 // For the one writer: makes durable what an earlier writer may not have synced, removes what it
 // left behind, and returns the chain.
 [[nodiscard]] Result<UndoChain> RecoverUndoChain(FileSystem& fs, const std::string& directory);

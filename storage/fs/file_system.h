@@ -49,6 +49,8 @@ struct OpenOptions {
   // Fail (kIo) if any part of the path is a symbolic link by now: for a path that Canonical() gave,
   // which somebody may have changed since. Linux before 5.6 cannot tell, and follows it.
   bool no_links = false;
+  // A file that is made is its owner's alone (mode 0600): it holds what a guest wrote.
+  bool owner_only = false;
 };
 
 // An open file. All methods may be called from several threads at once; overlapping concurrent
@@ -83,6 +85,8 @@ struct DirectoryEntry {
 class FileLock {
  public:
   virtual ~FileLock() = default;
+  // False once its path names another file, or none: then others can hold a lock of that path too.
+  [[nodiscard]] virtual Result<bool> IsInPlace() = 0;
 };
 
 class FileSystem {
@@ -111,6 +115,9 @@ class FileSystem {
   virtual Result<std::uint64_t> FreeBytes(const std::string& path) = 0;
   // Absolute, without symbolic links; fails if it does not exist.
   virtual Result<std::string> Canonical(const std::string& path) = 0;
+  // "NFS", "SMB", "FUSE": `path` lies on a file system that other machines may change, on which a
+  // lock does not stop a machine that was cut off. Empty: it is this machine's own.
+  virtual Result<std::string> NetworkType(const std::string& /*path*/) { return std::string(); }
   // Says who has the file open for writing now: a QEMU that locks its images, on any machine that
   // shares the file's locks; on a local file system any process, if the file is ours or we are
   // root. Nothing: nobody, or it cannot be told.

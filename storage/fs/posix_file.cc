@@ -192,19 +192,20 @@ FileStamp StampFromStat(const struct stat& status) {
 namespace {
 
 int OpenDescriptor(const std::string& path, OpenOptions options) {
-  const int flags = OpenFlags(options.mode) | O_CLOEXEC;
-  constexpr mode_t kMode = 0644;
+  // O_NONBLOCK, or a pipe in the place of a file would be waited for; files do not know it.
+  const int flags = OpenFlags(options.mode) | O_CLOEXEC | O_NONBLOCK;
+  const mode_t mode = options.owner_only ? 0600 : 0644;
   if (options.no_links) {
     open_how how{};
     how.flags = static_cast<std::uint64_t>(flags);
-    how.mode = (flags & O_CREAT) != 0 ? kMode : 0;
+    how.mode = (flags & O_CREAT) != 0 ? mode : 0;
     how.resolve = RESOLVE_NO_SYMLINKS;
     const auto opened =
         static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof(how)));
     // EPERM: containers that do not know the call.
     if (opened >= 0 || (errno != ENOSYS && errno != EPERM)) return opened;
   }
-  return ::open(path.c_str(), flags, kMode);
+  return ::open(path.c_str(), flags, mode);
 }
 
 }  // namespace

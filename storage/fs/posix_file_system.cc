@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -22,11 +23,49 @@ namespace {
 
 class HeldLock : public FileLock {
  public:
-  explicit HeldLock(FileDescriptor descriptor) : descriptor_(std::move(descriptor)) {}
+  HeldLock(FileDescriptor descriptor, std::string path)
+      : descriptor_(std::move(descriptor)), path_(std::move(path)) {}
+
+  Result<bool> IsInPlace() override {
+    struct stat held {};
+    struct stat named {};
+    if (::fstat(descriptor_.get(), &held) != 0) {
+      return Fail(ErrnoError(errno, fmt::format("cannot look at the lock {}", path_)));
+    }
+    if (::stat(path_.c_str(), &named) != 0) {
+      if (errno == ENOENT) return false;
+      return Fail(ErrnoError(errno, fmt::format("cannot look at {}", path_)));
+    }
+    return held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+  }
 
  private:
   FileDescriptor descriptor_;
+  std::string path_;
 };
+
+// statfs(2), and the kernel's include/uapi/linux/magic.h. FUSE may be local or not: it cannot be
+// told, and its locks are its server's affair.
+std::string_view NetworkTypeName(std::uint32_t magic) {
+  switch (magic) {
+    case 0x6969:
+      return "NFS";
+    case 0x517B:      // smbfs
+    case 0xFF534D42:  // cifs
+    case 0xFE534D42:  // smb2
+      return "SMB";
+    case 0x65735546:
+      return "FUSE";
+    case 0x01021997:
+      return "9P";
+    case 0x00C36400:
+      return "Ceph";
+    case 0x5346414F:
+      return "AFS";
+    default:
+      return "";
+  }
+}
 
 class MachineFileSystem : public FileSystem {
  public:
@@ -146,7 +185,7 @@ class MachineFileSystem : public FileSystem {
       }
       return Fail(ErrnoError(errno, fmt::format("cannot lock {}", path)));
     }
-    return std::make_unique<HeldLock>(std::move(file));
+    return std::make_unique<HeldLock>(std::move(file), path);
   }
 
   Result<std::uint64_t> FreeBytes(const std::string& path) override {
@@ -165,6 +204,14 @@ class MachineFileSystem : public FileSystem {
     std::string text = resolved;
     std::free(resolved);
     return text;
+  }
+
+  Result<std::string> NetworkType(const std::string& path) override {
+    struct statfs status {};
+    if (::statfs(path.c_str(), &status) != 0) {
+      return Fail(ErrnoError(errno, fmt::format("cannot tell the file system of {}", path)));
+    }
+    return std::string(NetworkTypeName(static_cast<std::uint32_t>(status.f_type)));
   }
 
   Result<std::optional<std::string>> FindWriter(const std::string& path) override {

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kEntriesABlock = (kHrlMetadataBytes - kHrlBlockHeaderBytes) / kHrlEntryBytes;
 constexpr std::uint64_t kMostEntryBytes = 4 * kGiB - kHrlSectorBytes;
+constexpr std::uint32_t kChecksumOfZeros = ~std::uint32_t{0};
 
 }  // namespace
 
@@ -26,30 +27,30 @@ HrlWriter::HrlWriter(FileSystem& fs, std::string path, std::unique_ptr<File> fil
 
 Result<std::unique_ptr<HrlWriter>> HrlWriter::Create(FileSystem& fs, const std::string& path,
                                                      const Origin& origin) {
-  ASR_TRY(auto file, fs.Open(path, {.mode = OpenMode::kCreate, .direct = true}));
+  ASR_TRY(auto file,
+          fs.Open(path, {.mode = OpenMode::kCreate, .direct = true, .owner_only = true}));
   std::unique_ptr<HrlWriter> writer(new HrlWriter(fs, path, std::move(file), origin));
   ASR_CHECK(writer->WriteHeader());
   ASR_CHECK(writer->WriteBlock());  // an empty one comes first, as Hyper-V has it
   return writer;
 }
 
-Status HrlWriter::Append(std::uint64_t disk_offset, ByteSpan bytes, Timestamp written) {
-  ASR_TRY(const std::uint64_t offset,
-          Place({disk_offset, bytes.size()}, HrlChecksum(bytes), written));
-  Status status = file_->WriteAt(offset, bytes);
-  if (status) return status;
+Result<std::uint64_t> HrlWriter::Append(std::uint64_t disk_offset, ByteSpan bytes,
+                                        Timestamp written) {
+  ASR_TRY(const Placed placed, Place({disk_offset, bytes.size()}, HrlChecksum(bytes), written));
+  Status status = file_->WriteAt(placed.file_offset, bytes);
+  if (status) return placed.number;
   const std::lock_guard lock(mutex_);
   is_broken_ = true;
-  return status;
+  return Fail(std::move(status).error());
 }
 
-Status HrlWriter::AppendZeros(Extent disk, Timestamp written) {
-  constexpr std::uint32_t kChecksumOfZeros = ~std::uint32_t{0};
-  ASR_CHECK(Place(disk, kChecksumOfZeros, written));
-  return {};
+Result<std::uint64_t> HrlWriter::AppendZeros(Extent disk, Timestamp written) {
+  ASR_TRY(const Placed placed, Place(disk, kChecksumOfZeros, written));
+  return placed.number;
 }
 
-Result<std::uint64_t> HrlWriter::Place(Extent disk, std::uint32_t checksum, Timestamp written) {
+Result<HrlWriter::Placed> HrlWriter::Place(Extent disk, std::uint32_t checksum, Timestamp written) {
   if (disk.length_bytes == 0 || disk.length_bytes % kHrlSectorBytes != 0 ||
       disk.offset_bytes % kHrlSectorBytes != 0 || disk.length_bytes > kMostEntryBytes) {
     return Fail(ErrorKind::kInternal, ErrorCode::kInternal,
@@ -57,16 +58,16 @@ Result<std::uint64_t> HrlWriter::Place(Extent disk, std::uint32_t checksum, Time
                             disk.offset_bytes));
   }
   const std::lock_guard lock(mutex_);
-  const std::uint64_t offset = next_offset_;
+  const Placed placed{.number = header_.entry_count + pending_.size(), .file_offset = next_offset_};
   pending_.push_back(
-      {.disk = disk, .file_offset = offset, .written = written, .data_checksum = checksum});
+      {.disk = disk, .file_offset = next_offset_, .written = written, .data_checksum = checksum});
   next_offset_ += disk.length_bytes;
-  if (checksum != ~std::uint32_t{0}) allocated_bytes_ += disk.length_bytes;
-  if (pending_.size() < kEntriesABlock) return offset;
+  if (checksum != kChecksumOfZeros) allocated_bytes_ += disk.length_bytes;
+  if (pending_.size() < kEntriesABlock) return placed;
   Status status = WriteBlock();
   is_broken_ |= !status.has_value();
   if (!status) return Fail(std::move(status).error());
-  return offset;
+  return placed;
 }
 
 Status HrlWriter::WriteBlock() {

@@ -28,10 +28,11 @@ class HrlWriter {
                                                                  const std::string& path,
                                                                  const Origin& origin);
 
-  // Whole sectors; at most 4 GiB less a sector.
-  [[nodiscard]] Status Append(std::uint64_t disk_offset, ByteSpan bytes, Timestamp written);
+  // Whole sectors; at most 4 GiB less a sector. Returns the entry's number in the log, from 0.
+  [[nodiscard]] Result<std::uint64_t> Append(std::uint64_t disk_offset, ByteSpan bytes,
+                                             Timestamp written);
   // The same with zeros, which take no space.
-  [[nodiscard]] Status AppendZeros(Extent disk, Timestamp written);
+  [[nodiscard]] Result<std::uint64_t> AppendZeros(Extent disk, Timestamp written);
 
   // Everything is durable when it returns, and the log says so. Once, after all else.
   [[nodiscard]] Status Close(const Guid& data_write_guid, Timestamp now);
@@ -42,8 +43,11 @@ class HrlWriter {
 
  private:
   HrlWriter(FileSystem& fs, std::string path, std::unique_ptr<File> file, const Origin& origin);
-  // Where the data of the entry lies from now on.
-  Result<std::uint64_t> Place(Extent disk, std::uint32_t checksum, Timestamp written);
+  struct Placed {
+    std::uint64_t number = 0;
+    std::uint64_t file_offset = 0;
+  };
+  Result<Placed> Place(Extent disk, std::uint32_t checksum, Timestamp written);
   Status WriteBlock();
   Status WriteHeader();
 

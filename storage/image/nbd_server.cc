@@ -22,7 +22,8 @@ constexpr std::size_t kConnections = 4;
 constexpr std::chrono::seconds kEndLimit{60};  // what QEMU may take to write its tables
 
 // A socket that listens and the ends that are connected to it already. A server that starts with it
-// has its clients from its first moment, and ends when they are gone, so none is ever left behind.
+// has its clients from its first moment, and ends when they are gone. (One that has greeted none of
+// them would wait for others for ever: should we die so early, the kernel ends it.)
 struct ConnectedListener {
   FileDescriptor listener;
   std::vector<FileDescriptor> clients;

@@ -130,12 +130,14 @@ TEST_F(ContractTest, WhatIsWrongOnItsFaceIs2AndCreatesNothing) {
                            "points list web --limit many",
                            "points list web --since then",
                            "points show web never",
+                           "points verify web never",
+                           "points verify",
                            "jobs list --state Done",
                            "test-failover web --wait-seconds 0",
                            "vault list -o xml",
                            "vault list -o",
                            "failover web",
-                           "resync web",
+                           "failback web",
                            "disable web",
                            "vault delete main",
                            "items delete web",
@@ -174,6 +176,8 @@ TEST_F(ContractTest, WhatDoesNotExistIs3) {
                            "items show nope",
                            "items delete nope -y",
                            "points list nope",
+                           "points verify nope",
+                           "vault check nope",
                            "restore nope --to {dir}/o",
                            "test-failover nope",
                            "test-failover-cleanup nope",
@@ -186,6 +190,7 @@ TEST_F(ContractTest, WhatDoesNotExistIs3) {
   EXPECT_EQ(cli.Run("enable web --policy gold").exit_code, 0);
   EXPECT_EQ(cli.Run("points show web 20000101T000000.000Z").exit_code, 3);
   EXPECT_EQ(cli.Run("points show web 2000-01-01T00:00:00Z").exit_code, 3);
+  EXPECT_EQ(cli.Run("points verify web 20000101T000000.000Z").exit_code, 3);
   EXPECT_EQ(cli.Run("restore web --to {dir}/o --disk nope").exit_code, 3);
 }
 
@@ -213,7 +218,8 @@ TEST_F(ContractTest, PolicySetKeepsWhatIsNotGiven) {
 
 TEST_F(ContractTest, NoWaitNeedsAnAgent) {
   for (const char* line : {"enable web --policy gold --no-wait", "replicate web --no-wait",
-                           "restore web --to {dir}/o --no-wait", "disable web -y --no-wait"}) {
+                           "restore web --to {dir}/o --no-wait", "points verify web --no-wait",
+                           "disable web -y --no-wait"}) {
     const CommandResult result = cli.Run(std::string(line) + " -o json");
     EXPECT_EQ(result.exit_code, 4) << line;
     EXPECT_EQ(result.ErrJson()["error"]["code"], "ASR5003") << line;
@@ -271,6 +277,7 @@ TEST_F(ContractTest, DryRunsChangeNothing) {
   cli.WriteDisk("root.raw", 0, "x");
   expect_no_change("replicate web");
   expect_no_change("points hold web");
+  expect_no_change("points verify web");
   expect_no_change("test-failover web");
   expect_no_change("restore web --to {dir}/out");
   EXPECT_FALSE(std::filesystem::exists(cli.Path("out")));

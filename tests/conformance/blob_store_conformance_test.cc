@@ -391,6 +391,92 @@ TEST_P(BlobStoreTest, LiveReaderSeesWritesAndSizes) {
   EXPECT_EQ(read, bytes);
 }
 
+bool Touches(const std::vector<Extent>& extents, std::uint64_t offset_bytes) {
+  return std::any_of(extents.begin(), extents.end(), [&](const Extent& extent) {
+    return extent.offset_bytes <= offset_bytes && offset_bytes < extent.end_bytes();
+  });
+}
+
+// A blob whose snapshots "1" to "5" differ in a few places, with one in the middle dropped.
+void FillWithSnapshots(std::mt19937_64& random, PageBlob& blob, PageBlobModel& model) {
+  const std::uint64_t pages = blob.size_bytes() / 512;
+  for (int snapshot = 1; snapshot <= 5; ++snapshot) {
+    for (int i = 0; i < 4; ++i) {
+      const std::uint64_t at = random() % (pages - 8) * 512;
+      const ByteVector bytes = RandomBytes(random, 4096);
+      ASSERT_TRUE(IsOk(blob.Write(at, bytes)));
+      model.Write(at, bytes);
+    }
+    const Extent cleared{random() % 4 * 128 * kKiB, 128 * kKiB};
+    ASSERT_TRUE(IsOk(blob.Clear(cleared)));
+    model.Clear(cleared);
+    ASSERT_TRUE(IsOk(blob.Flush()));
+    ASSERT_TRUE(IsOk(blob.CreateSnapshot({std::to_string(snapshot)})));
+    model.CreateSnapshot({std::to_string(snapshot)});
+  }
+  ASSERT_TRUE(IsOk(blob.DeleteSnapshot({"3"})));
+  model.DeleteSnapshot({"3"});
+}
+
+constexpr std::uint64_t kSnapshotBytes = 1 * kMiB + 512;
+
+TEST_P(BlobStoreTest, WhatIsNotASnapshotsOwnIsAsInTheNextNewerOne) {
+  auto blob = CreateBlob("x.vhd", kSnapshotBytes);
+  PageBlobModel model(kSnapshotBytes);
+  FillWithSnapshots(random_, *blob, model);
+  for (auto older = model.snapshots().begin(); older != model.snapshots().end(); ++older) {
+    const auto newer = std::next(older);
+    const ByteVector& shared = newer == model.snapshots().end() ? model.live() : newer->second;
+    auto reader = store().OpenPageBlobReader("x.vhd", older->first);
+    ASSERT_TRUE(IsOk(reader));
+    const auto own = (*reader)->OwnExtents({0, kSnapshotBytes});
+    ASSERT_TRUE(IsOk(own));
+    for (std::uint64_t i = 0; i < kSnapshotBytes; ++i) {
+      if (older->second[i] != shared[i]) {
+        ASSERT_TRUE(Touches(*own, i)) << older->first.value << " " << i;
+      }
+    }
+    // Clipped to what was asked for.
+    const auto part = (*reader)->OwnExtents({70'000, 512});
+    ASSERT_TRUE(IsOk(part));
+    for (const Extent& extent : *part) {
+      EXPECT_GE(extent.offset_bytes, 70'000U);
+      EXPECT_LE(extent.end_bytes(), 70'512U);
+    }
+    EXPECT_EQ(part->empty(), !Touches(*own, 70'000) && !Touches(*own, 70'511));
+  }
+}
+
+TEST_P(BlobStoreTest, WhatIsNotDataIsZeros) {
+  auto blob = CreateBlob("x.vhd", kSnapshotBytes);
+  PageBlobModel model(kSnapshotBytes);
+  FillWithSnapshots(random_, *blob, model);
+  const auto check = [&](const std::optional<SnapshotId>& id, const ByteVector& expected) {
+    auto reader = store().OpenPageBlobReader("x.vhd", id);
+    ASSERT_TRUE(IsOk(reader));
+    const auto data = (*reader)->DataExtents({512, kSnapshotBytes - 512});
+    ASSERT_TRUE(IsOk(data));
+    for (std::uint64_t i = 512; i < kSnapshotBytes; ++i) {
+      if (expected[i] == std::byte{0}) continue;
+      ASSERT_TRUE(Touches(*data, i)) << i;
+    }
+    for (const Extent& extent : *data) EXPECT_GE(extent.offset_bytes, 512U);
+  };
+  for (const auto& [id, bytes] : model.snapshots()) check(id, bytes);
+  check(std::nullopt, model.live());
+}
+
+TEST_P(BlobStoreTest, SnapshotsAreListedWithoutOpeningTheBlob) {
+  EXPECT_TRUE(FailsWith(store().ListSnapshots("x.vhd"), ErrorCode::kBlobNotFound));
+  auto blob = CreateBlob("x.vhd", kSnapshotBytes);
+  EXPECT_EQ(store().ListSnapshots("x.vhd").value(), std::vector<SnapshotId>{});
+  PageBlobModel model(kSnapshotBytes);
+  FillWithSnapshots(random_, *blob, model);
+  EXPECT_EQ(store().ListSnapshots("x.vhd").value(),
+            (std::vector<SnapshotId>{{"1"}, {"2"}, {"4"}, {"5"}}));
+  EXPECT_EQ(store().ListSnapshots("x.vhd").value(), blob->ListSnapshots().value());
+}
+
 TEST_P(BlobStoreTest, ALeaseIsHeldOnce) {
   auto lease = store().AcquireLease("items/web");
   ASSERT_TRUE(IsOk(lease));

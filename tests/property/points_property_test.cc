@@ -46,13 +46,14 @@ class PointsPropertyTest : public ::testing::TestWithParam<Parameters> {
     item_.name = "web";
     item_.generation = {"00000001"};
     item_.disks = {{.name = {"root"}, .path = "", .format = "raw", .size_bytes = kDiskBytes}};
+    lease_ = *vault_->LeaseItem(item_);
     for (int i = 0; i < 10; ++i) source_.ChangeSomething(random_);
   }
 
   Replicas Open(bool create) {
     Replicas replicas;
-    auto replica = create ? DiskReplica::OpenOrCreate(*vault_, item_, item_.disks[0])
-                          : DiskReplica::Open(*vault_, item_, item_.disks[0]);
+    auto replica = create ? DiskReplica::OpenOrCreate(*vault_, *lease_, item_.disks[0])
+                          : DiskReplica::Open(*vault_, *lease_, item_.disks[0]);
     EXPECT_TRUE(replica) << replica.error().Line();
     const auto ids = vault_->ListPointIds(item_.id).value();
     EXPECT_TRUE((*replica)->DropUnsealed(ids));
@@ -86,7 +87,7 @@ class PointsPropertyTest : public ::testing::TestWithParam<Parameters> {
     point.item = item_.id;
     point.generation = item_.generation;
     point.disks = {{.name = {"root"}, .format = "raw", .size_bytes = kDiskBytes}};
-    const Status sealed = SealPoint(*vault_, replicas, point);
+    const Status sealed = SealPoint(*vault_, *lease_, replicas, point);
     ASSERT_TRUE(sealed) << sealed.error().Line();
     models_[point.id] = source_.bytes();
   }
@@ -95,7 +96,7 @@ class PointsPropertyTest : public ::testing::TestWithParam<Parameters> {
     if (models_.empty()) return;
     auto victim = models_.begin();
     std::advance(victim, static_cast<std::ptrdiff_t>(random_() % models_.size()));
-    const Status removed = RemovePoint(*vault_, replicas, item_.id, victim->first);
+    const Status removed = RemovePoint(*vault_, *lease_, replicas, victim->first);
     ASSERT_TRUE(removed) << removed.error().Line();
     models_.erase(victim);
   }
@@ -132,6 +133,7 @@ class PointsPropertyTest : public ::testing::TestWithParam<Parameters> {
   std::mt19937_64 random_;
   MemoryDisk source_;
   std::unique_ptr<Vault> vault_;
+  std::unique_ptr<ItemLease> lease_;
   Item item_;
   Timestamp time_{std::chrono::hours(500'000)};
   std::map<PointId, std::vector<std::byte>> models_;
@@ -191,14 +193,15 @@ TEST(SealedDiskTest, DamagedBytesEndARestore) {
   MemoryDisk source(8 * kMiB);
   std::ranges::fill(source.bytes(), std::byte{7});
   Replicas replicas;
-  replicas.push_back(*DiskReplica::OpenOrCreate(*vault, item, item.disks[0]));
+  const auto lease = *vault->LeaseItem(item);
+  replicas.push_back(*DiskReplica::OpenOrCreate(*vault, *lease, item.disks[0]));
   ReplicaTarget target(*replicas[0]);
   ASSERT_TRUE(MakeEqual(source, target, {}));
   RecoveryPoint point;
   point.id = {"20261123T063000.000Z"};
   point.item = item.id;
   point.disks = {{.name = {"root"}, .format = "raw", .size_bytes = 8 * kMiB}};
-  ASSERT_TRUE(SealPoint(*vault, replicas, point));
+  ASSERT_TRUE(SealPoint(*vault, *lease, replicas, point));
 
   const auto live = *PosixFileSystem().Open(directory / "vault/items/web-00000001/disks/root.vhd",
                                             {.mode = OpenMode::kWrite});

@@ -10,20 +10,24 @@ namespace {
 
 class FaultFile : public File {
  public:
-  FaultFile(FaultFileSystem& faults, std::unique_ptr<File> file)
-      : faults_(faults), file_(std::move(file)) {}
+  FaultFile(FaultFileSystem& faults, std::unique_ptr<File> file, std::string path)
+      : faults_(faults), file_(std::move(file)), path_(std::move(path)) {}
 
   Status ReadAt(std::uint64_t offset_bytes, MutableByteSpan out) override {
     ASR_CHECK(faults_.Count("read"));
-    return file_->ReadAt(offset_bytes, out);
+    ASR_CHECK(file_->ReadAt(offset_bytes, out));
+    if (faults_.after_read) faults_.after_read(path_, offset_bytes, out);
+    return {};
   }
   Result<std::size_t> ReadUpTo(std::uint64_t offset_bytes, MutableByteSpan out) override {
     ASR_CHECK(faults_.Count("read"));
-    return file_->ReadUpTo(offset_bytes, out);
+    ASR_TRY(const std::size_t count, file_->ReadUpTo(offset_bytes, out));
+    if (faults_.after_read) faults_.after_read(path_, offset_bytes, out.first(count));
+    return count;
   }
   Status WriteAt(std::uint64_t offset_bytes, ByteSpan bytes) override {
     const bool was_dead = faults_.is_dead();
-    Status status = faults_.Count("write");
+    Status status = faults_.CountTaking("write", path_);
     if (!status && faults_.is_dead() && !was_dead) {
       ASR_CHECK(file_->WriteAt(offset_bytes, bytes.first(bytes.size() / 2)));
     }
@@ -35,7 +39,7 @@ class FaultFile : public File {
     return file_->Sync();
   }
   Status Resize(std::uint64_t size_bytes) override {
-    ASR_CHECK(faults_.Count("resize"));
+    ASR_CHECK(faults_.CountTaking("resize", path_));
     return file_->Resize(size_bytes);
   }
   Status PunchHole(Extent range) override {
@@ -54,6 +58,7 @@ class FaultFile : public File {
  private:
   FaultFileSystem& faults_;
   std::unique_ptr<File> file_;
+  std::string path_;
 };
 
 }  // namespace
@@ -62,15 +67,23 @@ void FaultFileSystem::Arm(std::uint64_t call, int errno_value, bool dies) {
   calls_ = 0;
   is_dead_ = false;
   has_failed_ = false;
+  is_full_ = false;
+  full_folder_.clear();
   errno_value_ = errno_value;
   dies_ = dies;
   fail_at_ = call;
 }
 
+void FaultFileSystem::FillAt(std::uint64_t call, const std::string& folder) {
+  Arm(call, ENOSPC, false);
+  full_folder_ = folder;
+}
+
 Status FaultFileSystem::Count(const char* what) {
   const std::uint64_t call = ++calls_;
   if (before_call) before_call(call);
-  if (call == fail_at_) {
+  if (call == fail_at_ && !full_folder_.empty()) is_full_ = true;
+  if (call == fail_at_ && full_folder_.empty()) {
     has_failed_ = true;
     if (dies_) is_dead_ = true;
     return Fail(ErrnoError(errno_value_, fmt::format("injected fault: {} (call {})", what, call)));
@@ -79,10 +92,18 @@ Status FaultFileSystem::Count(const char* what) {
   return {};
 }
 
+Status FaultFileSystem::CountTaking(const char* what, const std::string& path) {
+  ASR_CHECK(Count(what));
+  if (!is_full_ || !path.starts_with(full_folder_)) return {};
+  has_failed_ = true;
+  return Fail(ErrnoError(ENOSPC, fmt::format("injected fault: {} {}", what, path)));
+}
+
 Result<std::unique_ptr<File>> FaultFileSystem::Open(const std::string& path, OpenOptions options) {
-  ASR_CHECK(Count("open"));
+  const bool makes = options.mode == OpenMode::kCreate || options.mode == OpenMode::kOpenOrCreate;
+  ASR_CHECK(makes ? CountTaking("create", path) : Count("open"));
   ASR_TRY(auto file, base_.Open(path, options));
-  return std::unique_ptr<File>(std::make_unique<FaultFile>(*this, std::move(file)));
+  return std::unique_ptr<File>(std::make_unique<FaultFile>(*this, std::move(file), path));
 }
 
 Result<FileStamp> FaultFileSystem::Stat(const std::string& path) {
@@ -96,7 +117,7 @@ Result<std::vector<DirectoryEntry>> FaultFileSystem::List(const std::string& pat
 }
 
 Status FaultFileSystem::CreateDirectories(const std::string& path) {
-  ASR_CHECK(Count("mkdir"));
+  ASR_CHECK(CountTaking("mkdir", path));
   return base_.CreateDirectories(path);
 }
 

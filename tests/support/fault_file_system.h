@@ -22,8 +22,16 @@ class FaultFileSystem : public FileSystem {
   // The process dies in this call: a write may be half done, nothing is done afterwards.
   void DieAt(std::uint64_t call) { Arm(call, 5 /* EIO */, true); }
 
+  // From this call on everything below `folder` that takes space is refused (ENOSPC): writes, new
+  // files, growth. What reads, renames or removes goes on.
+  void FillAt(std::uint64_t call, const std::string& folder);
+
   // Runs before each call, if set; for what another process does just then.
   std::function<void(std::uint64_t call)> before_call;
+
+  // Runs after each read of a file, if set, and may change what was read.
+  std::function<void(const std::string& path, std::uint64_t offset_bytes, MutableByteSpan bytes)>
+      after_read;
 
   [[nodiscard]] std::uint64_t calls() const { return calls_; }
   [[nodiscard]] bool has_failed() const { return has_failed_; }
@@ -44,6 +52,8 @@ class FaultFileSystem : public FileSystem {
 
   // For the files: counts a call and fails it if its turn has come.
   [[nodiscard]] Status Count(const char* what);
+  // The same for a call that takes space.
+  [[nodiscard]] Status CountTaking(const char* what, const std::string& path);
   [[nodiscard]] bool is_dead() const { return is_dead_; }
 
  private:
@@ -56,6 +66,8 @@ class FaultFileSystem : public FileSystem {
   std::atomic<bool> dies_ = false;
   std::atomic<bool> is_dead_ = false;
   std::atomic<bool> has_failed_ = false;
+  std::atomic<bool> is_full_ = false;
+  std::string full_folder_;  // empty: no disk fills up
 };
 
 }  // namespace asr::testing

@@ -66,6 +66,7 @@ class MemoryLock : public FileLock {
   MemoryLock(std::shared_ptr<std::map<std::string, bool>> locks, std::string path)
       : locks_(std::move(locks)), path_(std::move(path)) {}
   ~MemoryLock() override { locks_->erase(path_); }
+  Result<bool> IsInPlace() override { return true; }
 
  private:
   std::shared_ptr<std::map<std::string, bool>> locks_;
@@ -272,8 +273,9 @@ Result<FileStamp> PowerLossFileSystem::Stat(const std::string& path) {
   return inode->Stamp();
 }
 
-Result<std::vector<DirectoryEntry>> PowerLossFileSystem::List(const std::string& path) {
+Result<std::vector<DirectoryEntry>> PowerLossFileSystem::List(const std::string& folder) {
   const std::lock_guard lock(mutex_);
+  const std::string path = folder.substr(0, folder.find_last_not_of('/') + 1);
   if (Find(path) == nullptr) return Refuse(ENOENT, path);
   std::vector<DirectoryEntry> entries;
   for (const auto& [name, inode] : visible_) {

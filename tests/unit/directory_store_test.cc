@@ -41,6 +41,25 @@ class DirectoryStoreFilesTest : public ::testing::Test {
   std::unique_ptr<BlobStore> store_;
 };
 
+TEST_F(DirectoryStoreFilesTest, UnfinishedWritesGoAsDeepAsAskedAndNothingElseDoes) {
+  ASSERT_TRUE(IsOk(store_->Put("items/web/points/1.json", AsBytes(std::string_view("{}")))));
+  for (const char* name : {"items/web/item.json.tmp-0", "items/web/points/1.json.tmp-0",
+                           "items/new/item.json.tmp-0", "other/item.json.tmp-0"}) {
+    ASSERT_TRUE(IsOk(fs_.CreateDirectories(ParentOf(Path(name)))));
+    ASSERT_TRUE(IsOk(WriteFileAtomic(fs_, Path(name), AsBytes(std::string_view("half")))));
+  }
+  ASSERT_TRUE(IsOk(store_->RemoveUnfinished("items/", 1)));
+  EXPECT_FALSE(Exists(fs_, Path("items/web/item.json.tmp-0")));
+  EXPECT_FALSE(Exists(fs_, Path("items/new")));
+  EXPECT_TRUE(Exists(fs_, Path("items/web/points/1.json.tmp-0")));
+  ASSERT_TRUE(IsOk(store_->RemoveUnfinished("items/web/", 4)));
+  EXPECT_FALSE(Exists(fs_, Path("items/web/points/1.json.tmp-0")));
+  EXPECT_TRUE(Exists(fs_, Path("other/item.json.tmp-0")));
+  EXPECT_TRUE(IsOk(store_->Get("items/web/points/1.json")));
+  EXPECT_TRUE(IsOk(store_->RemoveUnfinished("items/gone/", 4)));
+  EXPECT_TRUE(IsOk(store_->Put("items/new/item.json", AsBytes(std::string_view("{}")))));
+}
+
 // Pruning needs the lease, and is what frees a full vault.
 TEST_F(DirectoryStoreFilesTest, ALeaseIsHadWithoutRoomForItsNote) {
   ASSERT_TRUE(IsOk(store_->AcquireLease("items/web")));

@@ -3,10 +3,18 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "core/vault/document_text.h"
 #include "core/vault/layout.h"
 
 namespace asr {
 namespace {
+
+// Without the checksum, to be changed and written again.
+nlohmann::ordered_json Opened(const std::string& text) {
+  auto json = nlohmann::ordered_json::parse(text);
+  json.erase("checksum");
+  return json;
+}
 
 Item SampleItem() {
   Item item;
@@ -17,6 +25,9 @@ Item SampleItem() {
   item.state = ProtectionState::kProtected;
   item.epoch = 7;
   item.generation = {"0badcafe"};
+  item.resync = ResyncState::kRequired;
+  item.resync_cause = "the change log is torn";
+  item.resync_deep = true;
   item.created = *ParseTime("2026-11-23T06:30:00.123Z");
   item.excluded_disks = {{"swap"}};
   item.settings = {.generation = 2,
@@ -75,11 +86,11 @@ TEST(DocumentsTest, ReadBackAsWritten) {
 }
 
 TEST(DocumentsTest, EveryMissingFieldIsNamed) {
-  const auto whole = nlohmann::json::parse(EncodeItem(SampleItem()));
+  const auto whole = Opened(EncodeItem(SampleItem()));
   for (const auto& [key, value] : whole.items()) {
     auto broken = whole;
     broken.erase(key);
-    const auto item = DecodeItem("items/x/item.json", broken.dump());
+    const auto item = DecodeItem("items/x/item.json", WriteDocument(broken));
     ASSERT_FALSE(item) << key;
     EXPECT_NE(item.error().message.find(key), std::string::npos) << item.error().message;
     EXPECT_NE(item.error().message.find("items/x/item.json"), std::string::npos);
@@ -87,19 +98,19 @@ TEST(DocumentsTest, EveryMissingFieldIsNamed) {
 }
 
 TEST(DocumentsTest, WrongTypesAreRefusedEverywhere) {
-  const auto whole = nlohmann::json::parse(EncodePoint(SamplePoint()));
+  const auto whole = Opened(EncodePoint(SamplePoint()));
   for (const auto& [key, value] : whole.items()) {
     auto broken = whole;
     broken[key] = {{"not", "this"}};
     if (key == "machine") broken[key] = 5;
-    EXPECT_FALSE(DecodePoint("point", broken.dump())) << key;
+    EXPECT_FALSE(DecodePoint("point", WriteDocument(broken))) << key;
   }
 }
 
 TEST(DocumentsTest, NewerVersionAsksForTheNewerProgram) {
-  auto json = nlohmann::json::parse(EncodePoint(SamplePoint()));
+  auto json = Opened(EncodePoint(SamplePoint()));
   json["version"] = 2;
-  const auto point = DecodePoint("point", json.dump());
+  const auto point = DecodePoint("point", WriteDocument(json));
   ASSERT_FALSE(point);
   EXPECT_EQ(point.error().kind, ErrorKind::kUnsupported);
   EXPECT_FALSE(point.error().action.empty());
@@ -107,8 +118,17 @@ TEST(DocumentsTest, NewerVersionAsksForTheNewerProgram) {
 
 TEST(DocumentsTest, EveryTruncationIsRefused) {
   const std::string text = EncodePoint(SamplePoint());
-  for (std::size_t length = 0; length + 2 < text.size(); ++length) {
+  for (std::size_t length = 0; length < text.size(); ++length) {
     EXPECT_FALSE(DecodePoint("point", text.substr(0, length))) << length;
+  }
+}
+
+TEST(DocumentsTest, EveryFlippedBitIsRefused) {
+  const std::string text = EncodePoint(SamplePoint());
+  for (std::size_t i = 0; i < text.size() * 8; ++i) {
+    std::string flipped = text;
+    flipped[i / 8] = static_cast<char>(flipped[i / 8] ^ (1 << i % 8));
+    EXPECT_FALSE(DecodePoint("point", flipped)) << i / 8;
   }
 }
 

@@ -10,7 +10,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/state/schema.h"
 #include "storage/sqlite/database.h"
+#include "storage/sqlite/migrations.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temp_dir.h"
 
@@ -374,6 +376,36 @@ TEST_F(StateDatabaseTest, JobWhoseProcessDiedReadsAsFailedAndRetryable) {
   // Recorded: the end does not move with every look.
   clock_.Advance(60);
   EXPECT_EQ(database_->FindJob(job.id.value)->end_time, found->end_time);
+}
+
+TEST_F(StateDatabaseTest, AJobKeepsItsCommandAndItsProcess) {
+  const JobCommand command{.words = R"(["replicate","web"])", .working_directory = "/srv"};
+  Job job = NewJob("web", JobState::kInProgress);
+  ASSERT_TRUE(database_->InsertJob(job, command));
+  job.state = JobState::kCancelled;
+  ASSERT_TRUE(database_->UpdateJob(job));
+  Reopen();
+  EXPECT_EQ(*database_->FindJobCommand(job.id), command);
+  EXPECT_EQ(*database_->FindJobProcess(job.id), CurrentProcess());
+  EXPECT_EQ(*database_->FindJobCommand(Insert("web").id), JobCommand{});
+  EXPECT_EQ(database_->FindJobCommand({"nope"}).error().code, ErrorCode::kJobNotFound);
+  EXPECT_EQ(database_->FindJobProcess({"nope"}).error().code, ErrorCode::kJobNotFound);
+}
+
+TEST_F(StateDatabaseTest, JobsOfTheFirstSchemaHaveNoCommand) {
+  database_.reset();
+  ASSERT_TRUE(PosixFileSystem().RemoveFile(file()));
+  {
+    auto raw = SqlDatabase::Open(file(), {});
+    ASSERT_TRUE(Migrate(*raw, StateSchema().first(1), ""));
+    ASSERT_TRUE(
+        raw->Execute("INSERT INTO jobs VALUES (1, 'old', 'Replicate', 'web', 'main', 'Cancelled', "
+                     "1, 0, 1, NULL, 0, 0, 0, 0, 7, 8, 'boot')"));
+  }
+  Reopen();
+  EXPECT_EQ(database_->FindJob("old")->item, "web");
+  EXPECT_EQ(*database_->FindJobCommand({"old"}), JobCommand{});
+  EXPECT_EQ(database_->FindJobProcess({"old"})->pid, 7);
 }
 
 TEST_F(StateDatabaseTest, DeadJobsAreFilteredAsWhatTheyAre) {

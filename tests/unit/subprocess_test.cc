@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -94,6 +95,22 @@ TEST(SubprocessTest, SignalReachesTheProcessAndNoLaterOneOfThatPid) {
   EXPECT_TRUE(SignalProcess(*process, SIGTERM));
   EXPECT_TRUE(EndsSoon(*process));
   EXPECT_TRUE(SignalProcess(*process, SIGTERM));  // gone: fine
+}
+
+TEST(SubprocessTest, AnotherUsersProcessIsSaidToBe) {
+  const ProcessIdentity of_ours = CurrentProcess();
+  const ProcessIdentity of_root = ProcessWithId(1).value_or(ProcessIdentity{});
+  const bool is_root = ::geteuid() == 0;
+  if (!is_root && of_root.pid == 0) GTEST_SKIP() << "no process of another user can be seen";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (is_root && ::setuid(65534) != 0) ::_exit(1);
+    const Status status = SignalProcess(is_root ? of_ours : of_root, 0);  // only asks
+    ::_exit(!status && status.error().code == ErrorCode::kPermission ? 0 : 2);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(SubprocessTest, ProgramsAreFoundByPath) {

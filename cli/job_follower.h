@@ -1,0 +1,16 @@
+// Follows a job that another process runs.
+#pragma once
+
+#include <optional>
+
+#include "core/jobs/environment.h"
+#include "core/model/job.h"
+
+namespace asr {
+
+// Shows the job's progress until it has ended, or for `limit_seconds`; then it may still run. A job
+// whose process died has ended, too. kCancelled on Ctrl-C, which does not touch the job.
+[[nodiscard]] Result<Job> FollowJob(Environment& environment, const JobId& id,
+                                    std::optional<double> limit_seconds);
+
+}  // namespace asr

@@ -1,0 +1,143 @@
+#include "core/jobs/log_sets.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "core/changes/change_log.h"
+#include "core/vault/document_reader.h"
+#include "core/vault/document_text.h"
+#include "core/vault/documents.h"
+
+namespace asr {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kVersion = 1;
+constexpr std::string_view kAnnounced = ".spool";
+constexpr std::string_view kCommitted = ".json";
+
+std::string Encode(const LogSet& set) {
+  Json disks = Json::array();
+  for (const LoggedDisk& disk : set.disks) {
+    disks.push_back({{"log", disk.log_path}, {"diskDigest", ToHex(disk.disk_digest)}});
+  }
+  const Json json = {{"version", kVersion}, {"point", EncodePoint(set.point)}, {"disks", disks}};
+  return WriteDocument(json);
+}
+
+Result<LogSet> Decode(const std::string& name, const std::string& text) {
+  ASR_TRY(auto reader, DocumentReader::Parse(name, text, kVersion));
+  const std::string point = reader.Text("point");
+  LogSet set;
+  for (DocumentReader& element : reader.Objects("disks")) {
+    LoggedDisk disk;
+    disk.log_path = element.TextOr("log", "");
+    disk.disk_digest = element.HexBits("diskDigest");
+    reader.Adopt(element);
+    set.disks.push_back(std::move(disk));
+  }
+  ASR_CHECK(reader.status());
+  ASR_TRY(set.point, DecodePoint(name, point));
+  if (set.disks.size() != set.point.disks.size()) reader.Reject("disks", "the disks of the point");
+  ASR_CHECK(reader.status());
+  return set;
+}
+
+void NoteFailure(const Status& status, LogSets::Recovered& recovered) {
+  if (!status) recovered.left.push_back(status.error());
+}
+
+}  // namespace
+
+std::string LogSets::PathOf(const PointId& set, std::string_view ending) const {
+  return JoinPath(directory_, set.value + std::string(ending));
+}
+
+Status LogSets::Announce(const LogSet& set) {
+  const std::string text = Encode(set);
+  const std::string path = PathOf(set.point.id, kAnnounced);
+  ASR_TRY(const LogSet read, Decode(path, text));
+  for (std::size_t i = 0; i < set.disks.size(); ++i) {
+    if (read.disks[i].log_path == set.disks[i].log_path) continue;
+    return Fail(ErrorKind::kState, ErrorCode::kLogUnsupported,
+                fmt::format("the path {} is not UTF-8", read.disks[i].log_path));
+  }
+  ASR_CHECK(fs_.CreateDirectories(directory_));
+  return WriteFileAtomic(fs_, path, AsBytes(text));
+}
+
+Status LogSets::Commit(const LogSet& set) {
+  return WriteFileAtomic(fs_, PathOf(set.point.id, kCommitted), AsBytes(Encode(set)));
+}
+
+Status LogSets::Remove(const LogSet& set) {
+  ASR_CHECK(RemoveDocument(PathOf(set.point.id, kCommitted)));
+  for (const LoggedDisk& disk : set.disks) {
+    if (!disk.log_path.empty()) ASR_CHECK(RemoveChangeLog(fs_, disk.log_path));
+  }
+  return RemoveDocument(PathOf(set.point.id, kAnnounced));
+}
+
+Status LogSets::RemoveDocument(const std::string& path) {
+  Status removed = fs_.RemoveFile(path);
+  if (removed) return fs_.SyncDirectory(directory_);
+  if (removed.error().kind == ErrorKind::kNotFound) return {};
+  return removed;
+}
+
+// Nothing if the document is not whole.
+Result<std::optional<LogSet>> LogSets::Read(const std::string& path) {
+  const auto text = ReadWholeFile(fs_, path);
+  if (!text && text.error().kind == ErrorKind::kNotFound) return std::nullopt;
+  if (!text) return Fail(text.error());
+  auto set = Decode(path, *text);
+  if (set) return *std::move(set);
+  if (set.error().kind == ErrorKind::kUnsupported) return Fail(std::move(set).error());
+  return std::nullopt;
+}
+
+Result<std::vector<PointId>> LogSets::ListWaiting() const {
+  std::vector<PointId> waiting;
+  const auto entries = fs_.List(directory_);
+  if (!entries && entries.error().kind == ErrorKind::kNotFound) return waiting;
+  if (!entries) return Fail(entries.error());
+  for (const DirectoryEntry& entry : *entries) {
+    if (!entry.name.ends_with(kCommitted)) continue;
+    waiting.push_back({entry.name.substr(0, entry.name.size() - kCommitted.size())});
+  }
+  return waiting;
+}
+
+Result<LogSets::Recovered> LogSets::Recover() {
+  Recovered recovered;
+  const auto entries = fs_.List(directory_);
+  if (!entries && entries.error().kind == ErrorKind::kNotFound) return recovered;
+  if (!entries) return Fail(entries.error());
+  for (const DirectoryEntry& entry : *entries) {
+    // A document that was never renamed into place.
+    if (entry.name.find(".tmp-") != std::string::npos) {
+      NoteFailure(RemoveDocument(JoinPath(directory_, entry.name)), recovered);
+    }
+    if (!entry.name.ends_with(kAnnounced)) continue;
+    const PointId id{entry.name.substr(0, entry.name.size() - kAnnounced.size())};
+    const std::string document = PathOf(id, kCommitted);
+    ASR_TRY(const bool exists, PathExists(fs_, document));
+    ASR_TRY(auto committed, Read(document));
+    if (committed) {
+      recovered.sets.push_back(*std::move(committed));
+      continue;
+    }
+    if (exists) recovered.damaged.push_back(document);
+    ASR_TRY(auto announced, Read(PathOf(id, kAnnounced)));
+    if (!announced) announced.emplace();
+    announced->point.id = id;
+    NoteFailure(Remove(*announced), recovered);
+  }
+  return recovered;  // names sort by the instant
+}
+
+}  // namespace asr

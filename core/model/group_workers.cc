@@ -1,0 +1,51 @@
+#include "core/model/group_workers.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "core/model/digest.h"
+
+namespace asr {
+
+Error StoppedOnRequest() {
+  return MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled, "stopped on request")
+      .WithAction("run the same command again; it goes on where it was")
+      .Retryable();
+}
+
+GroupWorkers::GroupWorkers(int count, std::stop_token stop) : stop_(std::move(stop)) {
+  for (int i = 0; i < std::max(1, count); ++i) {
+    buffers_.emplace_back(static_cast<std::size_t>(kGroupBytes));
+  }
+}
+
+Status GroupWorkers::ForEach(std::size_t count,
+                             const std::function<Status(std::size_t, AlignedBuffer&)>& work) {
+  std::atomic<std::size_t> next = 0;
+  std::atomic<bool> failed = false;
+  std::mutex mutex;
+  std::optional<Error> problem;
+  const auto run = [&](AlignedBuffer& buffer) {
+    for (std::size_t i = next++; i < count && !failed; i = next++) {
+      Status status = stop_.stop_requested() ? Fail(StoppedOnRequest()) : work(i, buffer);
+      if (status) continue;
+      const std::lock_guard lock(mutex);
+      if (!problem) problem = std::move(status).error();
+      failed = true;
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 1; i < std::min(buffers_.size(), count); ++i) {
+      threads.emplace_back([&run, this, i] { run(buffers_[i]); });
+    }
+    run(buffers_[0]);
+  }
+  return problem ? Status(Fail(*std::move(problem))) : Status();
+}
+
+}  // namespace asr

@@ -1,0 +1,52 @@
+// The part of a vault's check that is about one item.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/vault/finding_list.h"
+
+namespace asr {
+
+// Names of the vault's policies, readable or not.
+using PolicyNames = std::set<std::string>;
+
+class ItemCheck {
+ public:
+  ItemCheck(BlobStore& store, ItemId id, const PolicyNames& policies, Timestamp now,
+            VaultReport& report);
+
+  void Run();
+
+ private:
+  void CheckLeftOvers();
+  void CheckItem();
+  void CheckState();
+  void ListSnapshots();
+  void SortBlobs();
+  void SortPointBlob(const std::string& blob, const std::string& name);
+  void CheckDisk(const ItemDisk& disk);
+  void CheckSize(const std::string& blob, std::uint64_t right_bytes);
+  void CountUnknown(const ItemDisk& disk);
+  void CheckPoint(const PointId& id);
+  void CheckSnapshot(const RecoveryPoint& point, const PointDisk& disk);
+  void CheckUnsealed();
+  void CheckPin(const std::string& blob);
+  [[nodiscard]] bool IsUnfinished() const;
+
+  BlobStore& store_;
+  const ItemId id_;
+  const PolicyNames& policies_;
+  const Timestamp now_;
+  FindingList findings_;
+  VaultReport& report_;
+
+  Item item_;
+  std::map<std::string, std::uint64_t> page_blobs_;  // name and size of those in disks/
+  std::vector<PointId> points_;
+  std::map<SnapshotId, std::string> snapshots_;  // and one of the blobs that have it
+};
+
+}  // namespace asr
