@@ -289,7 +289,10 @@ Status Vault::AddProof(const ItemId& item, const PointId& point, const Proof& pr
                        Timestamp now) {
   const std::string name =
       fmt::format("{}{}.json", layout::ProofPrefix(item, point), FormatCompactTime(now));
-  return store_->Put(name, AsBytes(EncodeProof(proof)));
+  ASR_CHECK(store_->Put(name, AsBytes(EncodeProof(proof))));
+  // Retention may have removed the point meanwhile, and listed its proofs before this one.
+  const auto document = store_->Get(layout::PointDocument(item, point));
+  return WasDeleted(document) ? store_->Delete(name) : Status();
 }
 
 Result<std::optional<Proof>> Vault::ReadProof(const ItemId& item, const PointId& point) {
