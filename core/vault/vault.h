@@ -91,8 +91,7 @@ class Vault {
   [[nodiscard]] Status PutPoint(const RecoveryPoint& point);
   [[nodiscard]] Status DeletePointDocument(const ItemId& item, const PointId& point);
 
-  // Proof: each test or check adds a document; reading merges them, the newest value wins. A point
-  // that is gone by now needs none.
+  // Proof: each test or check adds a document, unless the point is gone; the newest value wins.
   [[nodiscard]] Status AddProof(const ItemId& item, const PointId& point, const Proof& proof,
                                 Timestamp now);
   [[nodiscard]] Result<std::optional<Proof>> ReadProof(const ItemId& item, const PointId& point);
