@@ -52,7 +52,7 @@ Result<Job> FollowJob(Environment& environment, const JobId& id,
     if (limit_seconds && seconds >= *limit_seconds) return job;
     if (!CheckStop(environment.stop)) {
       return Fail(MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled,
-                            fmt::format("job {} is not followed any more; it goes on", id.value))
+                            fmt::format("job {} is not followed any more", id.value))
                       .WithAction(fmt::format("follow it again: asr jobs watch {0}; stop it: asr "
                                               "jobs cancel {0}",
                                               id.value)));

@@ -131,7 +131,14 @@ Status RunCancel(Session& session, const std::string& id) {
     return {};
   }
   ASR_CHECK(AskToStop(job, process, environment->state_directory));
-  ASR_TRY(const Job ended, FollowJob(*environment, job.id, kLimitSeconds));
+  auto followed = FollowJob(*environment, job.id, kLimitSeconds);
+  if (!followed && followed.error().code == ErrorCode::kCancelled) {
+    // Once more would be too much: it would end the process at once.
+    followed.error().message =
+        fmt::format("job {} was asked to stop, and may still be ending", job.id.value);
+    followed.error().action = "watch it end: asr jobs watch " + job.id.value;
+  }
+  ASR_TRY(const Job ended, std::move(followed));
   if (!HasEnded(ended.state)) {
     return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kJobState,
                           fmt::format("job {} was asked to stop {} s ago and is still ending",
@@ -141,7 +148,12 @@ Status RunCancel(Session& session, const std::string& id) {
                                             job.id.value))
                     .Retryable());
   }
-  if (ended.state != JobState::kCancelled) {
+  if (ended.error && ended.error->code == ErrorCode::kJobInterrupted) {
+    session.Warn(
+        fmt::format("the process of job {0} was ended at once; go on with it: asr jobs "
+                    "resume {0}",
+                    ended.id.value));
+  } else if (ended.state != JobState::kCancelled) {
     session.Warn(fmt::format("job {} had {} before it could be stopped", ended.id.value,
                              JobStateName(ended.state)));
   }

@@ -44,8 +44,8 @@ const View& VaultReportView() {
                     "/findings",
                     {Make("Severity", "/severity", Kind::kState), Make("VM", "/item"),
                      Make("Blob", "/blob", Kind::kText, true),
-                     Make("Message", "/message", Kind::kText, true),
-                     Make("What to do", "/action", Kind::kText, true)}}}};
+                     // Whole, whatever the width: half of an advice is worse than none.
+                     Make("Message", "/message"), Make("What to do", "/action")}}}};
   return view;
 }
 

@@ -28,7 +28,9 @@ Start StartOf(const Guid& log, DigestAlgorithm algorithm) {
 Status RemoveIfThere(FileSystem& fs, const std::string& path) {
   Status removed = fs.RemoveFile(path);
   if (removed || removed.error().kind == ErrorKind::kNotFound) return {};
-  return removed;
+  // A file system that is read-only says so of files that are not there, too.
+  const auto exists = PathExists(fs, path);
+  return exists && !*exists ? Status() : removed;
 }
 
 bool IsOfLogs(const Error& error) {

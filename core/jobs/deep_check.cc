@@ -35,7 +35,8 @@ Result<std::uint64_t> DamagedChunks(DiskReplica& replica, DigestAlgorithm algori
   }
   // A group that contradicts its chunks: one of them is sent again, and with it comes the group's.
   const bool known = std::ranges::none_of(row, &Digest::is_unknown);
-  if (mask == 0 && known && ComputeGroupDigest(algorithm, row) != digest) mask = 1;
+  if (mask == 0 && known && !digest.is_unknown() && ComputeGroupDigest(algorithm, row) != digest)
+    mask = 1;
   return mask;
 }
 

@@ -78,12 +78,19 @@ Result<Spool::Outcome> Spool::Write() {
 
 Status Spool::WriteLogs() {
   ASR_CHECK(Describe());
-  ASR_TRY(const auto last, pass_.vault.NewestPoint(pass_.item.id));
+  const auto last = pass_.vault.NewestPoint(pass_.item.id);
+  // A log cannot follow one that nobody can name.
+  if (!last && last.error().kind == ErrorKind::kCorrupt) {
+    reason_ = last.error();
+    return {};
+  }
+  ASR_CHECK(last);
   for (std::size_t i = 0; i < set_.disks.size() && !reason_; ++i) {
     Bits128 before{};
-    if (last) {
-      const auto disk = std::ranges::find(last->disks, set_.point.disks[i].name, &PointDisk::name);
-      if (disk != last->disks.end()) before = disk->log;
+    if (*last) {
+      const auto& disks = (*last)->disks;
+      const auto disk = std::ranges::find(disks, set_.point.disks[i].name, &PointDisk::name);
+      if (disk != disks.end()) before = disk->log;
     }
     ASR_CHECK(WriteDisk(i, before));
   }
@@ -194,6 +201,7 @@ Status Spool::FillLog(std::size_t index, ChangeLogWriter& writer, TaskProgress& 
   const auto stats = MakeEqual(*pass_.source.disks()[index].disk, target, options);
   if (target.log_error()) {
     reason_ = target.log_error();
+    reason_->WithContext(fmt::format("disk {}", pass_.item.disks[index].name.value));
     return {};
   }
   ASR_CHECK(stats);
@@ -210,7 +218,7 @@ Result<std::optional<RecoveryPoint>> SendDirectly(ReplicationPass& pass) {
 
 Result<std::optional<RecoveryPoint>> SendWithoutLog(ReplicationPass& pass, const Error& reason) {
   if (reason.code == ErrorCode::kLogTooLarge) {
-    return RunResync(pass, {.state = ResyncState::kRequired, .cause = reason.message});
+    return RunResync(pass, {.state = ResyncState::kRequired, .cause = reason.Line()});
   }
   pass.environment.progress.Warn(fmt::format("VM {}: the changes are sent without a change log: {}",
                                              pass.item.name, reason.Line()));
@@ -227,7 +235,7 @@ Result<std::optional<RecoveryPoint>> ReplicateDelta(ReplicationPass& pass) {
   if (outcome == Spool::Outcome::kNothing) return SealPass(pass, 0);
   LogSets sets = LogSetsOf(pass.environment, pass.vault, pass.item.id);
   const LogSender sender{pass.environment, pass.vault, pass.lease, pass.replicas, pass.run};
-  const auto sealed = SendLogSet(sender, spool.set());
+  auto sealed = SendLogSet(sender, spool.set());
   if (!sealed && !IsOfChangeLogs(sealed.error())) return Fail(sealed.error());
   if (!sealed) {
     RemoveUnusable(pass.environment, sets, spool.set(), sealed.error());

@@ -278,19 +278,22 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
     // Another process may have changed it before the lease was ours.
     ASR_CHECK(RequireNotUnprotected(lease->item()));
     if (keep_data) SendLastChanges(environment, vault, *lease, run);
+    if (keep_data) {
+      // In one step: nothing that was cut between two may later be finished by deleting the points.
+      return run.RunTask("Keep recovery points", 0, [&](TaskProgress&) -> Status {
+        ASR_CHECK(DropWaitingChanges(environment, vault, item));
+        ASR_CHECK(environment.state.RemoveCursors(vault.identity().id, item.id));
+        return SetState(*lease, ProtectionState::kUnprotected);
+      });
+    }
     ASR_CHECK(run.RunTask("Stop protection", 0, [&](TaskProgress&) -> Status {
       const Status marked = SetState(*lease, ProtectionState::kDisablingProtection);
       // A vault that is full must still let go of what it holds.
-      const bool full = !marked && marked.error().kind == ErrorKind::kNoSpace && !keep_data;
+      const bool full = !marked && marked.error().kind == ErrorKind::kNoSpace;
       if (!full) ASR_CHECK(marked);
       ASR_CHECK(DropWaitingChanges(environment, vault, item));
       return environment.state.RemoveCursors(vault.identity().id, item.id);
     }));
-    if (keep_data) {
-      return run.RunTask("Keep recovery points", 0, [&](TaskProgress&) {
-        return SetState(*lease, ProtectionState::kUnprotected);
-      });
-    }
     return run.RunTask("Remove replica", 0,
                        [&](TaskProgress&) { return vault.DeleteItem(item.id); });
   };
@@ -304,6 +307,8 @@ Result<Job> DeleteItem(Environment& environment, Vault& vault, const Item& item)
   const auto remove = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     ASR_CHECK(RequireUnprotected(lease->item()));
+    // Of a machine that was away when another one ended the protection.
+    ASR_CHECK(DropWaitingChanges(environment, vault, item));
     return run.RunTask("Remove replica", 0,
                        [&](TaskProgress&) { return vault.DeleteItem(item.id); });
   };

@@ -21,6 +21,20 @@ Error DiskSetChanged(const Item& item, const std::string& what) {
                       item.name, item.policy));
 }
 
+// Retention never removes the last one. What is left of their snapshots may be all that there is.
+Error PointsAreGone(const Item& item) {
+  return MakeError(ErrorKind::kCorrupt, ErrorCode::kNoRecoveryPoint,
+                   fmt::format("VM {} is protected, and has no recovery point: their documents are "
+                               "gone from the vault",
+                               item.name))
+      .WithCause("the vault is being copied, or was brought back in part")
+      .WithCause("somebody removed files of the vault")
+      .WithAction(
+          fmt::format("bring items/{0}/points back from a copy of the vault; or start anew, "
+                      "without what they held: asr disable {1}, then asr enable {1}",
+                      item.id.value, item.name));
+}
+
 Status NoteCursor(ReplicationPass& pass, std::size_t index, const PointId& point, bool was_read) {
   Environment& environment = pass.environment;
   const std::string& vault_id = pass.vault.identity().id;
@@ -48,7 +62,8 @@ void WarnOfReplacement(ReplicationPass& pass, std::size_t index, const DiskStamp
   if (before.empty() || now.empty() || before.front().path != now.front().path) return;
   const FileStamp& old_file = before.front().stamp;
   const FileStamp& new_file = now.front().stamp;
-  if (old_file.device == new_file.device && old_file.inode == new_file.inode) return;
+  // The device's number may be another one after each mount.
+  if (old_file.inode == new_file.inode) return;
   if (std::ranges::find(pass.replaced, index) != pass.replaced.end()) return;
   pass.replaced.push_back(index);
   pass.environment.progress.Warn(
@@ -117,6 +132,9 @@ RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<Poi
 Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create) {
   const Item& item = lease.item();
   ASR_TRY(const auto points, vault.ListPointIds(item.id));
+  if (points.empty() && item.state == ProtectionState::kProtected) {
+    return Fail(PointsAreGone(item));
+  }
   Replicas replicas;
   for (const ItemDisk& disk : item.disks) {
     auto replica = create ? DiskReplica::OpenOrCreate(vault, lease, disk)

@@ -37,7 +37,12 @@ Status CheckDisks(const LogSender& sender, const LogSet& set) {
 // The point that the set builds on is the newest one.
 Result<RecoveryPoint> ParentOfSet(const LogSender& sender, const LogSet& set) {
   const Item& item = sender.lease.item();
-  ASR_TRY(auto newest, sender.vault.NewestPoint(item.id));
+  auto found = sender.vault.NewestPoint(item.id);
+  if (!found && found.error().kind == ErrorKind::kCorrupt) {
+    return Fail(OutOfOrder("nobody knows what they follow: " + found.error().Line()));
+  }
+  ASR_CHECK(found);
+  std::optional<RecoveryPoint> newest = *std::move(found);
   if (!newest) {
     // Not for the logs to answer: a vault that lost all points would lose these changes too.
     return Fail(MakeError(ErrorKind::kIo, ErrorCode::kVaultUnreachable,

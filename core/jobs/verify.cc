@@ -8,6 +8,7 @@
 #include "core/jobs/job_run.h"
 #include "core/jobs/point_pin.h"
 #include "core/points/verify_point.h"
+#include "core/vault/documents.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
 
@@ -67,6 +68,7 @@ class Verification {
   void OnRead(std::uint64_t bytes) { follow_({.bytes_read = bytes}); }
   Status Compare(const PointId& id, const Result<RecoveryPoint>& point);
   Status Prove(const PointId& id);
+  void Disprove(const PointId& id);
   Status PassOver(const PointId& id);
 
   Environment& environment_;
@@ -118,8 +120,22 @@ Status Verification::Compare(const PointId& id, const Result<RecoveryPoint>& poi
   } else {
     return Fail(point.error());
   }
+  Disprove(id);
   return Fail(std::move(damage).WithAction(
       "restore another point; see which are whole: asr points list " + ShellQuote(item_.name)));
+}
+
+// What an earlier verification found is not true any more. Where the vault cannot be written to it
+// stays; the job's outcome says it.
+void Verification::Disprove(const PointId& id) {
+  const auto proofs = vault_.store().List(layout::ProofPrefix(item_.id, id));
+  if (!proofs) return;
+  for (const BlobInfo& blob : *proofs) {
+    const auto text = vault_.store().Get(blob.name);
+    const Result<Proof> proof = text ? DecodeProof(blob.name, *text) : Fail(text.error());
+    if (!proof || *proof != Proof{.verified_at = proof->verified_at}) continue;
+    if (!vault_.store().Delete(blob.name)) return;
+  }
 }
 
 Status Verification::Prove(const PointId& id) {

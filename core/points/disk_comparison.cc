@@ -126,6 +126,7 @@ Result<std::vector<DiskComparison::GroupWork>> DiskComparison::PlanWindow(std::u
 
 Status DiskComparison::CompareGroup(const GroupWork& work, MutableByteSpan buffer) {
   ASR_TRY(const ChunkRow row, ReadRow(work.group));
+  if (std::ranges::any_of(row, &Digest::is_unknown)) return CompareWhole(work, buffer);
   ASR_TRY(const std::uint64_t different, DifferentFromNewer(work.group, row));
   const std::uint64_t mask = work.chunk_mask | different;
   ASR_CHECK(ReadChunks(work.group, mask & work.data_mask, buffer));
@@ -141,13 +142,29 @@ Status DiskComparison::CompareGroup(const GroupWork& work, MutableByteSpan buffe
   return {};
 }
 
+// A power loss may have left "unknown" in the row of a group that is known: the group decides.
+Status DiskComparison::CompareWhole(const GroupWork& work, MutableByteSpan buffer) {
+  Digest digest;
+  ASR_CHECK(disk_.digests().ReadGroups(work.group, {&digest, 1}));
+  if (digest.is_unknown()) return {};  // noted already
+  ASR_CHECK(ReadChunks(work.group, work.data_mask, buffer));
+  ChunkRow found{};
+  for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+    if ((work.data_mask >> i & 1) == 0) continue;
+    found[i] = ComputeChunkDigest(algorithm_, buffer.subspan(i * kChunkBytes, kChunkBytes));
+  }
+  if (ComputeGroupDigest(algorithm_, found) != digest) NoteChunk(work.group * kGroupBytes);
+  return {};
+}
+
 Result<ChunkRow> DiskComparison::ReadRow(std::uint64_t group) {
   ChunkRow row{};
   Digest digest;
   ASR_CHECK(disk_.digests().ReadChunks(group, row));
   ASR_CHECK(disk_.digests().ReadGroups(group, {&digest, 1}));
   options_.on_read(sizeof(row) + sizeof(digest));
-  if (digest.is_unknown() || ComputeGroupDigest(algorithm_, row) != digest) {
+  const bool whole = std::ranges::none_of(row, &Digest::is_unknown);
+  if (digest.is_unknown() || (whole && ComputeGroupDigest(algorithm_, row) != digest)) {
     NoteProblem(fmt::format("the digests of the {} MiB at offset {} {}", kGroupBytes / kMiB,
                             group * kGroupBytes,
                             digest.is_unknown() ? "are unknown" : "do not agree with each other"));

@@ -37,6 +37,7 @@ class DiskComparison {
   };
 
   [[nodiscard]] Result<std::vector<GroupWork>> PlanWindow(std::uint64_t first, std::size_t count);
+  Status CompareWhole(const GroupWork& work, MutableByteSpan buffer);
   [[nodiscard]] Status CompareGroup(const GroupWork& work, MutableByteSpan buffer);
   // The digests of the group, once they were found to agree with each other.
   [[nodiscard]] Result<ChunkRow> ReadRow(std::uint64_t group);

@@ -49,7 +49,7 @@ class RollBack {
       if (sealed[i].is_zero() && live[i].is_zero()) continue;
       GroupDigests row{.group = first + i, .digest = sealed[i], .chunks = {}};
       ChunkRow now;
-      ASR_CHECK(point_.digests().ReadChunks(row.group, row.chunks));
+      ASR_CHECK(ReadSealedRow(row));
       ASR_CHECK(replica_.digests().ReadChunks(row.group, now));
       ChangedChunks change{.group = row.group, .chunk_mask = 0};
       for (std::uint64_t chunk = 0; chunk < kChunksPerGroup; ++chunk) {
@@ -60,6 +60,35 @@ class RollBack {
       changes_.push_back(change);
     }
     return {};
+  }
+
+  // A power loss may have left "unknown" in the row of a group that is known: the group decides.
+  Status ReadSealedRow(GroupDigests& row) {
+    ASR_CHECK(point_.digests().ReadChunks(row.group, row.chunks));
+    if (std::ranges::none_of(row.chunks, &Digest::is_unknown)) return {};
+    const std::uint64_t begin = row.group * kGroupBytes;
+    const std::uint64_t disk_bytes = replica_.disk().size_bytes;
+    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+      const std::uint64_t offset = begin + i * kChunkBytes;
+      row.chunks[i] = Digest::Zero();
+      if (row.digest.is_zero() || offset >= disk_bytes) continue;
+      std::ranges::fill(buffer_.span(), std::byte{0});
+      ASR_CHECK(
+          point_.Read(offset, buffer_.span().first(std::min(kChunkBytes, disk_bytes - offset))));
+      row.chunks[i] = ComputeChunkDigest(algorithm_, buffer_.span());
+    }
+    if (row.digest.is_zero() || ComputeGroupDigest(algorithm_, row.chunks) == row.digest) return {};
+    return Fail(Damaged(begin));
+  }
+
+  [[nodiscard]] Error Damaged(std::uint64_t offset) const {
+    return MakeError(ErrorKind::kCorrupt, ErrorCode::kPointCorrupt,
+                     fmt::format("disk {} of the recovery point is damaged at offset {}",
+                                 replica_.disk().name.value, offset))
+        .WithCause("the vault's storage lost or changed bytes")
+        .WithAction(
+            "have the disk sent again, with asr resync and --now --deep; or look for a "
+            "point that is whole, with asr points verify");
   }
 
   Result<std::uint64_t> CopyChunk(const GroupDigests& row, std::uint64_t chunk) {
@@ -81,11 +110,7 @@ class RollBack {
       ASR_CHECK(replica_.Write(offset, bytes.first(length)));
       return length;
     }
-    return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kPointCorrupt,
-                          fmt::format("disk {} of the recovery point is damaged at offset {}",
-                                      replica_.disk().name.value, offset))
-                    .WithCause("the vault's storage lost or changed bytes")
-                    .WithAction("have the disk sent again: asr resync VM --now --deep"));
+    return Fail(Damaged(offset));
   }
 
   SealedDisk& point_;
@@ -112,6 +137,7 @@ Result<std::uint64_t> RollBackDisk(SealedDisk& point, DiskReplica& replica,
     if (bytes > 0) on_progress(bytes);
     total_bytes += bytes;
   }
+  ASR_CHECK(replica.digests().Flush());
   return total_bytes;
 }
 

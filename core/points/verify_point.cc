@@ -15,7 +15,7 @@ namespace {
 // Errors of what the vault stores, in contrast to those of getting at it.
 bool IsOfStoredBytes(const Error& error) {
   return error.kind == ErrorKind::kCorrupt || error.kind == ErrorKind::kNotFound ||
-         error.code == ErrorCode::kIo;
+         (error.kind == ErrorKind::kIo && error.code == ErrorCode::kIo);
 }
 
 bool HasSnapshotBetween(const std::vector<SnapshotId>& snapshots, const PointId& older,

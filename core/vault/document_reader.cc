@@ -14,7 +14,7 @@ Error DocumentError(const std::string& name, const std::string& problem) {
   return MakeError(ErrorKind::kCorrupt, ErrorCode::kVaultFormat,
                    fmt::format("the vault's document {} {}", name, problem))
       .WithCause("it was edited by hand, or damaged")
-      .WithAction("restore the document from a copy of the vault; other items are not affected");
+      .WithAction("restore the document from a copy of the vault");
 }
 
 }  // namespace

@@ -108,7 +108,9 @@ void ItemCheck::CheckItem() {
   if (!policies_.contains(item_.policy) && item_.state != ProtectionState::kUnprotected) {
     findings_.Add(Severity::kError, layout::ItemDocument(id_),
                   fmt::format("the item's policy '{}' does not exist", item_.policy),
-                  fmt::format("make it again: asr policy set {}", ShellQuote(item_.policy)));
+                  fmt::format("bring it back from a copy of the vault, or make it again, with the "
+                              "retention that it had: asr policy set {} --retention D",
+                              ShellQuote(item_.policy)));
   }
   CheckState();
   // Snapshots before points: a point that is sealed meanwhile has all that it needs.
@@ -117,12 +119,13 @@ void ItemCheck::CheckItem() {
   for (const ItemDisk& disk : item_.disks) CheckDisk(disk);
   for (const PointId& point : points_) CheckPoint(point);
   CheckUnsealed();
-  if (points_.empty() && !IsUnfinished()) {
-    findings_.Add(
-        Severity::kWarning, "", "the item has no recovery point",
-        item_.state == ProtectionState::kProtected
-            ? "make one: asr replicate " + ShellQuote(item_.name)
-            : "nothing can be restored from it: asr items delete " + ShellQuote(item_.name));
+  if (points_.empty() && item_.state == ProtectionState::kProtected) {
+    findings_.Add(Severity::kError, layout::PointsPrefix(id_),
+                  "the item is protected, and the documents of all its recovery points are gone",
+                  "bring them back from a copy of the vault; nothing replicates before");
+  } else if (points_.empty() && !IsUnfinished()) {
+    findings_.Add(Severity::kWarning, "", "the item has no recovery point",
+                  "nothing can be restored from it: asr items delete " + ShellQuote(item_.name));
   }
 }
 
@@ -140,7 +143,7 @@ void ItemCheck::CheckState() {
   findings_.Add(Severity::kNote, layout::ItemDocument(id_),
                 fmt::format("its state is {}: a job runs, or was interrupted",
                             ProtectionStateName(item_.state)),
-                disables ? fmt::format("unless a job runs, go on: asr disable {}", name)
+                disables ? fmt::format("unless a job runs, delete the rest: asr disable {}", name)
                          : fmt::format("unless a job runs, go on: asr enable {} --policy {}", name,
                                        ShellQuote(item_.policy)));
 }
@@ -241,11 +244,14 @@ void ItemCheck::CountUnknown(const ItemDisk& disk) {
   if (!chunks && IsMissing(chunks.error()) && points_.empty() && IsUnfinished()) return;
   if (!chunks) return findings_.Add(blob, chunks.error());
   if (*chunks == 0) return;
-  findings_.Add(Severity::kNote, blob,
-                fmt::format("a replication runs, or was interrupted: {} chunk(s) of 64 KiB of the "
-                            "live replica are between two points",
-                            *chunks),
-                fmt::format("nothing: the next replication sends {} chunk(s) again", *chunks));
+  findings_.Add(
+      Severity::kNote, blob,
+      fmt::format("a replication runs, or was interrupted: {} chunk(s) of 64 KiB of the "
+                  "live replica are between two points",
+                  *chunks),
+      item_.state == ProtectionState::kUnprotected
+          ? "put it back to the newest point: asr vault rollback " + id_.value
+          : fmt::format("nothing: the next replication sends {} chunk(s) again", *chunks));
 }
 
 void ItemCheck::CheckPoint(const PointId& id) {
@@ -306,13 +312,17 @@ void ItemCheck::CheckSnapshot(const RecoveryPoint& point, const PointDisk& disk)
 }
 
 void ItemCheck::CheckUnsealed() {
+  // Then they may be all that is left.
+  if (points_.empty() && item_.state == ProtectionState::kProtected) return;
   for (const auto& [snapshot, blob] : snapshots_) {
     if (std::ranges::find(points_, PointId{snapshot.value}) != points_.end()) continue;
     findings_.Add(Severity::kNote, blob,
                   fmt::format("snapshot {} belongs to no point: a seal or a removal runs, or was "
                               "interrupted",
                               snapshot.value),
-                  "nothing: the next replication drops it");
+                  item_.state == ProtectionState::kUnprotected
+                      ? "nothing: it does no harm"
+                      : "nothing: the next replication drops it");
   }
 }
 

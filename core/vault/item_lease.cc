@@ -29,6 +29,12 @@ Result<std::unique_ptr<ItemLease>> ItemLease::Take(BlobStore& store, std::unique
   const std::string name = layout::ItemDocument(item.id);
   auto text = store.Get(name);
   if (!text && text.error().kind != ErrorKind::kNotFound) return Fail(std::move(text).error());
+  // Only one that is being made has none yet; any other was deleted since the caller saw it.
+  if (!text && item.state != ProtectionState::kEnablingProtection) {
+    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kItemNotFound,
+                          fmt::format("VM {} is not in this vault any more", item.name))
+                    .WithAction("see what there is: asr items list"));
+  }
   if (text) {
     ASR_TRY(item, DecodeItem(name, *text));
   }

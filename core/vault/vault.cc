@@ -302,14 +302,16 @@ Result<std::optional<Proof>> Vault::ReadProof(const ItemId& item, const PointId&
     const auto text = store_->Get(blob.name);
     if (WasDeleted(text)) continue;
     ASR_CHECK(text);
-    ASR_TRY(const Proof proof, DecodeProof(blob.name, *text));
+    // One that is damaged proves nothing, and must not keep the point from being used.
+    const auto proof = DecodeProof(blob.name, *text);
+    if (!proof) continue;
     if (!merged) merged.emplace();
-    if (proof.verified_at) merged->verified_at = proof.verified_at;
-    if (proof.booted) merged->booted = proof.booted;
-    if (proof.boot_seconds) merged->boot_seconds = proof.boot_seconds;
-    if (!proof.sign_of_life.empty()) merged->sign_of_life = proof.sign_of_life;
-    if (proof.tested_at) merged->tested_at = proof.tested_at;
-    if (!proof.notes.empty()) merged->notes = proof.notes;
+    if (proof->verified_at) merged->verified_at = proof->verified_at;
+    if (proof->booted) merged->booted = proof->booted;
+    if (proof->boot_seconds) merged->boot_seconds = proof->boot_seconds;
+    if (!proof->sign_of_life.empty()) merged->sign_of_life = proof->sign_of_life;
+    if (proof->tested_at) merged->tested_at = proof->tested_at;
+    if (!proof->notes.empty()) merged->notes = proof->notes;
   }
   return merged;
 }

@@ -65,6 +65,17 @@ Error ErrnoError(int errno_value, std::string_view what) {
       return MakeError(ErrorKind::kIo, ErrorCode::kPermission, std::move(message))
           .WithCause("this user may not do that there")
           .WithAction("run as a user who may read the disks and write to the vault");
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EAGAIN:
+    case EINTR:
+    case ESTALE:
+    case ETIMEDOUT:
+    case ENODEV:
+    case ENOTCONN:
+      // Says nothing of what the file holds.
+      return MakeError(ErrorKind::kBusy, ErrorCode::kIo, std::move(message)).Retryable();
     case EEXIST:
       return MakeError(ErrorKind::kState, ErrorCode::kAlreadyExists, std::move(message));
     default:

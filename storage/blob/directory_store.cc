@@ -248,7 +248,7 @@ Status DirectoryStore::CreateNew(const std::string& name, std::uint64_t size_byt
   const std::string path = PathOf(name);
   const std::string temporary = TemporaryPath(path);
   const auto create = [&]() -> Status {
-    ASR_TRY(const auto file, fs_.Open(temporary, {.mode = OpenMode::kCreate}));
+    ASR_TRY(const auto file, fs_.Open(temporary, {.mode = OpenMode::kCreate, .owner_only = true}));
     ASR_CHECK(file->Resize(size_bytes));
     ASR_CHECK(file->Sync());
     ASR_CHECK(fs_.RenameNoReplace(temporary, path));

@@ -143,7 +143,8 @@ Result<std::shared_ptr<UndoFile>> UndoFile::Create(FileSystem& fs, const std::st
   header.file_id = RandomBits();
   const std::string temporary = TemporaryPath(path);
   const auto create = [&]() -> Result<std::shared_ptr<UndoFile>> {
-    ASR_TRY(auto file, fs.Open(temporary, {.mode = OpenMode::kCreate, .direct = true}));
+    ASR_TRY(auto file,
+            fs.Open(temporary, {.mode = OpenMode::kCreate, .direct = true, .owner_only = true}));
     std::shared_ptr<UndoFile> undo(new UndoFile(path, std::move(file), std::move(header)));
     ASR_CHECK(undo->file_->Resize(undo->data_offset_bytes_ + undo->chunk_count_ * kUndoChunkBytes));
     // The other slot gets its block now: dropping the oldest snapshot writes there, and must not

@@ -38,7 +38,9 @@ TEST(StoppedProcessTest, NobodyElseWritesAndItGoesOnWhenItWakes) {
   for (const char* verb : {"enable web --policy gold", "vault rollback web", "disable web -y"}) {
     const CommandResult refused = cli.Run(verb);
     EXPECT_EQ(refused.exit_code, verb == std::string("vault rollback web") ? 3 : 1) << refused.err;
-    if (refused.exit_code == 1) EXPECT_THAT(refused.err, HasSubstr("ASR2204"));
+    if (refused.exit_code == 1) {
+      EXPECT_THAT(refused.err, HasSubstr("ASR2204"));
+    }
   }
   process.Signal(SIGCONT);
   EXPECT_EQ(process.Wait(), 0) << cli.ReadFile(cli.Path("output"));

@@ -167,7 +167,23 @@ TEST_F(VaultCheckTest, WhatDoesNotBelongThere) {
 
 TEST_F(VaultCheckTest, AnItemWithoutPoints) {
   for (const std::string& point : points) lab.Remove({point});
-  EXPECT_THAT(OnlyFinding("warning")["action"].get<std::string>(), HasSubstr("asr replicate web"));
+  EXPECT_THAT(OnlyFinding("error")["action"].get<std::string>(), HasSubstr("bring them back"));
+}
+
+// Their snapshots are all that is left: nothing drops them before the documents are back.
+TEST_F(VaultCheckTest, LostPointDocumentsCostNoSnapshot) {
+  const std::string kept = lab.cli.Path("kept");
+  std::filesystem::rename(lab.ItemPath("points"), kept);
+  EXPECT_THAT(OnlyFinding("error")["message"].get<std::string>(), HasSubstr("all its recovery"));
+  for (const char* verb : {"replicate web", "points prune web -y", "resync web --now"}) {
+    const CommandResult refused = lab.cli.Run(verb);
+    EXPECT_EQ(refused.exit_code, 1) << verb;
+    EXPECT_THAT(refused.err, HasSubstr("back from a copy")) << verb;
+  }
+  std::filesystem::remove_all(lab.ItemPath("points"));
+  std::filesystem::rename(kept, lab.ItemPath("points"));
+  EXPECT_EQ(lab.cli.Run("points verify web").exit_code, 0);
+  EXPECT_THAT(Findings(0), IsEmpty());
 }
 
 TEST_F(VaultCheckTest, AnInterruptedSealIsDroppedByTheNextReplication) {

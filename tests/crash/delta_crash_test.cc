@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
 #include "tests/support/fault_file_system.h"
 #include "tests/support/image_file.h"
 #include "tests/support/power_loss_file_system.h"
@@ -11,6 +13,7 @@
 namespace asr {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using testing::FaultFileSystem;
 using ::testing::HasSubstr;
@@ -163,6 +166,26 @@ TEST_F(DeltaCrashTest, WhatWaitsIsSentThoughTheSourceCannotBeRead) {
   world_->ExpectNoChangeLogs();
 }
 
+// Refuses (EROFS) to make or remove anything below `folder`, also what is not there.
+class ReadOnlyFolder : public FaultFileSystem {
+ public:
+  ReadOnlyFolder(FileSystem& base, std::string folder)
+      : FaultFileSystem(base), folder_(std::move(folder)) {}
+
+  Result<std::unique_ptr<File>> Open(const std::string& path, OpenOptions options) override {
+    if (options.mode != OpenMode::kRead && IsBelow(path)) return Fail(ErrnoError(EROFS, path));
+    return FaultFileSystem::Open(path, options);
+  }
+  Status RemoveFile(const std::string& path) override {
+    if (IsBelow(path)) return Fail(ErrnoError(EROFS, path));
+    return FaultFileSystem::RemoveFile(path);
+  }
+
+ private:
+  [[nodiscard]] bool IsBelow(const std::string& path) const { return path.starts_with(folder_); }
+  std::string folder_;
+};
+
 class DeltaTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -199,6 +222,30 @@ TEST_F(DeltaTest, OfAReplacedDiskSaysSo) {
   world_.ReplaceDisk();
   ExpectDelta(2);
   EXPECT_THAT(world_.warnings.lines, ElementsAre(HasSubstr("another file")));
+}
+
+// Nobody knows which log the next one follows: it does without, and the point after is whole again.
+TEST_F(DeltaTest, ADamagedNewestPointDocumentStopsNothing) {
+  const Item item = world_.CurrentItem();
+  const std::string points = world_.Path("vault/items/" + item.id.value + "/points");
+  const std::string document = world_.FilesBelow(points).front();
+  const auto file = memory_.Open(document, {.mode = OpenMode::kWrite}).value();
+  const std::vector<std::byte> wrong = {std::byte{'x'}};
+  testing::MustSucceed(file->WriteAt(20, wrong));
+  world_.Change();
+  ASSERT_TRUE(world_.Delta(memory_));
+  EXPECT_THAT(world_.warnings.lines, Contains(HasSubstr("without a change log")));
+  world_.ExpectNewestPointOfNow();
+}
+
+// The VM's folder lies on a file system that is read-only: the logs lie with the state.
+TEST_F(DeltaTest, OfAReadOnlyFolderIsQuiet) {
+  world_.Change();
+  ReadOnlyFolder fs(memory_, world_.Path("vms"));
+  ASSERT_TRUE(world_.Delta(fs));
+  EXPECT_THAT(world_.warnings.lines, IsEmpty());
+  world_.CheckPoints(2);
+  world_.ExpectNoChangeLogs();
 }
 
 // A pass that found that a resync is due, and died, leaves it due.

@@ -7,8 +7,10 @@
 
 #include "core/failover/image_target.h"
 #include "core/jobs/replica_target.h"
+#include "core/points/roll_back.h"
 #include "core/points/seal.h"
 #include "core/points/sealed_disk.h"
+#include "core/points/verify_point.h"
 #include "core/transfer/make_equal.h"
 #include "storage/blob/directory_store.h"
 #include "storage/blob/memory_store.h"
@@ -216,6 +218,54 @@ TEST(SealedDiskTest, DamagedBytesEndARestore) {
   ASSERT_FALSE(stats);
   EXPECT_EQ(stats.error().code, ErrorCode::kPointCorrupt);
   EXPECT_NE(stats.error().message.find(std::to_string(5 * kMiB)), std::string::npos);
+}
+
+// A power loss may leave "unknown" in the row of a group that is known, and the point is sealed so:
+// the group's digest decides for all who read it.
+TEST(SealedDiskTest, AGroupDecidesWhereItsRowIsUnknown) {
+  const TempDir directory;
+  auto store = *OpenDirectoryStore(PosixFileSystem(), directory / "vault", /*create=*/true);
+  const auto vault =
+      *Vault::Create(std::move(store), "test", DigestAlgorithm::kSha256, Timestamp{});
+  Item item;
+  item.id = {"web-00000001"};
+  item.disks = {{.name = {"root"}, .path = "", .format = "raw", .size_bytes = 8 * kMiB}};
+  MemoryDisk source(8 * kMiB);
+  std::ranges::fill(source.bytes(), std::byte{7});
+  Replicas replicas;
+  const auto lease = *vault->LeaseItem(item);
+  replicas.push_back(*DiskReplica::OpenOrCreate(*vault, *lease, item.disks[0]));
+  ReplicaTarget target(*replicas[0]);
+  ASSERT_TRUE(MakeEqual(source, target, {}));
+  std::vector<GroupDigests> groups(2);
+  for (std::uint64_t group = 0; group < 2; ++group) {
+    groups[group].group = group;
+    ASSERT_TRUE(target.ReadGroups(group, {&groups[group].digest, 1}));
+    ASSERT_TRUE(target.ReadChunks(group, groups[group].chunks));
+    groups[group].chunks[3] = Digest::Unknown();
+  }
+  ASSERT_TRUE(target.Commit(groups));
+  RecoveryPoint point;
+  point.id = {"20261123T063000.000Z"};
+  point.item = item.id;
+  point.disks = {{.name = {"root"}, .format = "raw", .size_bytes = 8 * kMiB}};
+  ASSERT_TRUE(SealPoint(*vault, *lease, replicas, point));
+
+  PointVerifier verifier(*vault, item, {});
+  const auto damages = verifier.Verify(point);
+  ASSERT_TRUE(damages) << damages.error().Line();
+  EXPECT_TRUE(damages->empty()) << damages->front().Text();
+
+  source.bytes()[kMiB] ^= std::byte{1};
+  ASSERT_TRUE(MakeEqual(source, target, {}));
+  const auto sealed = *SealedDisk::Open(*vault, point, point.disks[0]);
+  const auto back =
+      RollBackDisk(*sealed, *replicas[0], DigestAlgorithm::kSha256, [](std::uint64_t) {}, {});
+  ASSERT_TRUE(back) << back.error().Line();
+  source.bytes()[kMiB] ^= std::byte{1};
+  std::vector<std::byte> live(8 * kMiB);
+  ASSERT_TRUE(replicas[0]->Read(0, live));
+  EXPECT_TRUE(std::ranges::equal(live, source.bytes()));
 }
 
 }  // namespace
