@@ -48,7 +48,7 @@ void Arm(Trouble trouble, std::uint64_t call, const World& world, FaultFileSyste
 // troubles that end a process come closest.
 std::uint64_t StridesOf(Trouble trouble) {
   const bool ends_it = trouble == Trouble::kDeath || trouble == Trouble::kPowerLoss;
-  if (std::getenv("ASR_FEW_CALLS") != nullptr) return ends_it ? 3 : 1;
+  if (std::getenv("ASR_FEW_CALLS") != nullptr) return ends_it ? 2 : 1;
   return ends_it ? 16 : 8;
 }
 
