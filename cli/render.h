@@ -39,6 +39,7 @@ struct Section {
   std::string title;
   std::string pointer;  // to an array of objects
   std::vector<Column> columns;
+  bool stacked = false;  // an object takes a line for each column, in full, and no row
 };
 
 struct View {

@@ -153,7 +153,7 @@ class TablePrinter {
     for (std::size_t row = 0; row < rows.size(); ++row) Row(lanes, row, margin);
   }
 
-  void Fields(const Json& object, const std::vector<Column>& fields) {
+  void Fields(const Json& object, const std::vector<Column>& fields, std::size_t indent) {
     std::size_t label_width = 0;
     for (const Column& field : fields) {
       if (!object.contains(Json::json_pointer(field.pointer))) continue;
@@ -165,7 +165,15 @@ class TablePrinter {
       if (text.empty()) text = "-";
       const std::string label = Bold(fmt::format(
           "{}{}", field.header, std::string(label_width - DisplayWidth(field.header), ' ')));
-      text_ += fmt::format("{}  {}\n", label, Coloured(field, text));
+      text_ += fmt::format("{}{}  {}\n", std::string(indent, ' '), label, Coloured(field, text));
+    }
+  }
+
+  // One below the other, with an empty line between them.
+  void Stack(const Json& objects, const std::vector<Column>& fields, std::size_t indent) {
+    for (std::size_t i = 0; i < objects.size(); ++i) {
+      if (i > 0) text_ += "\n";
+      Fields(objects[i], fields, indent);
     }
   }
 
@@ -237,13 +245,17 @@ std::string RenderTable(const Json& value, const View& view, const RenderSetting
     printer.Rows(value, view.columns, 0);
     return printer.Take();
   }
-  printer.Fields(value, view.fields);
+  printer.Fields(value, view.fields, 0);
   for (const Section& section : view.sections) {
     const Json::json_pointer pointer(section.pointer);
     if (!value.contains(pointer) || !value.at(pointer).is_array()) continue;
     if (value.at(pointer).empty()) continue;
     printer.Title(section.title);
-    printer.Rows(value.at(pointer), section.columns, kGap);
+    if (section.stacked) {
+      printer.Stack(value.at(pointer), section.columns, kGap);
+    } else {
+      printer.Rows(value.at(pointer), section.columns, kGap);
+    }
   }
   return printer.Take();
 }

@@ -5,10 +5,8 @@ namespace {
 
 using Kind = Column::Kind;
 
-Column Make(const char* header, const char* pointer, Kind kind = Kind::kText,
-            bool elastic = false) {
-  return {
-      .header = header, .pointer = pointer, .kind = kind, .elastic = elastic, .optional = false};
+Column Make(const char* header, const char* pointer, Kind kind = Kind::kText) {
+  return {.header = header, .pointer = pointer, .kind = kind, .elastic = false, .optional = false};
 }
 
 }  // namespace
@@ -40,12 +38,12 @@ const View& VaultReportView() {
       .fields = {Make("Vault", "/vault"), Make("Healthy", "/healthy", Kind::kYesNo),
                  Make("Items", "/checked/items"), Make("Points", "/checked/points"),
                  Make("Documents", "/checked/documents"), Make("Blobs", "/checked/blobs")},
-      .sections = {{"Findings",
-                    "/findings",
-                    {Make("Severity", "/severity", Kind::kState), Make("VM", "/item"),
-                     Make("Blob", "/blob", Kind::kText, true),
-                     // Whole, whatever the width: half of an advice is worse than none.
-                     Make("Message", "/message"), Make("What to do", "/action")}}}};
+      .sections = {{.title = "Findings",
+                    .pointer = "/findings",
+                    .columns = {Make("Severity", "/severity", Kind::kState), Make("VM", "/item"),
+                                Make("Blob", "/blob"), Make("Message", "/message"),
+                                Make("What to do", "/action")},
+                    .stacked = true}}};
   return view;
 }
 

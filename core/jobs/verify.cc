@@ -96,8 +96,7 @@ Status Verification::VerifyPoint(const PointId& id) {
     follow_ = run_.Follow(progress);
     return Compare(id, point);
   };
-  Status status =
-      run_.RunTask(fmt::format("Verify recovery point {}", id.value), total_bytes, verify);
+  Status status = run_.RunTask(fmt::format("Verify point {}", id.value), total_bytes, verify);
   last_pin_.emplace(std::move(pin));
   if (status || status.error().code != ErrorCode::kPointCorrupt) return status;
   ++damaged_count_;
@@ -208,7 +207,7 @@ Result<Plan> PlanVerify(Environment& environment, Vault& vault, const Item& item
       continue;
     }
     for (const auto& [disk, bytes] : verifier.BytesToRead(*point)) {
-      plan.steps.push_back({.step = fmt::format("Verify recovery point {}", id.value),
+      plan.steps.push_back({.step = fmt::format("Verify point {}", id.value),
                             .item = item.name,
                             .disk = disk.value,
                             .bytes = bytes});

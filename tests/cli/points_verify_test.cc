@@ -59,7 +59,7 @@ TEST_F(PointsVerifyTest, ProvesEveryPointNewestFirst) {
   EXPECT_EQ(job["state"], "Succeeded");
   ASSERT_EQ(job["tasks"].size(), 3U);
   for (std::size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(job["tasks"][i]["name"], "Verify recovery point " + points[i]);
+    EXPECT_EQ(job["tasks"][i]["name"], "Verify point " + points[i]);
     EXPECT_FALSE(lab.cli.Json("points show web " + points[i])["proof"]["verifiedAt"].is_null());
   }
   EXPECT_EQ(lab.vault->ListPins(lab.item().id, SystemClock().Now()).value().size(), 0U);
@@ -71,7 +71,7 @@ TEST_F(PointsVerifyTest, VerifiesOnePoint) {
   EXPECT_TRUE(lab.cli.Json("points show web " + points[0])["proof"].is_null());
   EXPECT_FALSE(lab.cli.Json("points show web " + points[1])["proof"].is_null());
   EXPECT_EQ(lab.cli.Json("points verify web latest")["tasks"][0]["name"],
-            "Verify recovery point " + points[0]);
+            "Verify point " + points[0]);
 }
 
 TEST_F(PointsVerifyTest, ADamagedChunkIsNamedWithThePointsThatShareIt) {
