@@ -72,6 +72,15 @@ class JobsTest : public ::testing::Test {
     return *StateDatabase::Open(PosixFileSystem(), SystemClock(), cli.Path("state"));
   }
 
+  Environment EnvironmentOf(StateDatabase& state) {
+    return {.fs = PosixFileSystem(),
+            .clock = SystemClock(),
+            .state = state,
+            .progress = NoProgress(),
+            .state_directory = cli.Path("state"),
+            .stop = {}};
+  }
+
   // The id of the job that `line` ran, and that did not succeed.
   std::string FailedJob(const std::string& line, int exit_code) {
     const CommandResult result = cli.Run(line + " -o json");
@@ -130,12 +139,7 @@ TEST_F(JobsTest, WhatHasEndedCannotBeCancelledNorWhatSucceededBeRetried) {
 
 TEST_F(JobsTest, AJobInProgressIsNotRetried) {
   const auto state = OpenState();
-  Environment environment{.fs = PosixFileSystem(),
-                          .clock = SystemClock(),
-                          .state = *state,
-                          .progress = NoProgress(),
-                          .state_directory = cli.Path("state"),
-                          .stop = {}};
+  Environment environment = EnvironmentOf(*state);
   auto run = JobRun::Start(environment, "Replicate", "web", "main");
   const std::string id = run->job().id.value;
   const CommandResult result = cli.Run("jobs retry " + id + " -o json");
@@ -263,12 +267,7 @@ TEST_F(JobsTest, OfAJobWithoutItsCommandTheNextOneIsTold) {
 TEST_F(JobsTest, WatchFollowsTheTasksAndEndsAsTheJobDid) {
   cli.terminal = {.in_is_terminal = false, .out_is_terminal = false, .err_is_terminal = true};
   const auto state = OpenState();
-  Environment environment{.fs = PosixFileSystem(),
-                          .clock = SystemClock(),
-                          .state = *state,
-                          .progress = NoProgress(),
-                          .state_directory = cli.Path("state"),
-                          .stop = {}};
+  Environment environment = EnvironmentOf(*state);
   const std::vector<std::pair<Status, int>> ends = {
       {Status(), 0},
       {Status(Fail(ErrorKind::kNotFound, ErrorCode::kFileNotFound, "no image")), 1},
@@ -299,12 +298,7 @@ TEST_F(JobsTest, WatchFollowsTheTasksAndEndsAsTheJobDid) {
 
 TEST_F(JobsTest, CtrlCEndsTheWatchAndNotTheJob) {
   const auto state = OpenState();
-  Environment environment{.fs = PosixFileSystem(),
-                          .clock = SystemClock(),
-                          .state = *state,
-                          .progress = NoProgress(),
-                          .state_directory = cli.Path("state"),
-                          .stop = {}};
+  Environment environment = EnvironmentOf(*state);
   auto run = JobRun::Start(environment, "Replicate", "web", "main");
   const std::string id = run->job().id.value;
   cli.stop.request_stop();

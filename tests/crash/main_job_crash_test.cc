@@ -83,6 +83,14 @@ void TryEveryCall(Trouble trouble, std::size_t points_before,
   }
 }
 
+// A protected VM with one point, whose disk changed since.
+void EnableAndChange(World& world) {
+  ASSERT_TRUE(world.Enable(world.disk()));
+  world.CheckPoints(1);
+  world.Advance(std::chrono::minutes(6));
+  world.Change();
+}
+
 class MainJobCrashTest : public ::testing::TestWithParam<Trouble> {};
 
 TEST_P(MainJobCrashTest, EnableGoesOn) {
@@ -115,10 +123,7 @@ TEST_P(MainJobCrashTest, RestoreGoesOn) {
   TryEveryCall(
       GetParam(), 2,
       [](World& world) {
-        ASSERT_TRUE(world.Enable(world.disk()));
-        world.CheckPoints(1);
-        world.Advance(std::chrono::minutes(6));
-        world.Change();
+        EnableAndChange(world);
         ASSERT_TRUE(world.Delta(world.disk()));
         world.CheckPoints(2);
       },
@@ -132,13 +137,7 @@ TEST_P(MainJobCrashTest, RestoreGoesOn) {
 // Many chunks are sent again, of a replica that was damaged, too.
 TEST_P(MainJobCrashTest, DeepResyncGoesOn) {
   TryEveryCall(
-      GetParam(), 1,
-      [](World& world) {
-        ASSERT_TRUE(world.Enable(world.disk()));
-        world.CheckPoints(1);
-        world.Advance(std::chrono::minutes(6));
-        world.Change();
-      },
+      GetParam(), 1, EnableAndChange,
       [](World& world, FileSystem& fs) { return world.ResyncNow(fs, /*deep=*/true); },
       [](World& world) {
         world.CheckPoints(2);
@@ -151,10 +150,7 @@ TEST_P(MainJobCrashTest, RollbackGoesOn) {
   TryEveryCall(
       GetParam(), 1,
       [](World& world) {
-        ASSERT_TRUE(world.Enable(world.disk()));
-        world.CheckPoints(1);
-        world.Advance(std::chrono::minutes(6));
-        world.Change();
+        EnableAndChange(world);
         world.SendHalf();
       },
       [](World& world, FileSystem& fs) { return world.RollBack(fs); },

@@ -184,35 +184,53 @@ INSTANTIATE_TEST_SUITE_P(Stores, PointsPropertyTest, ::testing::ValuesIn(AllPara
                                   std::to_string(test.param.seed);
                          });
 
-TEST(SealedDiskTest, DamagedBytesEndARestore) {
-  const TempDir directory;
-  auto store = *OpenDirectoryStore(PosixFileSystem(), directory / "vault", /*create=*/true);
-  const auto vault =
-      *Vault::Create(std::move(store), "test", DigestAlgorithm::kSha256, Timestamp{});
-  Item item;
-  item.id = {"web-00000001"};
-  item.disks = {{.name = {"root"}, .path = "", .format = "raw", .size_bytes = 8 * kMiB}};
-  MemoryDisk source(8 * kMiB);
-  std::ranges::fill(source.bytes(), std::byte{7});
-  Replicas replicas;
-  const auto lease = *vault->LeaseItem(item);
-  replicas.push_back(*DiskReplica::OpenOrCreate(*vault, *lease, item.disks[0]));
-  ReplicaTarget target(*replicas[0]);
-  ASSERT_TRUE(MakeEqual(source, target, {}));
-  RecoveryPoint point;
-  point.id = {"20261123T063000.000Z"};
-  point.item = item.id;
-  point.disks = {{.name = {"root"}, .format = "raw", .size_bytes = 8 * kMiB}};
-  ASSERT_TRUE(SealPoint(*vault, *lease, replicas, point));
+// A disk full of sevens, sent to a vault and not sealed yet.
+class SealedDiskTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto store = *OpenDirectoryStore(PosixFileSystem(), directory_ / "vault", /*create=*/true);
+    vault_ = *Vault::Create(std::move(store), "test", DigestAlgorithm::kSha256, Timestamp{});
+    item_.id = {"web-00000001"};
+    item_.disks = {{.name = {"root"}, .path = "", .format = "raw", .size_bytes = kSealedBytes}};
+    point_.id = {"20261123T063000.000Z"};
+    point_.item = item_.id;
+    point_.disks = {{.name = {"root"}, .format = "raw", .size_bytes = kSealedBytes}};
+    std::ranges::fill(source_.bytes(), std::byte{7});
+    lease_ = *vault_->LeaseItem(item_);
+    replicas_.push_back(*DiskReplica::OpenOrCreate(*vault_, *lease_, item_.disks[0]));
+    Send();
+  }
 
-  const auto live = *PosixFileSystem().Open(directory / "vault/items/web-00000001/disks/root.vhd",
+  void Send() {
+    ReplicaTarget target(*replicas_[0]);
+    ASSERT_TRUE(MakeEqual(source_, target, {}));
+  }
+  void Seal() { ASSERT_TRUE(SealPoint(*vault_, *lease_, replicas_, point_)); }
+  std::unique_ptr<SealedDisk> OpenSealed() {
+    return *SealedDisk::Open(*vault_, point_, point_.disks[0]);
+  }
+
+  static constexpr std::uint64_t kSealedBytes = 8 * kMiB;
+  const TempDir directory_;
+  std::unique_ptr<Vault> vault_;
+  Item item_;
+  RecoveryPoint point_;
+  MemoryDisk source_{kSealedBytes};
+  std::unique_ptr<ItemLease> lease_;
+  Replicas replicas_;
+};
+
+TEST_F(SealedDiskTest, DamagedBytesEndARestore) {
+  Seal();
+  const auto live = *PosixFileSystem().Open(directory_ / "vault/items/web-00000001/disks/root.vhd",
                                             {.mode = OpenMode::kWrite});
   const std::array<std::byte, 1> wrong = {std::byte{8}};
   ASSERT_TRUE(live->WriteAt(5 * kMiB + 17, wrong));
 
-  const auto sealed = *SealedDisk::Open(*vault, point, point.disks[0]);
-  const auto writer = *CreateImage(
-      PosixFileSystem(), {.path = directory / "out.raw", .format = "raw", .size_bytes = 8 * kMiB});
+  const auto sealed = OpenSealed();
+  const auto writer =
+      *CreateImage(PosixFileSystem(),
+                   {.path = directory_ / "out.raw", .format = "raw", .size_bytes = kSealedBytes});
   ImageTarget image(*writer, sealed->digests());
   const auto stats = MakeEqual(*sealed, image, {});
   ASSERT_FALSE(stats);
@@ -222,21 +240,8 @@ TEST(SealedDiskTest, DamagedBytesEndARestore) {
 
 // A power loss may leave "unknown" in the row of a group that is known, and the point is sealed so:
 // the group's digest decides for all who read it.
-TEST(SealedDiskTest, AGroupDecidesWhereItsRowIsUnknown) {
-  const TempDir directory;
-  auto store = *OpenDirectoryStore(PosixFileSystem(), directory / "vault", /*create=*/true);
-  const auto vault =
-      *Vault::Create(std::move(store), "test", DigestAlgorithm::kSha256, Timestamp{});
-  Item item;
-  item.id = {"web-00000001"};
-  item.disks = {{.name = {"root"}, .path = "", .format = "raw", .size_bytes = 8 * kMiB}};
-  MemoryDisk source(8 * kMiB);
-  std::ranges::fill(source.bytes(), std::byte{7});
-  Replicas replicas;
-  const auto lease = *vault->LeaseItem(item);
-  replicas.push_back(*DiskReplica::OpenOrCreate(*vault, *lease, item.disks[0]));
-  ReplicaTarget target(*replicas[0]);
-  ASSERT_TRUE(MakeEqual(source, target, {}));
+TEST_F(SealedDiskTest, AGroupDecidesWhereItsRowIsUnknown) {
+  ReplicaTarget target(*replicas_[0]);
   std::vector<GroupDigests> groups(2);
   for (std::uint64_t group = 0; group < 2; ++group) {
     groups[group].group = group;
@@ -245,27 +250,23 @@ TEST(SealedDiskTest, AGroupDecidesWhereItsRowIsUnknown) {
     groups[group].chunks[3] = Digest::Unknown();
   }
   ASSERT_TRUE(target.Commit(groups));
-  RecoveryPoint point;
-  point.id = {"20261123T063000.000Z"};
-  point.item = item.id;
-  point.disks = {{.name = {"root"}, .format = "raw", .size_bytes = 8 * kMiB}};
-  ASSERT_TRUE(SealPoint(*vault, *lease, replicas, point));
+  Seal();
 
-  PointVerifier verifier(*vault, item, {});
-  const auto damages = verifier.Verify(point);
+  PointVerifier verifier(*vault_, item_, {});
+  const auto damages = verifier.Verify(point_);
   ASSERT_TRUE(damages) << damages.error().Line();
   EXPECT_TRUE(damages->empty()) << damages->front().Text();
 
-  source.bytes()[kMiB] ^= std::byte{1};
-  ASSERT_TRUE(MakeEqual(source, target, {}));
-  const auto sealed = *SealedDisk::Open(*vault, point, point.disks[0]);
+  source_.bytes()[kMiB] ^= std::byte{1};
+  Send();
+  const auto sealed = OpenSealed();
   const auto back =
-      RollBackDisk(*sealed, *replicas[0], DigestAlgorithm::kSha256, [](std::uint64_t) {}, {});
+      RollBackDisk(*sealed, *replicas_[0], DigestAlgorithm::kSha256, [](std::uint64_t) {}, {});
   ASSERT_TRUE(back) << back.error().Line();
-  source.bytes()[kMiB] ^= std::byte{1};
-  std::vector<std::byte> live(8 * kMiB);
-  ASSERT_TRUE(replicas[0]->Read(0, live));
-  EXPECT_TRUE(std::ranges::equal(live, source.bytes()));
+  source_.bytes()[kMiB] ^= std::byte{1};
+  std::vector<std::byte> live(kSealedBytes);
+  ASSERT_TRUE(replicas_[0]->Read(0, live));
+  EXPECT_TRUE(std::ranges::equal(live, source_.bytes()));
 }
 
 }  // namespace
