@@ -4,6 +4,7 @@ The rows and documents are copies of one real job and one real recovery point, w
 """
 
 import datetime
+import hashlib
 import json
 import pathlib
 import sqlite3
@@ -31,6 +32,12 @@ def fill_jobs(state, count):
                 copy_row(database, "tasks", task, job=number)
 
 
+def document(content):
+    """The text of a vault's document: asr-vault(5), Documents."""
+    lines = json.dumps({k: v for k, v in content.items() if k != "checksum"}, indent=2)[:-len("\n}")] + ",\n"
+    return f'{lines}  "checksum": "{hashlib.sha256(lines.encode()).hexdigest()}"\n}}\n'
+
+
 def fill_points(vault, count):
     newest, = pathlib.Path(vault).glob("items/*/points/*.json")
     point = json.loads(newest.read_text())
@@ -42,7 +49,7 @@ def fill_points(vault, count):
         point["time"] = older.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds:03d}Z"
         for disk in point["disks"]:
             disk["snapshot"] = point["id"]
-        newest.with_name(point["id"] + ".json").write_text(json.dumps(point))
+        newest.with_name(point["id"] + ".json").write_text(document(point))
 
 
 fill_jobs(sys.argv[1], int(sys.argv[3]))
