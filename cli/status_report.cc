@@ -31,7 +31,7 @@ Json AttentionJson(const Attention& attention) {
 Json VaultStatusJson(const VaultStatus& status, const std::string& vault_name, Timestamp now) {
   Json json;
   json["vault"] = vault_name;
-  json["time"] = FormatTimestamp(now);
+  json["time"] = FormatTime(now);
   json["health"] = ReplicationHealthName(status.health());
   json["itemCounts"]["total"] = status.vms.size();
   json["itemCounts"]["normal"] = status.Count(ReplicationHealth::kNormal);
