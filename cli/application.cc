@@ -31,6 +31,7 @@ Status PrintHelp(const std::vector<std::string>& words, std::ostream& out) {
 
 Status Dispatch(Session& session, const SplitArguments& split, std::ostream& out) {
   ASR_CHECK(split.status);
+  ASR_CHECK(session.CompileFilter());
   std::vector<std::string> words = split.rest;
   if (split.options.version) return PrintVersion(session, out);
   const bool asks_for_help = !words.empty() && words.front() == "help";
@@ -53,6 +54,7 @@ int RunCommandLine(const std::vector<std::string>& arguments, CliContext& contex
   const SplitArguments split = TakeGlobalOptions(arguments, context.environment);
   Session session(context, split.options, arguments);
   Status status = Dispatch(session, split, context.out);
+  if (status) status = session.print_status();
   const Status flushed = FlushResult(context.out);
   if (status && !flushed) status = flushed;
   if (status) {

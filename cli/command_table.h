@@ -53,6 +53,7 @@ void AddRecoverCommands(std::vector<Command>& commands);
 void AddJobsCommands(std::vector<Command>& commands);
 void AddDiskCommands(std::vector<Command>& commands);
 void AddHrlCommands(std::vector<Command>& commands);
+void AddStatusCommands(std::vector<Command>& commands);
 void AddConfigCommands(std::vector<Command>& commands);
 
 }  // namespace asr

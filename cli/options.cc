@@ -42,6 +42,9 @@ Status SetText(std::optional<std::string>& member, std::string_view option,
   return {};
 }
 
+Status SetJq(Options& options, const std::string& value) {
+  return SetText(options.jq, "--jq", value);
+}
 Status SetVault(Options& options, const std::string& value) {
   return SetText(options.vault, "--vault", value);
 }
@@ -55,6 +58,8 @@ Status SetCredential(Options& options, const std::string& value) {
 constexpr std::array kOptions = {
     GlobalOption{'o', "output", "FORMAT", nullptr, SetOutput,
                  "table (default), json, yaml, tsv or none; also ASR_OUTPUT"},
+    GlobalOption{0, "jq", "EXPR", nullptr, SetJq,
+                 "print what this jq program makes of the json; implies -o json"},
     GlobalOption{0, "vault", "NAME", nullptr, SetVault,
                  "the vault to use instead of the default; also ASR_VAULT"},
     GlobalOption{0, "state-dir", "DIR", nullptr, SetStateDirectory,
@@ -184,6 +189,18 @@ void TakeVariable(SplitArguments& split, const EnvironmentLookup& environment,
       Fail(std::move(status).error().WithContext(fmt::format("environment variable {}", variable)));
 }
 
+// A filter works on json alone; other formats asked for by flag contradict it.
+void ApplyFilter(SplitArguments& split) {
+  Options& options = split.options;
+  if (!options.jq) return;
+  const OutputFormat asked_for = options.output.value_or(OutputFormat::kJson);
+  options.output = OutputFormat::kJson;
+  if (asked_for == OutputFormat::kJson || !split.status) return;
+  split.status = Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                                "option --jq works on json, but --output asks for another format")
+                          .WithAction("leave --output out"));
+}
+
 }  // namespace
 
 std::optional<OutputFormat> ParseOutputFormat(const std::string& word) {
@@ -218,6 +235,7 @@ std::vector<std::string> GlobalOptionNames() {
 SplitArguments TakeGlobalOptions(const std::vector<std::string>& arguments,
                                  const EnvironmentLookup& environment) {
   SplitArguments split = Splitter(arguments).Run();
+  ApplyFilter(split);
   const Options& options = split.options;
   TakeVariable(split, environment, "ASR_OUTPUT", options.output.has_value(), SetOutput);
   TakeVariable(split, environment, "ASR_VAULT", options.vault.has_value(), SetVault);

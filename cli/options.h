@@ -21,6 +21,7 @@ using EnvironmentLookup = std::function<std::optional<std::string>(const std::st
 struct GlobalOptions {
   // Not given by flag or environment: nullopt, and `asr config` or the default decides.
   std::optional<OutputFormat> output;
+  std::optional<std::string> jq;  // implies kJson
   std::optional<std::string> vault;
   std::optional<std::string> state_directory;
   std::optional<std::string> credential;

@@ -156,11 +156,33 @@ Result<std::string> Session::AbsolutePath(const std::string& path) {
   return JoinPath(directory, path);
 }
 
+Status Session::CompileFilter() {
+  if (!options_.jq) return {};
+  ASR_TRY(filter_, JqFilter::Compile(*options_.jq));
+  return {};
+}
+
 void Session::Print(const Json& value, const View& view) {
+  if (filter_) {
+    Result<std::string> filtered = filter_->Run(value);
+    if (filtered) {
+      context_.out << *filtered;
+    } else {
+      print_status_ = Fail(std::move(filtered).error());
+    }
+    return;
+  }
   const bool colour = context_.terminal.out_is_terminal && ColourAllowed(context_, options_);
   context_.out << Render(
       value, view,
       {.format = format(), .width = context_.terminal.width, .colour = colour, .now = Now()});
+}
+
+void Session::PrintFrame(const Json& value, const View& view) {
+  constexpr std::string_view kClear = "\x1b[H\x1b[2J\x1b[3J";
+  if (context_.terminal.out_is_terminal && format() == OutputFormat::kTable) context_.out << kClear;
+  Print(value, view);
+  context_.out.flush();
 }
 
 void Session::PrintPlan(const Plan& plan) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/application.h"
+#include "cli/jq_filter.h"
 #include "cli/progress_bar.h"
 #include "cli/render.h"
 #include "core/jobs/environment.h"
@@ -52,7 +53,13 @@ class Session {
   // `path` relative to the command's working directory becomes absolute.
   [[nodiscard]] Result<std::string> AbsolutePath(const std::string& path);
 
+  // Compiles the program of --jq, before anything is done. kUsage if it is none.
+  [[nodiscard]] Status CompileFilter();
   void Print(const Json& value, const View& view);
+  // One of a series, each of which takes the place of the one before it on a terminal.
+  void PrintFrame(const Json& value, const View& view);
+  // What kept Print() from printing: the program of --jq failed on the result.
+  [[nodiscard]] const Status& print_status() const { return print_status_; }
   void PrintPlan(const Plan& plan);
   // Prints the finished job; its error if it did not succeed.
   [[nodiscard]] Status FinishJob(const Job& job);
@@ -71,6 +78,8 @@ class Session {
   GlobalOptions options_;
   JobCommand command_;
   double started_seconds_;
+  std::optional<JqFilter> filter_;
+  Status print_status_;
   std::unique_ptr<ProgressBar> progress_;
   std::unique_ptr<StateDatabase> state_;
   std::optional<Environment> environment_;
