@@ -41,6 +41,9 @@ class Session {
   void Become(JobCommand command, const std::string& vault,
               const std::optional<std::string>& credential);
 
+  // From here on nothing is created, changed or said: what is not there is an error.
+  void OnlyLook();
+
   // kState if --no-wait was given: there is no agent to leave a job to.
   [[nodiscard]] Status RefuseNoWait() const;
   // Called before anything is opened by a verb that will ask: kUsage (kConfirmationNeeded) if there
@@ -53,6 +56,8 @@ class Session {
   [[nodiscard]] Result<std::string> AbsolutePath(const std::string& path);
 
   void Print(const Json& value, const View& view);
+  // On stdout as it is, whatever the output format.
+  void PrintText(const std::string& text);
   void PrintPlan(const Plan& plan);
   // Prints the finished job; its error if it did not succeed.
   [[nodiscard]] Status FinishJob(const Job& job);
@@ -75,6 +80,7 @@ class Session {
   std::unique_ptr<StateDatabase> state_;
   std::optional<Environment> environment_;
   std::unique_ptr<Vault> vault_;
+  bool only_looks_ = false;
 };
 
 // kUsage error of a value that can be seen to be wrong: "option --limit: 'x' is not a number".
