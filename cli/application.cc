@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/command_table.h"
+#include "cli/completion.h"
 #include "cli/errors.h"
 #include "cli/exit_codes.h"
 #include "cli/session.h"
@@ -51,6 +52,11 @@ Status FlushResult(std::ostream& out) {
 }  // namespace
 
 int RunCommandLine(const std::vector<std::string>& arguments, CliContext& context) {
+  if (IsCompletionCall(arguments)) {
+    PrintCompletions(arguments, context);
+    context.out.flush();
+    return kExitDone;
+  }
   const SplitArguments split = TakeGlobalOptions(arguments, context.environment);
   Session session(context, split.options, arguments);
   Status status = Dispatch(session, split, context.out);

@@ -42,6 +42,9 @@ class Session {
   void Become(JobCommand command, const std::string& vault,
               const std::optional<std::string>& credential);
 
+  // From here on nothing is created, changed or said: what is not there is an error.
+  void OnlyLook();
+
   // kState if --no-wait was given: there is no agent to leave a job to.
   [[nodiscard]] Status RefuseNoWait() const;
   // Called before anything is opened by a verb that will ask: kUsage (kConfirmationNeeded) if there
@@ -56,6 +59,8 @@ class Session {
   // Compiles the program of --jq, before anything is done. kUsage if it is none.
   [[nodiscard]] Status CompileFilter();
   void Print(const Json& value, const View& view);
+  // On stdout as it is, whatever the output format.
+  void PrintText(const std::string& text);
   // One of a series, each of which takes the place of the one before it on a terminal.
   void PrintFrame(const Json& value, const View& view);
   // What kept Print() from printing: the program of --jq failed on the result.
@@ -84,6 +89,7 @@ class Session {
   std::unique_ptr<StateDatabase> state_;
   std::optional<Environment> environment_;
   std::unique_ptr<Vault> vault_;
+  bool only_looks_ = false;
 };
 
 // kUsage error of a value that can be seen to be wrong: "option --limit: 'x' is not a number".

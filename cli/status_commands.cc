@@ -58,7 +58,6 @@ Status VerdictOf(const VaultStatus& status, std::optional<ReplicationHealth> fai
 Status RunStatus(Session& session, const StatusOptions& options) {
   std::optional<ReplicationHealth> fail_on;
   if (options.fail_on) {
-    ASR_CHECK(CheckWord("--fail-on", *options.fail_on, {"warning", "critical"}));
     fail_on =
         *options.fail_on == "warning" ? ReplicationHealth::kWarning : ReplicationHealth::kCritical;
   }
@@ -93,6 +92,14 @@ struct Goal {
   }
 };
 
+std::vector<std::string> ProtectionStateNames() {
+  std::vector<std::string> names;
+  for (int i = 0; i <= static_cast<int>(ProtectionState::kUnprotected); ++i) {
+    names.emplace_back(ProtectionStateName(static_cast<ProtectionState>(i)));
+  }
+  return names;
+}
+
 Result<Goal> GoalOf(const WaitOptions& options) {
   if (options.state.has_value() == options.rpo.has_value()) {
     return Fail(
@@ -103,11 +110,6 @@ Result<Goal> GoalOf(const WaitOptions& options) {
   }
   Goal goal;
   if (options.state) {
-    std::vector<std::string> names;
-    for (int i = 0; i <= static_cast<int>(ProtectionState::kUnprotected); ++i) {
-      names.emplace_back(ProtectionStateName(static_cast<ProtectionState>(i)));
-    }
-    ASR_CHECK(CheckWord("--state", *options.state, names));
     goal.state = ParseProtectionState(*options.state);
   }
   if (options.rpo) {
@@ -171,23 +173,27 @@ Status RunWait(Session& session, const WaitOptions& options) {
 }  // namespace
 
 void AddStatusCommands(std::vector<Command>& commands) {
-  commands.push_back({"status", HelpGroup::kLook,
-                      "Tell how all VMs of the vault are, and what needs attention",
-                      "status --fail-on critical", [](VerbArguments& arguments) -> VerbRunner {
-                        const auto options = std::make_shared<StatusOptions>();
-                        arguments.Flag("--watch", options->watch, "again every 2 s, until Ctrl-C")
-                            .Option("--fail-on", "LEVEL", options->fail_on,
-                                    "exit 1 if anything is warning, or critical");
-                        return [options](Session& session) { return RunStatus(session, *options); };
-                      }});
+  commands.push_back(
+      {"status", HelpGroup::kLook, "Tell how all VMs of the vault are, and what needs attention",
+       "status --fail-on critical", [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<StatusOptions>();
+         arguments.Flag("--watch", options->watch, "again every 2 s, until Ctrl-C")
+             .Option("--fail-on", "LEVEL", options->fail_on,
+                     "exit 1 if anything is warning, or critical", OneOf({"warning", "critical"}));
+         return [options](Session& session) { return RunStatus(session, *options); };
+       }});
   commands.push_back(
       {"wait", HelpGroup::kLook, "Wait until a VM is in a state, or its RPO is small enough",
        "wait web --state Protected --timeout 2h", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<WaitOptions>();
-         arguments.Required("VM", options->vm, "its name, HOST/NAME, or the item's id")
-             .Option("--state", "S", options->state, "its protection state, like Protected")
-             .Option("--rpo", "D", options->rpo, "an RPO of at most this, like 10m")
-             .Option("--timeout", "D", options->timeout, "give up after this; else never");
+         arguments
+             .Required("VM", options->vm, "its name, HOST/NAME, or the item's id", ValueKind::kItem)
+             .Option("--state", "S", options->state, "its protection state, like Protected",
+                     OneOf(ProtectionStateNames()))
+             .Option("--rpo", "D", options->rpo, "an RPO of at most this, like 10m",
+                     ValueKind::kFree)
+             .Option("--timeout", "D", options->timeout, "give up after this; else never",
+                     ValueKind::kFree);
          return [options](Session& session) { return RunWait(session, *options); };
        }});
 }

@@ -11,9 +11,9 @@ build_packages="g++ cmake ninja-build pkg-config ca-certificates libcli11-dev li
 guest_packages="qemu-system-x86 qemu-utils ovmf busybox-static cpio dosfstools e2fsprogs fdisk
   grub-common grub-efi-amd64-bin grub-pc-bin kmod mtools jq"
 
-test_packages="clang clang-format clang-tidy ccache git bzip2 fuse3 libgtest-dev libgmock-dev libbenchmark-dev
+test_packages="clang clang-format clang-tidy ccache git bzip2 fish fuse3 libgtest-dev libgmock-dev libbenchmark-dev
   libvhdi-utils mandoc shellcheck time python3 python3-jsonschema
-  debootstrap dpkg-dev lintian"
+  debootstrap dpkg-dev lintian zsh"
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kernel_dir=$root/build/guest-kernel

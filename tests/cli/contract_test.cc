@@ -299,6 +299,33 @@ TEST_F(ContractTest, TypingErrorsAreAnsweredWithTheNearest) {
   EXPECT_THAT(cli.Run("--quite vault list").err, HasSubstr("did you mean '--quiet'?"));
 }
 
+TEST_F(ContractTest, MistypedNamesAreAnsweredWithTheNearest) {
+  cli.SetUpLab();
+  cli.Json("enable web --policy gold");
+  const std::string point = cli.Json("points list web")[0]["id"];
+  const std::string job = cli.Json("jobs list")[0]["id"];
+  const std::string end_of_job = job.substr(1);
+  for (const auto& [line, nearest] : std::vector<std::pair<std::string, std::string>>{
+           {"vm show wbe", "'web'"},
+           {"items show wbe", "'web'"},
+           {"policy show golt", "'gold'"},
+           {"enable web --policy golt", "'gold'"},
+           {"vault show mian", "main"},
+           {"policy list --vault mian", "main"},
+           {"host show lba", "lab"},
+           {"vm list --host lba", "lab"},
+           {"points show web 20200101T" + point.substr(9), "'" + point + "'"},
+           {"jobs show " + end_of_job, job},
+       }) {
+    const CommandResult result = cli.Run(line);
+    EXPECT_EQ(result.exit_code, 3) << line;
+    EXPECT_THAT(result.err, HasSubstr("did you mean " + nearest + "?")) << line;
+  }
+  const CommandResult word = cli.Run("points show web latets");
+  EXPECT_EQ(word.exit_code, 2);
+  EXPECT_THAT(word.err, HasSubstr("did you mean 'latest'?"));
+}
+
 TEST_F(ContractTest, SettingsAreDefaultsOfOptions) {
   cli.SetUpLab();
   cli.Json("vault create second --target {dir}/second");
