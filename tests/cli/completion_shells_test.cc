@@ -216,7 +216,7 @@ TEST_F(CompletionShellsTest, ZshOnATerminal) {
   TypeIntoTerminal(zsh, start, "asr --output=js\tvm show \"my\t", "my vm");
   TypeIntoTerminal(zsh, start, "asr vm show it\t", "it's $HOME");
   TypeIntoTerminal(zsh, start, "asr vm show a:\t", "a:b");
-  TypeIntoTerminal(zsh, start, "cd " + cli.Path("") + "; asr disk show vms/a:b/ro\t", "a:b");
+  TypeIntoTerminal(zsh, start, "asr disk show " + cli.Path("vms/web/ro") + "\t", "web");
 }
 
 TEST_F(CompletionShellsTest, ZshTakesTheScriptFromItsFirstLinesToo) {

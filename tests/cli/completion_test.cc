@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -61,7 +62,12 @@ class CompletionTest : public ::testing::Test {
     FakeClock clock;
     auto database = StateDatabase::Open(PosixFileSystem(), clock, cli.Path("state"));
     ASSERT_TRUE(database.has_value());
-    Job job{.id = {id}, .type = "Replicate", .item = "web", .vault = "main", .state = state};
+    Job job;
+    job.id = {id};
+    job.type = "Replicate";
+    job.item = "web";
+    job.vault = "main";
+    job.state = state;
     job.start_time = *ParseTime("2026-11-23T06:00:00.000Z") + std::chrono::seconds{second};
     ASSERT_TRUE((*database)->InsertJob(job).has_value());
   }
