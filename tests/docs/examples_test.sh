@@ -98,7 +98,7 @@ build_worlds() {
     esac
   done
   enter protected && build_lost && cp -a "$here" "$worlds/lost"
-  time=$(date -u +%FT%TZ)
+  time=$(date -u -d "+1 minute" +%FT%TZ)
 }
 
 enter() {
