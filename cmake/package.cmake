@@ -14,10 +14,10 @@ endfunction()
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_CONTACT "The asr maintainers <maintainers@asr.invalid>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "keeps virtual machines recoverable")
-set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "asr replicates the disks of virtual machines into a vault: initial replication, change
-logs, recovery points at a policy's frequency. From there it brings them back:
-as disk images, or as a guest that boots from a recovery point, to test that
-it would on the day it has to.")
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "asr replicates the disks of virtual machines into a vault:
+initial replication, change logs, recovery points at a policy's frequency.
+From there it brings them back: as disk images, or as a guest that boots from
+a recovery point, to test that it would on the day it has to.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
