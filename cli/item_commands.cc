@@ -66,7 +66,7 @@ Status RunDelete(Session& session, const std::string& vm) {
 
 VerbRunner DeclareVm(VerbArguments& arguments, Status (*run)(Session&, const std::string&)) {
   const auto vm = std::make_shared<std::string>();
-  arguments.Required("VM", *vm, "its name, HOST/NAME, or the item's id");
+  arguments.Required("VM", *vm, "its name, HOST/NAME, or the item's id", ValueKind::kItem);
   return [vm, run](Session& session) { return run(session, *vm); };
 }
 

@@ -37,11 +37,7 @@ struct CleanupOptions {
 Status RunRestore(Session& session, const RestoreOptions& options) {
   RestoreRequest request;
   ASR_TRY(request.point, ParsePointSelector(options.point.value_or("latest")));
-  if (options.format) {
-    ASR_CHECK(
-        CheckWord("--format", *options.format, {"vhd", "vhd-dynamic", "vhdx", "raw", "qcow2"}));
-    request.format = *options.format;
-  }
+  if (options.format) request.format = *options.format;
   ASR_CHECK(session.RefuseNoWait());
   ASR_TRY(request.directory, session.AbsolutePath(options.directory));
   request.disks = options.disks;
@@ -141,12 +137,14 @@ void AddRecoverCommands(std::vector<Command>& commands) {
       {"restore", HelpGroup::kRecover, "Write the disks of a recovery point as image files",
        "restore web --to /srv/restored --format vhdx", [=](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<RestoreOptions>();
-         arguments.Required("VM", options->vm, "its name, or HOST/NAME")
-             .RequiredOption("--to", "DIR", options->directory, "made if it is missing")
-             .Option("--point", "P", options->point, kPointHelp)
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
+             .RequiredOption("--to", "DIR", options->directory, "made if it is missing",
+                             ValueKind::kDirectory)
+             .Option("--point", "P", options->point, kPointHelp, ValueKind::kPoint)
              .Option("--format", "F", options->format,
-                     "vhd (fixed), vhd-dynamic, vhdx, raw or qcow2; default: that of the source")
-             .Repeated("--disk", "D", options->disks, "only this disk")
+                     "vhd (fixed), vhd-dynamic, vhdx, raw or qcow2; default: that of the source",
+                     OneOf({"vhd", "vhd-dynamic", "vhdx", "raw", "qcow2"}))
+             .Repeated("--disk", "D", options->disks, "only this disk", ValueKind::kDisk)
              .Flag("--force", options->force, "replace files that exist");
          return [options](Session& session) { return RunRestore(session, *options); };
        }});
@@ -154,12 +152,13 @@ void AddRecoverCommands(std::vector<Command>& commands) {
       {"test-failover", HelpGroup::kRecover, "Boot a recovery point, without a network",
        "test-failover web --serial-text 'login:'", [=](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<TestOptions>();
-         arguments.Required("VM", options->vm, "its name, or HOST/NAME")
-             .Option("--point", "P", options->point, kPointHelp)
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
+             .Option("--point", "P", options->point, kPointHelp, ValueKind::kPoint)
              .Option("--serial-text", "TEXT", options->serial_text,
-                     "the guest lives once it wrote this to its first serial port")
+                     "the guest lives once it wrote this to its first serial port",
+                     ValueKind::kFree)
              .Option("--wait-seconds", "N", options->wait_seconds,
-                     "how long to wait for a sign of life: 1 to 86400");
+                     "how long to wait for a sign of life: 1 to 86400", ValueKind::kFree);
          return [options](Session& session) { return RunTest(session, *options); };
        }});
   commands.push_back(
@@ -167,8 +166,9 @@ void AddRecoverCommands(std::vector<Command>& commands) {
        "test-failover-cleanup web --notes 'database came up'",
        [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<CleanupOptions>();
-         arguments.Required("VM", options->vm, "its name, or HOST/NAME")
-             .Option("--notes", "T", options->notes, "what was seen; kept with the point's proof");
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
+             .Option("--notes", "T", options->notes, "what was seen; kept with the point's proof",
+                     ValueKind::kFree);
          arguments.MayBeEmpty();
          return [options](Session& session) { return RunCleanup(session, *options); };
        }});

@@ -8,6 +8,7 @@
 #include "core/vault/documents.h"
 #include "core/vault/layout.h"
 #include "core/vault/vault.h"
+#include "storage/base/text.h"
 
 namespace asr {
 
@@ -29,6 +30,22 @@ Result<std::optional<RecoveryPoint>> Vault::NewestPoint(const ItemId& item) {
   return point;
 }
 
+namespace {
+
+Error NoSuchPoint(const Item& item, const PointSelector& selector,
+                  const std::vector<PointId>& points) {
+  std::vector<std::string> ids;
+  if (selector.kind == PointSelector::Kind::kId) {
+    for (const PointId& point : points) ids.push_back(point.value);
+  }
+  return WithNearestName(MakeError(ErrorKind::kNotFound, ErrorCode::kPointNotFound,
+                                   fmt::format("VM {} has no such recovery point", item.name)),
+                         selector.id.value, ids, "asr points list " + ShellQuote(item.name))
+      .WithCause("retention has removed it, or it was never taken");
+}
+
+}  // namespace
+
 Result<RecoveryPoint> Vault::FindPoint(const Item& item, const PointSelector& selector) {
   using Kind = PointSelector::Kind;
   ASR_TRY(const auto ids, ListPointIds(item.id));
@@ -41,10 +58,7 @@ Result<RecoveryPoint> Vault::FindPoint(const Item& item, const PointSelector& se
     if (selector.kind == Kind::kTime && point->time > selector.not_after) continue;
     return *std::move(point);
   }
-  return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kPointNotFound,
-                        fmt::format("VM {} has no such recovery point", item.name))
-                  .WithCause("retention has removed it, or it was never taken")
-                  .WithAction("see what there is: asr points list " + item.name));
+  return Fail(NoSuchPoint(item, selector, ids));
 }
 
 Result<RecoveryPoint> Vault::ReadPoint(const ItemId& item, const PointId& point) {
