@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/command_table.h"
+#include "cli/damaged_items.h"
 #include "cli/item_texts.h"
 #include "cli/json_values.h"
 #include "cli/views.h"
@@ -21,7 +22,7 @@ Result<Json> Describe(Session& session, const Item& item) {
 Status RunList(Session& session) {
   ASR_TRY(Vault* const vault, session.OpenVault());
   ASR_TRY(const auto listing, vault->ListItems());
-  for (const Error& error : listing.unreadable) session.Warn(error.Line());
+  for (const auto& [id, error] : listing.unreadable) session.Warn(error.Line());
   Json list = Json::array();
   for (const Item& item : listing.items) {
     ASR_TRY(Json json, Describe(session, item));
@@ -44,9 +45,11 @@ Status RunDelete(Session& session, const std::string& vm) {
   ASR_CHECK(session.RefuseNoWait());
   ASR_CHECK(session.RequireAnswer(
       fmt::format("deletes the kept replica of VM {} and all its recovery points", vm)));
-  ASR_TRY(const Item item, session.FindItem(vm));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
+  ASR_TRY(const FoundItem found, vault->FindEvenDamaged(vm));
+  if (found.damage) return DeleteDamaged(session, found);
+  const Item& item = found.item;
   // Only what is not protected any more may go; of the rest the engine says why not.
   if (item.state == ProtectionState::kUnprotected) {
     if (session.options().dry_run) {

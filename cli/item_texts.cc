@@ -38,9 +38,8 @@ Result<Json> DescribePoint(Vault& vault, const Item& item, const RecoveryPoint& 
                            Timestamp now) {
   ASR_TRY(const auto pins, vault.ListPins(item.id, now));
   ASR_TRY(auto proof, vault.ReadProof(item.id, point.id));
-  const bool held = std::any_of(pins.begin(), pins.end(), [&](const Pin& pin) {
-    return pin.is_hold() && pin.point == point.id;
-  });
+  const bool held = std::ranges::any_of(
+      pins.pins, [&](const Pin& pin) { return pin.is_hold() && pin.point == point.id; });
   return PointJson(
       point, {.vm_name = item.name, .is_new = is_new, .held = held, .proof = std::move(proof)});
 }

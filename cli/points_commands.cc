@@ -53,12 +53,13 @@ Status RunList(Session& session, const ListOptions& options) {
   if (options.since) {
     ASR_TRY(since, ParseSince(*options.since, session.Now()));
   }
-  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(const Item item, session.FindItemToRead(options.vm));
   ASR_TRY(Vault* const vault, session.OpenVault());
   const bool table = session.format() == OutputFormat::kTable;
   const std::size_t most = limit.value_or(table ? kRowsOfTable : kMost);
   ASR_TRY(const auto ids, Chosen(*vault, item, since, most));
   ASR_TRY(const auto pins, vault->ListPins(item.id, session.Now()));
+  for (const Error& error : pins.unreadable) session.Warn(error.Line());
   Json list = Json::array();
   for (const PointId& id : ids) {
     const auto point = vault->ReadPoint(item.id, id);
@@ -68,8 +69,8 @@ Status RunList(Session& session, const ListOptions& options) {
       continue;
     }
     ASR_TRY(auto proof, vault->ReadProof(item.id, id));
-    const bool held = std::any_of(pins.begin(), pins.end(),
-                                  [&](const Pin& pin) { return pin.is_hold() && pin.point == id; });
+    const bool held = std::ranges::any_of(
+        pins.pins, [&](const Pin& pin) { return pin.is_hold() && pin.point == id; });
     list.push_back(PointJson(
         *point, {.vm_name = item.name, .is_new = false, .held = held, .proof = std::move(proof)}));
   }
@@ -89,7 +90,7 @@ Status PrintPoint(Session& session, Vault& vault, const Item& item, const Recove
 
 Status RunShow(Session& session, const PointOptions& options) {
   ASR_TRY(const PointSelector selector, ParsePointSelector(options.point));
-  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(const Item item, session.FindItemToRead(options.vm));
   ASR_TRY(Vault* const vault, session.OpenVault());
   ASR_TRY(const RecoveryPoint point, vault->FindPoint(item, selector));
   return PrintPoint(session, *vault, item, point);

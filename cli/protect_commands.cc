@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/command_table.h"
+#include "cli/damaged_items.h"
 #include "cli/item_texts.h"
 #include "cli/json_values.h"
 #include "cli/views.h"
@@ -11,6 +12,7 @@
 #include "core/jobs/protect.h"
 #include "core/jobs/replicate.h"
 #include "core/jobs/resync.h"
+#include "core/jobs/waiting_changes.h"
 
 namespace asr {
 namespace {
@@ -79,9 +81,13 @@ Status RunDisable(Session& session, const DisableOptions& options) {
   const std::string loss =
       fmt::format("deletes the replica of VM {} and all its recovery points", options.vm);
   if (!options.keep_data) ASR_CHECK(session.RequireAnswer(loss));
-  ASR_TRY(const Item item, session.FindItem(options.vm));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
+  ASR_TRY(const FoundItem found, vault->FindEvenDamaged(options.vm));
+  // Whose points stay as they are, whatever is done about its protection.
+  if (found.damage && options.keep_data) return Fail(*found.damage);
+  if (found.damage) return DeleteDamaged(session, found);
+  const Item& item = found.item;
   // Of an item that is not protected any more the engine says that there is nothing to stop.
   if (item.state != ProtectionState::kUnprotected) {
     if (session.options().dry_run) {
@@ -125,9 +131,15 @@ Status RunResyncVerb(Session& session, const ResyncOptions& options) {
 
 Status RunReplicate(Session& session, const std::string& vm) {
   ASR_CHECK(session.RefuseNoWait());
-  ASR_TRY(const Item item, session.FindItem(vm));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
+  const auto found = vault->FindItem(vm);
+  if (!found) {
+    // It may be gone since this machine replicated it last.
+    if (!session.options().dry_run) RemoveChangesOfGoneItems(*environment, *vault);
+    return Fail(found.error());
+  }
+  const Item& item = *found;
   if (session.options().dry_run) {
     ASR_TRY(const Plan plan, PlanReplicate(*environment, *vault, item));
     session.PrintPlan(plan);

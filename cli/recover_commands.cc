@@ -42,7 +42,7 @@ Status RunRestore(Session& session, const RestoreOptions& options) {
   ASR_TRY(request.directory, session.AbsolutePath(options.directory));
   request.disks = options.disks;
   request.overwrite = options.force;
-  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(const Item item, session.FindItemToRead(options.vm));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
   if (session.options().dry_run) {
@@ -83,7 +83,7 @@ Status RunTest(Session& session, const TestOptions& options) {
             ParseNumber("--wait-seconds", *options.wait_seconds, 1, kLongestWaitSeconds));
   }
   ASR_CHECK(session.RefuseNoWait());
-  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(const Item item, session.FindItemToRead(options.vm));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
   if (session.options().dry_run) {
@@ -111,7 +111,7 @@ Status RunTest(Session& session, const TestOptions& options) {
 
 Status RunCleanup(Session& session, const CleanupOptions& options) {
   ASR_CHECK(session.RefuseNoWait());
-  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(const Item item, session.FindItemToRead(options.vm));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
   ASR_TRY(const auto test, environment->state.FindTestFailover(vault->identity().id, item.id));

@@ -133,6 +133,16 @@ Result<Item> Session::FindItem(const std::string& name) {
   return vault->FindItem(name);
 }
 
+Result<Item> Session::FindItemToRead(const std::string& name) {
+  ASR_TRY(Vault* const vault, OpenVault());
+  ASR_TRY(FoundItem found, vault->FindEvenDamaged(name));
+  if (!found.damage) return std::move(found.item);
+  if (found.item.disks.empty()) return Fail(*std::move(found.damage));
+  Warn(fmt::format("{}; what the recovery points of {} say of it is used", found.damage->Line(),
+                   found.item.id.value));
+  return std::move(found.item);
+}
+
 Status Session::RefuseNoWait() const {
   if (!options_.no_wait) return {};
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kAgentNotRunning,

@@ -36,6 +36,9 @@ class Session {
   [[nodiscard]] Result<Vault*> OpenVault();
   // The item of VM `name` in that vault.
   [[nodiscard]] Result<Item> FindItem(const std::string& name);
+  // The same for what only reads recovery points: also one whose document is damaged, with a
+  // warning.
+  [[nodiscard]] Result<Item> FindItemToRead(const std::string& name);
 
   // From here on this is a run of another command: its jobs keep `command`, and its relative paths
   // begin at that command's directory. Called before a vault is opened.

@@ -5,12 +5,14 @@
 
 #include "cli/command_table.h"
 #include "cli/json_values.h"
+#include "cli/text_format.h"
 #include "cli/values.h"
 #include "cli/vault_report.h"
 #include "cli/views.h"
 #include "core/jobs/check_vault.h"
 #include "core/jobs/rollback.h"
 #include "core/jobs/vaults.h"
+#include "core/jobs/waiting_changes.h"
 
 namespace asr {
 namespace {
@@ -96,7 +98,7 @@ Status RunShow(Session& session, const NameOptions& options) {
   json["items"] = Json::array();
   json["policies"] = Json::array();
   ASR_TRY(const auto listing, vault->ListItems());
-  for (const Error& error : listing.unreadable) session.Warn(error.Line());
+  for (const auto& [id, error] : listing.unreadable) session.Warn(error.Line());
   for (const Item& item : listing.items) json["items"].push_back(item.name);
   ASR_TRY(const auto policies, vault->ListPolicies());
   for (const Policy& policy : policies) json["policies"].push_back(policy.name);
@@ -135,13 +137,38 @@ Status RunUse(Session& session, const NameOptions& options) {
   return {};
 }
 
+// What waits here for the vault, VM by VM; empty if nothing does.
+Result<std::string> NameWaiting(Environment& environment, const VaultRegistration& registration) {
+  ASR_TRY(const auto waiting, ListWaitingChanges(environment, registration.id));
+  std::vector<Item> items;
+  // Names, if the vault is there to tell them.
+  if (const auto vault = OpenVault(environment, registration.name)) {
+    if (auto listing = (*vault)->ListItems()) items = std::move(listing->items);
+  }
+  std::vector<std::string> texts;
+  for (const WaitingChanges& changes : waiting) {
+    const auto item = std::ranges::find(items, changes.item, &Item::id);
+    texts.push_back(fmt::format("{} ({})", item == items.end() ? changes.item.value : item->name,
+                                HumanBytes(changes.bytes)));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
 Status RunDisconnect(Session& session, const NameOptions& options) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const VaultRegistration vault, environment->state.FindVault(options.name));
+  ASR_TRY(const std::string waiting, NameWaiting(*environment, vault));
+  const std::string loss = fmt::format(
+      "forgets vault {}, while changes that were not sent to it wait on this machine, of {}; they "
+      "are sent only once the vault is connected again",
+      vault.name, waiting);
   if (session.options().dry_run) {
-    session.PrintPlan(OneStep(fmt::format("Forget vault {}; its data stays", vault.name)));
+    Plan plan = OneStep(fmt::format("Forget vault {}; its data stays", vault.name));
+    if (!waiting.empty()) plan.warnings.push_back("this " + loss);
+    session.PrintPlan(plan);
     return {};
   }
+  if (!waiting.empty()) ASR_CHECK(session.Confirm(loss));
   ASR_CHECK(environment->state.RemoveVault(vault.name));
   session.Note(
       fmt::format("Vault {} is forgotten; its data stays at {}.", vault.name, vault.target));

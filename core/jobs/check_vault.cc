@@ -1,11 +1,13 @@
 #include "core/jobs/check_vault.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "core/jobs/send_changes.h"
 #include "core/jobs/vaults.h"
+#include "core/jobs/waiting_changes.h"
 #include "core/vault/finding_list.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
@@ -45,6 +47,22 @@ void CheckWaiting(Environment& environment, const Vault& vault, VaultReport& rep
   }
 }
 
+// Of items that another machine ended the protection of.
+void CheckWaitingOfGone(Environment& environment, const Vault& vault, VaultReport& report) {
+  const auto waiting = ListWaitingChanges(environment, vault.identity().id);
+  if (!waiting) return FindingList(report, "").Add("", waiting.error());
+  for (const WaitingChanges& changes : *waiting) {
+    if (std::ranges::find(report.items, changes.item, &Item::id) != report.items.end()) continue;
+    FindingList(report, changes.item.value)
+        .Add(
+            Severity::kNote, "",
+            "changes that were not sent wait on this machine for an item that is not in the vault, "
+            "or cannot be read",
+            "if its document is damaged, bring it back; those of an item that is gone are removed "
+            "by the next replication or asr enable");
+  }
+}
+
 }  // namespace
 
 Result<VaultReport> CheckVault(Environment& environment, const VaultRegistration& registration) {
@@ -53,7 +71,9 @@ Result<VaultReport> CheckVault(Environment& environment, const VaultRegistration
   CheckPlace(environment, registration, report);
   // Fails where the content's check has found why.
   const auto vault = OpenVault(environment, registration.name);
-  if (vault) CheckWaiting(environment, **vault, report);
+  if (!vault) return report;
+  CheckWaiting(environment, **vault, report);
+  CheckWaitingOfGone(environment, **vault, report);
   return report;
 }
 

@@ -4,15 +4,26 @@
 #include "core/jobs/environment.h"
 #include "core/jobs/job_run.h"
 #include "core/vault/disk_replica.h"
+#include "storage/image/disk.h"
 
 namespace asr {
 
-// Chunks whose bytes are not what their digests say become unknown: the pass that follows sends
-// them. Returns their bytes. kCancelled when the stop was asked for; what was found until then is
-// marked.
-[[nodiscard]] Result<std::uint64_t> MarkDamagedChunks(DiskReplica& replica,
-                                                      DigestAlgorithm algorithm,
-                                                      TaskProgress& progress,
-                                                      const std::stop_token& stop);
+struct DeepFindings {
+  std::uint64_t damaged_bytes = 0;  // all of them; those that cannot be read are among them
+  std::uint64_t unreadable_chunks = 0;
+  // Of the unreadable ones, those that the source does not hold any more: recovery points that
+  // share them have lost them.
+  std::uint64_t lost_chunks = 0;
+};
+
+// Chunks that cannot be read, or whose bytes are not what their digests say, become unknown: the
+// pass that follows sends them. Before that, recovery points that share an unreadable chunk are
+// given its bytes from the source, if their digest is that of the chunk; else a text that tells
+// that they are lost, whose digest no point has. kCancelled when the stop was asked for; what was
+// found until then is marked.
+[[nodiscard]] Result<DeepFindings> MarkDamagedChunks(DiskReplica& replica, const Disk& source,
+                                                     DigestAlgorithm algorithm,
+                                                     TaskProgress& progress,
+                                                     const std::stop_token& stop);
 
 }  // namespace asr

@@ -48,6 +48,8 @@ class Spool {
   Result<Outcome> Write();
   [[nodiscard]] const LogSet& set() const { return set_; }
   [[nodiscard]] const Error& reason() const { return *reason_; }
+  // The disk whose changes cannot be logged; none if it is about none alone.
+  [[nodiscard]] std::optional<std::size_t> reason_disk() const { return reason_disk_; }
 
  private:
   Status WriteLogs();
@@ -65,6 +67,7 @@ class Spool {
   std::optional<PointId> newest_;
   LogSet set_;
   std::optional<Error> reason_;
+  std::optional<std::size_t> reason_disk_;
   std::uint64_t entry_count_ = 0;
 };
 
@@ -93,6 +96,7 @@ Status Spool::WriteLogs() {
       if (disk != disks.end()) before = disk->log;
     }
     ASR_CHECK(WriteDisk(i, before));
+    if (reason_) reason_disk_ = i;
   }
   if (entry_count_ == 0 || reason_) return {};
   ASR_CHECK(pass_.source.Verify());
@@ -216,9 +220,12 @@ Result<std::optional<RecoveryPoint>> SendDirectly(ReplicationPass& pass) {
   return SealPass(pass, changed_bytes);
 }
 
-Result<std::optional<RecoveryPoint>> SendWithoutLog(ReplicationPass& pass, const Error& reason) {
+Result<std::optional<RecoveryPoint>> SendWithoutLog(ReplicationPass& pass, const Spool& spool) {
+  const Error& reason = spool.reason();
   if (reason.code == ErrorCode::kLogTooLarge) {
-    return RunResync(pass, {.state = ResyncState::kRequired, .cause = reason.Line()});
+    return RunResync(
+        pass,
+        {.state = ResyncState::kRequired, .cause = reason.Line(), .disk = spool.reason_disk()});
   }
   pass.environment.progress.Warn(fmt::format("VM {}: the changes are sent without a change log: {}",
                                              pass.item.name, reason.Line()));
@@ -231,7 +238,7 @@ Result<std::optional<RecoveryPoint>> ReplicateDelta(ReplicationPass& pass) {
   ASR_TRY(const auto newest, NewestId(pass.vault, pass.item.id));
   Spool spool(pass, newest);
   ASR_TRY(const Spool::Outcome outcome, spool.Write());
-  if (outcome == Spool::Outcome::kNoLog) return SendWithoutLog(pass, spool.reason());
+  if (outcome == Spool::Outcome::kNoLog) return SendWithoutLog(pass, spool);
   if (outcome == Spool::Outcome::kNothing) return SealPass(pass, 0);
   LogSets sets = LogSetsOf(pass.environment, pass.vault, pass.item.id);
   const LogSender sender{pass.environment, pass.vault, pass.lease, pass.replicas, pass.run};

@@ -103,7 +103,7 @@ Status GatherPoint(Vault& vault, const Item& item, Timestamp now, ItemStatus& st
   if (!status.latest_point) return {};
   ASR_TRY(status.latest_proof, vault.ReadProof(item.id, status.latest_point->id));
   ASR_TRY(const auto pins, vault.ListPins(item.id, now));
-  status.latest_held = std::any_of(pins.begin(), pins.end(), [&](const Pin& pin) {
+  status.latest_held = std::ranges::any_of(pins.pins, [&](const Pin& pin) {
     return pin.is_hold() && pin.point == status.latest_point->id;
   });
   return {};

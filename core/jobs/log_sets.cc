@@ -90,7 +90,7 @@ Status LogSets::RemoveDocument(const std::string& path) {
 }
 
 // Nothing if the document is not whole.
-Result<std::optional<LogSet>> LogSets::Read(const std::string& path) {
+Result<std::optional<LogSet>> LogSets::Read(const std::string& path) const {
   const auto text = ReadWholeFile(fs_, path);
   if (!text && text.error().kind == ErrorKind::kNotFound) return std::nullopt;
   if (!text) return Fail(text.error());
@@ -110,6 +110,20 @@ Result<std::vector<PointId>> LogSets::ListWaiting() const {
     waiting.push_back({entry.name.substr(0, entry.name.size() - kCommitted.size())});
   }
   return waiting;
+}
+
+Result<std::uint64_t> LogSets::WaitingBytes() const {
+  ASR_TRY(const auto waiting, ListWaiting());
+  std::uint64_t bytes = 0;
+  for (const PointId& id : waiting) {
+    const auto set = Read(PathOf(id, kCommitted));
+    if (!set || !*set) continue;
+    for (const LoggedDisk& disk : (*set)->disks) {
+      if (disk.log_path.empty()) continue;
+      if (const auto stamp = fs_.Stat(disk.log_path)) bytes += stamp->size_bytes;
+    }
+  }
+  return bytes;
 }
 
 Result<LogSets::Recovered> LogSets::Recover() {

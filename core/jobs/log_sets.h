@@ -43,6 +43,9 @@ class LogSets {
   // Points whose changes wait to be sent, the oldest first. Changes nothing, and needs no lease.
   [[nodiscard]] Result<std::vector<PointId>> ListWaiting() const;
 
+  // Of the logs of these points, as far as they can be told.
+  [[nodiscard]] Result<std::uint64_t> WaitingBytes() const;
+
   struct Recovered {
     std::vector<LogSet> sets;          // the oldest first
     std::vector<std::string> damaged;  // documents of sets that cannot be read; they are gone now
@@ -54,7 +57,7 @@ class LogSets {
 
  private:
   [[nodiscard]] std::string PathOf(const PointId& set, std::string_view ending) const;
-  [[nodiscard]] Result<std::optional<LogSet>> Read(const std::string& path);
+  [[nodiscard]] Result<std::optional<LogSet>> Read(const std::string& path) const;
   [[nodiscard]] Status RemoveDocument(const std::string& path);
 
   FileSystem& fs_;

@@ -8,6 +8,7 @@
 #include "core/jobs/hosts.h"
 #include "core/jobs/replication.h"
 #include "core/jobs/send_changes.h"
+#include "core/jobs/waiting_changes.h"
 #include "core/transfer/make_equal.h"
 
 namespace asr {
@@ -38,7 +39,24 @@ Result<std::vector<VmDisk>> ChosenDisks(const VirtualMachine& vm,
 struct EnableTarget {
   Item item;
   bool is_new = true;
+  std::vector<std::string> warnings = {};
 };
+
+// A document that cannot be read may be that of this very VM: two items of it must not be.
+Result<std::vector<std::string>> PassOverUnreadable(const ItemListing& listing,
+                                                    const VirtualMachine& vm) {
+  std::vector<std::string> warnings;
+  for (const UnreadableItem& item : listing.unreadable) {
+    if (item.MayBe(vm.name)) {
+      return Fail(Error(item.error)
+                      .WithContext(fmt::format("VM {} may be protected already, by item {}",
+                                               vm.name, item.id.value)));
+    }
+    warnings.push_back(fmt::format("item {} is passed over: {}; {}", item.id.value,
+                                   item.error.Line(), item.error.action));
+  }
+  return warnings;
+}
 
 std::vector<DiskName> SortedNames(const std::vector<std::string>& names) {
   std::vector<DiskName> sorted;
@@ -79,7 +97,7 @@ Result<EnableTarget> FindTarget(Environment& environment, Vault& vault, const Vi
                                 const EnableRequest& request) {
   ASR_TRY(const auto disks, ChosenDisks(vm, request.excluded_disks));
   ASR_TRY(const auto listing, vault.ListItems());
-  ASR_CHECK(listing.RequireAllReadable());
+  ASR_TRY(auto warnings, PassOverUnreadable(listing, vm));
   for (const Item& item : listing.items) {
     if (item.name != vm.name || item.host != vm.host) continue;
     if (item.state == ProtectionState::kUnprotected) continue;
@@ -108,9 +126,10 @@ Result<EnableTarget> FindTarget(Environment& environment, Vault& vault, const Vi
                                       "{}; or begin anew after: asr disable {}",
                                       item.name, item.policy, item.name)));
     }
-    return EnableTarget{.item = item, .is_new = false};
+    return EnableTarget{.item = item, .is_new = false, .warnings = std::move(warnings)};
   }
-  return EnableTarget{.item = NewItem(vm, request, disks, environment.clock.Now())};
+  return EnableTarget{.item = NewItem(vm, request, disks, environment.clock.Now()),
+                      .warnings = std::move(warnings)};
 }
 
 // Fails with the reasons, unless all prerequisites hold.
@@ -182,6 +201,7 @@ Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
   }));
   std::unique_ptr<ItemLease> lease;
   ASR_CHECK(run.RunTask("Enable protection", 0, [&](TaskProgress&) -> Status {
+    RemoveChangesOfGoneItems(environment, vault);
     ASR_TRY(lease, ClaimItem(environment, vault, vm, request));
     return {};
   }));
@@ -242,6 +262,7 @@ Result<Plan> PlanEnable(Environment& environment, Vault& vault, const EnableRequ
   ASR_CHECK(Require(vm, results));
   ASR_TRY(const EnableTarget target, FindTarget(environment, vault, vm, request));
   Plan plan;
+  plan.warnings = target.warnings;
   for (const CheckResult& result : results) {
     if (result.verdict != CheckResult::Verdict::kWarning) continue;
     plan.warnings.push_back(fmt::format("{}: {}", result.name, result.detail));
@@ -262,7 +283,10 @@ Result<Job> EnableProtection(Environment& environment, Vault& vault, const Enabl
   ASR_TRY(const VirtualMachine vm, FindVm(environment, request.vm));
   ASR_TRY(const Policy policy, vault.FindPolicy(request.policy));
   // An image that cannot be read has no disks to choose from: the job's check says why.
-  if (vm.protectable()) ASR_CHECK(FindTarget(environment, vault, vm, request));
+  if (vm.protectable()) {
+    ASR_TRY(const EnableTarget target, FindTarget(environment, vault, vm, request));
+    for (const std::string& warning : target.warnings) environment.progress.Warn(warning);
+  }
   ASR_TRY(JobRun run, JobRun::Start(environment, "EnableProtection", vm.name, vault.name()));
   const Status outcome = Enable(environment, vault, vm, policy, request, run);
   return run.End(outcome);
@@ -298,6 +322,16 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
                        [&](TaskProgress&) { return vault.DeleteItem(item.id); });
   };
   return run.End(disable());
+}
+
+Result<Job> DeleteDamagedItem(Environment& environment, Vault& vault, const FoundItem& found) {
+  const Item& item = found.item;
+  ASR_CHECK(RequireNoTestFailover(environment, vault, item));
+  ASR_TRY(JobRun run, JobRun::Start(environment, "DeleteItem", item.name, vault.name()));
+  const Status removed = run.RunTask(
+      "Remove replica", 0, [&](TaskProgress&) { return vault.DeleteDamagedItem(item.id); });
+  if (removed) RemoveChangesOfGoneItems(environment, vault);
+  return run.End(removed);
 }
 
 Result<Job> DeleteItem(Environment& environment, Vault& vault, const Item& item) {

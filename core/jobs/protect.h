@@ -44,6 +44,10 @@ struct EnableRequest {
 [[nodiscard]] Result<Job> DisableProtection(Environment& environment, Vault& vault,
                                             const Item& item, bool keep_data);
 
+// Deletes all that is left of an item whose document cannot be read (`found.damage`).
+[[nodiscard]] Result<Job> DeleteDamagedItem(Environment& environment, Vault& vault,
+                                            const FoundItem& found);
+
 // Deletes what an Unprotected item kept. kState for any other.
 [[nodiscard]] Result<Job> DeleteItem(Environment& environment, Vault& vault, const Item& item);
 

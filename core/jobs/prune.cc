@@ -19,12 +19,25 @@ Status RemoveAll(Vault& vault, const ItemLease& lease, const Replicas& replicas,
   return {};
 }
 
+void WarnOfPins(Environment& environment, const Item& item, const PinListing& pins) {
+  for (const Error& error : pins.unreadable) {
+    environment.progress.Warn(fmt::format("VM {}: {}; {}", item.name, error.Line(), error.action));
+  }
+  if (!pins.may_pin_others) return;
+  environment.progress.Warn(fmt::format(
+      "VM {}: nobody can tell which recovery point that pin keeps, so retention removes "
+      "none",
+      item.name));
+}
+
 }  // namespace
 
 Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault, const Item& item) {
   ASR_TRY(const Policy policy, vault.FindPolicy(item.policy));
   ASR_TRY(const auto ids, vault.ListPointIds(item.id));
   ASR_TRY(const auto pins, vault.ListPins(item.id, environment.clock.Now()));
+  WarnOfPins(environment, item, pins);
+  if (pins.may_pin_others) return RetentionDecision{};
   std::vector<RetentionPoint> points;
   for (const PointId& id : ids) {
     const auto point = vault.ReadPoint(item.id, id);
@@ -33,10 +46,11 @@ Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault,
       environment.progress.Warn(point.error().Line());
       continue;
     }
-    points.push_back({.id = id,
-                      .time = point->time,
-                      .consistency = point->consistency,
-                      .kept_by_hand = std::ranges::find(pins, id, &Pin::point) != pins.end()});
+    points.push_back(
+        {.id = id,
+         .time = point->time,
+         .consistency = point->consistency,
+         .kept_by_hand = std::ranges::find(pins.pins, id, &Pin::point) != pins.pins.end()});
   }
   if (points.empty()) return RetentionDecision{};
   const Timestamp now =

@@ -11,6 +11,7 @@
 #include "core/jobs/replication.h"
 #include "core/jobs/resync.h"
 #include "core/jobs/send_changes.h"
+#include "core/jobs/waiting_changes.h"
 #include "core/transfer/make_equal.h"
 
 namespace asr {
@@ -45,15 +46,26 @@ Result<std::optional<RecoveryPoint>> RunPass(ReplicationPass& pass,
   return std::optional<RecoveryPoint>(std::move(point));
 }
 
+// Changes that wait cannot be sent over bytes of the replica that cannot be read: a deep resync
+// mends these, and sends what the source holds by now.
+bool MayOvertake(const std::optional<ResyncRequest>& resync, const Error& error) {
+  return resync && resync->deep && error.kind == ErrorKind::kIo &&
+         error.code == ErrorCode::kBlobCorrupt;
+}
+
 Status RunCycle(Environment& environment, Vault& vault, const Item& found,
                 std::optional<ResyncRequest> resync, JobRun& run, ReplicateOutcome& outcome) {
   ASR_TRY(const auto lease, vault.LeaseItem(found));
   const Item& item = lease->item();
   // Another process may have changed it before the lease was ours.
   ASR_CHECK(RequireProtected(item));
+  RemoveChangesOfGoneItems(environment, vault);
   ASR_TRY(const Replicas replicas, OpenReplicas(vault, *lease, /*create=*/false));
+  if (!resync) resync = DueResync(item);
   // First of all, and even if the source cannot be read now: they hold what nobody else may have.
-  ASR_TRY(const bool was_waiting, SendWaitingChanges({environment, vault, *lease, replicas, run}));
+  const auto waiting = SendWaitingChanges({environment, vault, *lease, replicas, run});
+  const bool overtaken = !waiting && MayOvertake(resync, waiting.error());
+  if (!waiting && !overtaken) return Fail(waiting.error());
   std::optional<SourceSnapshot> source;
   const Timestamp taken = environment.clock.Now();
   ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
@@ -62,9 +74,9 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
     return {};
   }));
   ReplicationPass pass{environment, vault, *lease, item, *source, taken, replicas, run};
-  if (!resync) resync = DueResync(item);
   ASR_TRY(const auto sealed, RunPass(pass, resync));
-  outcome.is_new = was_waiting || sealed.has_value();
+  if (overtaken) ASR_CHECK(DropWaitingChanges(environment, vault, item));
+  outcome.is_new = waiting.value_or(false) || sealed.has_value();
   ASR_TRY(outcome.point, vault.NewestPoint(item.id));
   return run.RunTask("Apply retention", 0, [&](TaskProgress&) {
     return ApplyRetention(environment, vault, *lease, replicas);

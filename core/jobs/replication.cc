@@ -90,7 +90,8 @@ Result<std::optional<PointId>> NewestId(Vault& vault, const ItemId& item) {
 
 Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
                       const std::optional<PointId>& newest) {
-  if (!newest || pass.is_resync) return false;
+  if (!newest) return false;
+  if (pass.is_resync && pass.resync_disk.value_or(index) == index) return false;
   const ItemDisk& disk = pass.item.disks[index];
   ASR_TRY(const auto cursor,
           pass.environment.state.FindCursor(pass.vault.identity().id, pass.item.id, disk.name));

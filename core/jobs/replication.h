@@ -27,8 +27,10 @@ struct ReplicationPass {
   Timestamp taken;               // when the source was opened: the instant of consistency
   const Replicas& replicas;      // in the same order
   JobRun& run;
-  bool is_resync = false;           // all is read, and sealed whether anything changed or not
-  std::vector<bool> was_read = {};  // by ReplicateDisks, in the same order
+  bool is_resync = false;  // all is read, and sealed whether anything changed or not
+  // Of a resync that is about one disk: others that nobody touched are not read.
+  std::optional<std::size_t> resync_disk = {};
+  std::vector<bool> was_read = {};         // by ReplicateDisks, in the same order
   std::vector<std::size_t> replaced = {};  // disks of which it was said that they were replaced
 };
 
@@ -38,6 +40,7 @@ struct ResyncRequest {
   // The vault's bytes are read first, and compared with its digests: by digests alone nobody would
   // see that they were damaged.
   bool deep = false;
+  std::optional<std::size_t> disk = {};  // the only one that is concerned; none: all of them
 };
 
 // Replicas of all disks of the item, cleared of what an interrupted seal or prune left.

@@ -17,18 +17,34 @@ Status NoteState(ItemLease& lease, ResyncState state, const ResyncRequest& reque
   return lease.PutItem(std::move(item));
 }
 
+void WarnOfDamage(ReplicationPass& pass, const DiskName& disk, const DeepFindings& found) {
+  if (found.damaged_bytes == 0) return;
+  std::string text =
+      fmt::format("VM {}, disk {}: {} bytes of the replica were damaged and are sent again",
+                  pass.item.name, disk.value, found.damaged_bytes);
+  if (found.unreadable_chunks > 0) {
+    text += fmt::format("; {} chunks of 64 KiB of them could not be read any more",
+                        found.unreadable_chunks);
+  }
+  if (found.lost_chunks > 0) {
+    text += fmt::format(
+        ", and the source holds others than {} of these held: recovery points that share them may "
+        "have lost them",
+        found.lost_chunks);
+  }
+  text += "; recovery points may share them, see which: asr points verify " + pass.item.name;
+  pass.environment.progress.Warn(text);
+}
+
 Status CheckReplicas(ReplicationPass& pass) {
-  for (const auto& replica : pass.replicas) {
-    const ItemDisk& disk = replica->disk();
+  for (std::size_t i = 0; i < pass.replicas.size(); ++i) {
+    DiskReplica& replica = *pass.replicas[i];
+    const ItemDisk& disk = replica.disk();
     const auto check = [&](TaskProgress& progress) -> Status {
-      ASR_TRY(const std::uint64_t damaged_bytes,
-              MarkDamagedChunks(*replica, pass.vault.identity().algorithm, progress,
-                                pass.environment.stop));
-      if (damaged_bytes == 0) return {};
-      pass.environment.progress.Warn(fmt::format(
-          "VM {}, disk {}: {} bytes of the replica were damaged and are sent again; recovery "
-          "points may share them, see which: asr points verify {}",
-          pass.item.name, disk.name.value, damaged_bytes, pass.item.name));
+      ASR_TRY(const DeepFindings found,
+              MarkDamagedChunks(replica, *pass.source.disks()[i].disk,
+                                pass.vault.identity().algorithm, progress, pass.environment.stop));
+      WarnOfDamage(pass, disk.name, found);
       return {};
     };
     ASR_CHECK(pass.run.RunTask(fmt::format("Check replica of disk {}", disk.name.value),
@@ -46,6 +62,7 @@ Result<RecoveryPoint> RunResync(ReplicationPass& pass, const ResyncRequest& requ
   }
   ASR_CHECK(NoteState(pass.lease, ResyncState::kInProgress, request));
   pass.is_resync = true;
+  pass.resync_disk = request.disk;
   pass.was_read.clear();
   if (request.deep) ASR_CHECK(CheckReplicas(pass));
   ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Resync disk"));

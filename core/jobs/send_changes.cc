@@ -120,9 +120,13 @@ void WarnOfLeftOvers(Environment& environment, const LogSets::Recovered& recover
 
 }  // namespace
 
+std::string ChangesDirectoryOf(const Environment& environment, const std::string& vault_id) {
+  return JoinPath(JoinPath(environment.state_directory, "changes"), vault_id);
+}
+
 LogSets LogSetsOf(Environment& environment, const Vault& vault, const ItemId& item) {
-  const std::string changes = JoinPath(environment.state_directory, "changes");
-  return LogSets(environment.fs, JoinPath(JoinPath(changes, vault.identity().id), item.value));
+  return LogSets(environment.fs,
+                 JoinPath(ChangesDirectoryOf(environment, vault.identity().id), item.value));
 }
 
 bool IsOfChangeLogs(const Error& error) {
@@ -194,6 +198,12 @@ Status DropWaitingChanges(Environment& environment, const Vault& vault, const It
                     "dropped",
                     item.name, FormatTime(set.point.time)));
     RemoveLogSet(environment, sets, set);
+  }
+  // Each only while nothing is in it.
+  std::string directory = sets.directory();
+  for (int level = 0; level < 3; ++level) {
+    if (!environment.fs.RemoveEmptyDirectory(directory)) break;
+    directory = ParentOf(directory);
   }
   return {};
 }

@@ -3,12 +3,16 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "core/jobs/log_sets.h"
 #include "core/jobs/replication.h"
 
 namespace asr {
 
+// Where this machine keeps what it needs of the change logs of a vault's items, one folder each.
+[[nodiscard]] std::string ChangesDirectoryOf(const Environment& environment,
+                                             const std::string& vault_id);
 [[nodiscard]] LogSets LogSetsOf(Environment& environment, const Vault& vault, const ItemId& item);
 
 // True for errors of the logs themselves, or of their order: the disks have to be compared instead.

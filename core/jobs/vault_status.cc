@@ -87,7 +87,7 @@ std::optional<std::chrono::milliseconds> VaultStatus::worst_rpo() const {
 Result<VaultStatus> GatherVaultStatus(Environment& environment, Vault& vault) {
   VaultStatus status;
   ASR_TRY(const auto listing, vault.ListItems());
-  for (const Error& error : listing.unreadable) {
+  for (const auto& [id, error] : listing.unreadable) {
     status.attention.push_back(
         {.severity = ReplicationHealth::kCritical, .item = "", .error = error});
   }

@@ -99,7 +99,22 @@ Status DiskReplica::Prepare(std::span<const ChangedChunks> changes) {
   for (Extent& chunk : chunks) {
     chunk.length_bytes = std::min(chunk.end_bytes(), pages_->size_bytes()) - chunk.offset_bytes;
   }
-  return pages_->Preserve(chunks);
+  const Status kept = pages_->Preserve(chunks);
+  if (kept || kept.error().kind != ErrorKind::kIo || kept.error().code != ErrorCode::kBlobCorrupt) {
+    return kept;
+  }
+  return Fail(Error(kept.error())
+                  .WithContext(fmt::format("VM {}, disk {}", lease_.item().name, disk_.name.value))
+                  .WithAction(fmt::format(
+                      "have the replica read and mended: asr resync {0} --now --deep; it takes "
+                      "such bytes from the source again, and names what recovery points lose "
+                      "where the source holds others by now",
+                      lease_.item().name)));
+}
+
+Status DiskReplica::KeepInstead(std::uint64_t offset_bytes, ByteSpan bytes) {
+  ASR_CHECK(lease_.Check());
+  return pages_->KeepInstead(offset_bytes, bytes);
 }
 
 Status DiskReplica::Write(std::uint64_t offset_bytes, ByteSpan bytes) {

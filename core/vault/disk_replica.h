@@ -43,6 +43,9 @@ class DiskReplica {
   // First step of every change: the digests say unknown, and older points have what they need of
   // these chunks. All of it durable when this returns. `changes` ascend by group.
   [[nodiscard]] Status Prepare(std::span<const ChangedChunks> changes);
+  // Before the first step, for a chunk whose bytes cannot be read any more: points that share it
+  // read `bytes`, all of the chunk, in its place.
+  [[nodiscard]] Status KeepInstead(std::uint64_t offset_bytes, ByteSpan bytes);
   // Second step. Only prepared chunks; offsets and lengths are multiples of 512 inside the disk.
   [[nodiscard]] Status Write(std::uint64_t offset_bytes, ByteSpan bytes);
   [[nodiscard]] Status Clear(Extent range);

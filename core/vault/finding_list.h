@@ -19,8 +19,16 @@ class FindingList {
   void Add(Severity severity, const std::string& blob, std::string message, std::string action) {
     report_.findings.push_back({severity, item_, blob, std::move(message), std::move(action)});
   }
+  // What could not be read may be whole.
   void Add(const std::string& blob, const Error& error) {
-    Add(Severity::kError, blob, error.Line(), error.action);
+    if (IsDamage(error)) return Add(Severity::kError, blob, error.Line(), error.action);
+    Add(Severity::kError, blob, "could not be read: " + error.Line(),
+        error.action.empty() ? "make it readable, then look again: asr vault check" : error.action);
+  }
+
+  // True for errors of what is stored, in contrast to those of getting at it.
+  [[nodiscard]] static bool IsDamage(const Error& error) {
+    return error.kind != ErrorKind::kIo && error.kind != ErrorKind::kBusy;
   }
 
   // The value of a document that is whole; none if it is not, or was deleted meanwhile.

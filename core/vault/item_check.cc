@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/vault/digest_table.h"
+#include "core/vault/document_list.h"
 #include "core/vault/documents.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
@@ -49,21 +50,29 @@ Result<std::uint64_t> UnknownChunks(DigestTableReader& table) {
   return chunks;
 }
 
+// Errors with what to do about just this document.
+Result<Item> DecodeNamedItem(const std::string& name, const std::string& text) {
+  auto item = DecodeItem(name, text);
+  if (item) return item;
+  const std::string id = name.substr(layout::kItems.size());
+  return Fail(ItemUnreadable({id.substr(0, id.find('/'))}, std::move(item).error()));
+}
+
+Result<Pin> DecodeNamedPin(const std::string& name, const std::string& text) {
+  auto pin = DecodePin(name, text);
+  if (pin) return pin;
+  return Fail(PinUnreadable(name, std::move(pin).error()));
+}
+
 }  // namespace
 
-ItemCheck::ItemCheck(BlobStore& store, ItemId id, const PolicyNames& policies, Timestamp now,
-                     VaultReport& report)
-    : store_(store),
-      id_(std::move(id)),
-      policies_(policies),
-      now_(now),
-      findings_(report, id_.value),
-      report_(report) {}
+ItemCheck::ItemCheck(BlobStore& store, ItemId id, Timestamp now, VaultReport& report)
+    : store_(store), id_(std::move(id)), now_(now), findings_(report, id_.value), report_(report) {}
 
 void ItemCheck::Run() {
   const std::string document = layout::ItemDocument(id_);
   const std::size_t documents = report_.document_count;
-  auto item = findings_.Read(store_, document, DecodeItem);
+  auto item = findings_.Read(store_, document, DecodeNamedItem);
   if (report_.document_count == documents) return CheckLeftOvers();
   ++report_.item_count;
   if (!item) return;
@@ -92,11 +101,10 @@ void ItemCheck::CheckLeftOvers() {
     findings_.Add(Severity::kWarning, file, "this is no item",
                   "remove it by hand if nobody needs it; nothing uses it");
   } else if (points > 0) {
-    findings_.Add(Severity::kError, layout::ItemDocument(id_),
-                  fmt::format("the item's document is missing: its {} recovery point(s) are lost "
-                              "without it",
-                              points),
-                  "bring the document back from a copy of the vault");
+    findings_.Add(
+        Severity::kError, layout::ItemDocument(id_),
+        fmt::format("the item's document is missing; its {} recovery point(s) are there", points),
+        ItemUnreadable(id_, MakeError(ErrorKind::kCorrupt, ErrorCode::kVaultFormat, "")).action);
   } else {
     findings_.Add(Severity::kWarning, blobs->front().name,
                   fmt::format("{} blob(s) of an item that does not exist", blobs->size()),
@@ -105,7 +113,8 @@ void ItemCheck::CheckLeftOvers() {
 }
 
 void ItemCheck::CheckItem() {
-  if (!policies_.contains(item_.policy) && item_.state != ProtectionState::kUnprotected) {
+  if (item_.state != ProtectionState::kUnprotected &&
+      IsGone(layout::PolicyDocument(item_.policy))) {
     findings_.Add(Severity::kError, layout::ItemDocument(id_),
                   fmt::format("the item's policy '{}' does not exist", item_.policy),
                   fmt::format("bring it back from a copy of the vault, or make it again, with the "
@@ -115,7 +124,7 @@ void ItemCheck::CheckItem() {
   CheckState();
   // Snapshots before points: a point that is sealed meanwhile has all that it needs.
   ListSnapshots();
-  SortBlobs();
+  if (!SortBlobs()) return;
   for (const ItemDisk& disk : item_.disks) CheckDisk(disk);
   for (const PointId& point : points_) CheckPoint(point);
   CheckUnsealed();
@@ -134,6 +143,15 @@ bool ItemCheck::IsUnfinished() const {
          item_.state == ProtectionState::kInitialReplicationInProgress ||
          item_.state == ProtectionState::kFinalizingProtection ||
          item_.state == ProtectionState::kDisablingProtection;
+}
+
+bool ItemCheck::MayLackBlobs() const {
+  return points_.empty() && item_.state != ProtectionState::kProtected;
+}
+
+bool ItemCheck::IsGone(const std::string& blob) {
+  const auto text = store_.Get(blob);
+  return !text && IsMissing(text.error());
 }
 
 void ItemCheck::CheckState() {
@@ -160,9 +178,12 @@ void ItemCheck::ListSnapshots() {
   }
 }
 
-void ItemCheck::SortBlobs() {
+bool ItemCheck::SortBlobs() {
   const auto blobs = store_.List(layout::ItemPrefix(id_));
-  if (!blobs) return findings_.Add("", blobs.error());
+  if (!blobs) {
+    findings_.Add("", blobs.error());
+    return false;
+  }
   std::set<std::string> known;
   for (const ItemDisk& disk : item_.disks) {
     known.insert(layout::DiskBlob(id_, disk.name));
@@ -182,6 +203,7 @@ void ItemCheck::SortBlobs() {
                     "remove it by hand if nobody needs it; nothing uses it");
     }
   }
+  return true;
 }
 
 void ItemCheck::SortPointBlob(const std::string& blob, const std::string& name) {
@@ -201,7 +223,7 @@ void ItemCheck::SortPointBlob(const std::string& blob, const std::string& name) 
   }
   static_cast<void>(findings_.Read(store_, blob, DecodeProof));
   const PointId proved{StemBetween(name.substr(0, proof), "points/", "")};
-  if (!store_.Get(layout::PointDocument(id_, proved))) {
+  if (IsGone(layout::PointDocument(id_, proved))) {
     findings_.Add(Severity::kNote, blob, "the point that this proves something of is gone",
                   "nothing: it does no harm");
   }
@@ -216,8 +238,8 @@ void ItemCheck::CheckDisk(const ItemDisk& disk) {
 void ItemCheck::CheckSize(const std::string& blob, std::uint64_t right_bytes) {
   const auto found = page_blobs_.find(blob);
   if (found == page_blobs_.end()) {
-    // Made with the first replication, and removed with the last point.
-    if (points_.empty() && IsUnfinished()) return;
+    // Made with the first replication, and removed after the last point.
+    if (MayLackBlobs()) return;
     findings_.Add(Severity::kError, blob, "the blob is missing",
                   "bring it back from a copy of the vault; without it no recovery point of the "
                   "disk can be read");
@@ -241,7 +263,7 @@ void ItemCheck::CountUnknown(const ItemDisk& disk) {
     return UnknownChunks(*table);
   };
   const auto chunks = count();
-  if (!chunks && IsMissing(chunks.error()) && points_.empty() && IsUnfinished()) return;
+  if (!chunks && IsMissing(chunks.error()) && MayLackBlobs()) return;
   if (!chunks) return findings_.Add(blob, chunks.error());
   if (*chunks == 0) return;
   findings_.Add(
@@ -302,7 +324,11 @@ void ItemCheck::CheckSnapshot(const RecoveryPoint& point, const PointDisk& disk)
   if (seen) return;
   const std::string document = layout::PointDocument(id_, point.id);
   // Retention removes the document first.
-  if (IsMissing(seen.error()) && !store_.Get(document)) return;
+  if (IsMissing(seen.error()) && IsGone(document)) return;
+  if (!FindingList::IsDamage(seen.error())) {
+    return findings_.Add(document,
+                         Error(seen.error()).WithContext(fmt::format("disk {}", disk.name.value)));
+  }
   findings_.Add(
       Severity::kError, document,
       fmt::format("disk {} of the point cannot be read: {}", disk.name.value, seen.error().Line()),
@@ -327,7 +353,7 @@ void ItemCheck::CheckUnsealed() {
 }
 
 void ItemCheck::CheckPin(const std::string& blob) {
-  const auto pin = findings_.Read(store_, blob, DecodePin);
+  const auto pin = findings_.Read(store_, blob, DecodeNamedPin);
   if (!pin) return;
   if (layout::PinsPrefix(id_) + pin->id.value + std::string(kJson) != blob) {
     findings_.Add(Severity::kError, blob,
@@ -338,7 +364,7 @@ void ItemCheck::CheckPin(const std::string& blob) {
         Severity::kNote, blob,
         fmt::format("the pin of point {} by '{}' has expired", pin->point.value, pin->reader),
         "nothing: it keeps the point no longer");
-  } else if (!store_.Get(layout::PointDocument(id_, pin->point))) {
+  } else if (IsGone(layout::PointDocument(id_, pin->point))) {
     findings_.Add(Severity::kNote, blob,
                   fmt::format("the point {} that it keeps is gone", pin->point.value),
                   "nothing: it does no harm");

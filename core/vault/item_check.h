@@ -10,13 +10,10 @@
 
 namespace asr {
 
-// Names of the vault's policies, readable or not.
-using PolicyNames = std::set<std::string>;
-
+// As the item is at one instant: a writer beside the check makes findings that are none.
 class ItemCheck {
  public:
-  ItemCheck(BlobStore& store, ItemId id, const PolicyNames& policies, Timestamp now,
-            VaultReport& report);
+  ItemCheck(BlobStore& store, ItemId id, Timestamp now, VaultReport& report);
 
   void Run();
 
@@ -25,7 +22,8 @@ class ItemCheck {
   void CheckItem();
   void CheckState();
   void ListSnapshots();
-  void SortBlobs();
+  // False if they cannot be listed: then nothing can be said of what is missing.
+  [[nodiscard]] bool SortBlobs();
   void SortPointBlob(const std::string& blob, const std::string& name);
   void CheckDisk(const ItemDisk& disk);
   void CheckSize(const std::string& blob, std::uint64_t right_bytes);
@@ -35,10 +33,12 @@ class ItemCheck {
   void CheckUnsealed();
   void CheckPin(const std::string& blob);
   [[nodiscard]] bool IsUnfinished() const;
+  // Nothing is lost with its page blobs: it is being made, or deleted.
+  [[nodiscard]] bool MayLackBlobs() const;
+  [[nodiscard]] bool IsGone(const std::string& blob);
 
   BlobStore& store_;
   const ItemId id_;
-  const PolicyNames& policies_;
   const Timestamp now_;
   FindingList findings_;
   VaultReport& report_;

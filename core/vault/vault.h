@@ -33,11 +33,37 @@ struct Pin {
   [[nodiscard]] bool is_hold() const { return !until.has_value(); }
 };
 
+struct PinListing {
+  // Those in force. A hold whose document is damaged is among them: its name tells its point.
+  std::vector<Pin> pins;
+  std::vector<Error> unreadable;  // one for each damaged document
+  // The points of these cannot be told: any point may be one that must stay.
+  bool may_pin_others = false;
+};
+
+// An item whose document is damaged, of a newer version, or missing beside its recovery points.
+struct UnreadableItem {
+  ItemId id;
+  Error error;
+  // True if it may be the item of a VM of this name ("NAME" or "HOST/NAME"), which its id is made
+  // of.
+  [[nodiscard]] bool MayBe(const std::string& vm_name) const;
+};
+
 struct ItemListing {
-  std::vector<Item> items;        // sorted by name
-  std::vector<Error> unreadable;  // one for each document that is damaged or of a newer version
-  // The first of `unreadable`, for callers to whom a missing item would mean something.
+  std::vector<Item> items;  // sorted by name
+  std::vector<UnreadableItem> unreadable;
+  // The error of the first of `unreadable`, for callers to whom any missing item would mean
+  // something.
   [[nodiscard]] Status RequireAllReadable() const;
+};
+
+struct FoundItem {
+  Item item;
+  // Why its document cannot be read. Then the item is what its newest readable recovery point says
+  // of it, to recover from and to delete, and its name is its id; without such a point it has no
+  // disks.
+  std::optional<Error> damage = {};
 };
 
 // Thread-safe; documents are read anew at each call, so that two machines see each other's changes.
@@ -68,10 +94,15 @@ class Vault {
   // be one that cannot be read, that one's error.
   [[nodiscard]] Result<ItemListing> ListItems();
   [[nodiscard]] Result<Item> FindItem(const std::string& name);
+  // The same, also one whose document cannot be read.
+  [[nodiscard]] Result<FoundItem> FindEvenDamaged(const std::string& name);
   // A new one. Those that exist are written by the holder of their lease: ItemLease::PutItem.
   [[nodiscard]] Status PutItem(const Item& item);
   // Deletes all blobs of the item: points first, its document last. The caller holds its lease.
   [[nodiscard]] Status DeleteItem(const ItemId& id);
+  // For one whose document cannot be read, which LeaseItem refuses. kState (kItemState) if it can
+  // be by now; kBusy (kItemBusy) while another process works on it.
+  [[nodiscard]] Status DeleteDamagedItem(const ItemId& id);
   // Held while it is decided whether a VM becomes a new item: two at once must not make two.
   [[nodiscard]] Result<std::unique_ptr<Lease>> LeaseNewItems();
   // kBusy (kItemBusy) naming the owner if another process works on the item. The lease's item is
@@ -91,7 +122,8 @@ class Vault {
   [[nodiscard]] Status PutPoint(const RecoveryPoint& point);
   [[nodiscard]] Status DeletePointDocument(const ItemId& item, const PointId& point);
 
-  // Proof: each test or check adds a document, unless the point is gone; the newest value wins.
+  // Proof: each test or check adds a document, unless the point is gone. It takes the place of
+  // older ones that prove the same; those that cannot be removed do no harm.
   [[nodiscard]] Status AddProof(const ItemId& item, const PointId& point, const Proof& proof,
                                 Timestamp now);
   [[nodiscard]] Result<std::optional<Proof>> ReadProof(const ItemId& item, const PointId& point);
@@ -103,11 +135,14 @@ class Vault {
   [[nodiscard]] Result<PinId> PinPoint(const ItemId& item, const PointId& point,
                                        const std::string& reader, Timestamp until);
   [[nodiscard]] Status UnpinPoint(const ItemId& item, const PinId& pin);
-  // Those in force at `now`.
-  [[nodiscard]] Result<std::vector<Pin>> ListPins(const ItemId& item, Timestamp now);
+  // Those in force at `now`. Damaged ones are no error.
+  [[nodiscard]] Result<PinListing> ListPins(const ItemId& item, Timestamp now);
 
  private:
   Vault(std::unique_ptr<BlobStore> store, std::string name, VaultIdentity identity);
+  [[nodiscard]] Result<Item> ItemOfPoints(const ItemId& id);
+  [[nodiscard]] Result<std::unique_ptr<Lease>> AcquireItem(const ItemId& id,
+                                                           const std::string& name);
   std::unique_ptr<BlobStore> store_;
   std::string name_;
   VaultIdentity identity_;

@@ -28,6 +28,7 @@ struct Finding {
   std::string blob;  // empty: of no single one
   std::string message;
   std::string action;
+  bool operator==(const Finding&) const = default;
 };
 
 struct VaultReport {
@@ -44,8 +45,8 @@ struct VaultReport {
 };
 
 // One damaged thing hides no other. Fails only if the place cannot be listed (kNotFound, code
-// kVaultNotFound, if it holds nothing of a vault), or after a stop. Beside a writer, notes may tell
-// of what it is doing just then.
+// kVaultNotFound, if it holds nothing of a vault), or after a stop. Beside a writer, an item is
+// looked at again until it held still; notes may tell of what the writer is doing just then.
 [[nodiscard]] Result<VaultReport> CheckContent(BlobStore& store, Timestamp now,
                                                const std::stop_token& stop);
 

@@ -58,6 +58,11 @@ class PageBlob : public PageBlobReader {
   // Keeps the old bytes of all these ranges for the newest snapshot at once: one round of syncs in
   // place of one for each Write. An optimisation only; Write and Clear do it themselves.
   [[nodiscard]] virtual Status Preserve(const std::vector<Extent>& ranges) = 0;
+  // For a 64 KiB chunk whose bytes cannot be read any more: snapshots that share it with the live
+  // blob read `bytes` in its place, durably when this returns; a Write of it needs no old bytes
+  // then. Nothing where snapshots have bytes of their own. `offset_bytes` begins a chunk; `bytes`
+  // are all of it.
+  [[nodiscard]] virtual Status KeepInstead(std::uint64_t, ByteSpan) { return {}; }
   // Multiple of kPageBytes. What a snapshot needs of a cut tail is kept first.
   [[nodiscard]] virtual Status Resize(std::uint64_t size_bytes) = 0;
   // Returns when everything written is durable. Once it failed, it fails until the blob is opened
@@ -83,6 +88,15 @@ class Lease {
 struct BlobInfo {
   std::string name;
   std::uint64_t size_bytes = 0;
+};
+
+// What a deletion or a drop that was cut left of a page blob, where no list of blobs or snapshots
+// shows it.
+struct BlobRemains {
+  std::string name;
+  bool is_gone = false;               // of a blob that does not exist any more; Delete removes it
+  std::vector<SnapshotId> snapshots;  // what is left, which no reader uses
+  bool operator==(const BlobRemains&) const = default;
 };
 
 enum class PutCondition : std::uint8_t {
@@ -119,6 +133,13 @@ class BlobStore {
 
   // Oldest first; changes nothing. kCorrupt if the snapshots do not hang together.
   [[nodiscard]] virtual Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) = 0;
+
+  // Of page blobs below `prefix`, sorted by name; changes nothing. Beside a writer it may see what
+  // is being removed just then. Blobs whose snapshots do not hang together are passed over:
+  // ListSnapshots tells.
+  [[nodiscard]] virtual Result<std::vector<BlobRemains>> ListRemains(const std::string&) {
+    return std::vector<BlobRemains>{};
+  }
 
   // kBusy (kLocked, retryable) if another process or handle holds the lease of `name`. The blob
   // need not exist.

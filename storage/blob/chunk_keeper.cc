@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 namespace asr {
 namespace {
 
@@ -24,6 +26,17 @@ std::vector<ChunkRun> MergedRuns(std::vector<Extent> ranges) {
   return runs;
 }
 
+// A sector that the disk cannot read any more, in contrast to a passing trouble.
+Error OldBytesLost(Extent piece, const Error& error) {
+  if (error.kind != ErrorKind::kIo || error.code != ErrorCode::kIo) return error;
+  return MakeError(ErrorKind::kIo, ErrorCode::kBlobCorrupt,
+                   fmt::format("old bytes that a snapshot needs cannot be read, in the {} bytes "
+                               "at offset {}: {}",
+                               piece.length_bytes, piece.offset_bytes, error.Line()))
+      .WithCause("the disk under the vault has sectors that it cannot read")
+      .Retryable();
+}
+
 }  // namespace
 
 ChunkKeeper::ChunkKeeper(File& live, std::shared_ptr<UndoFile> undo, bool is_new)
@@ -44,6 +57,16 @@ Status ChunkKeeper::Keep(const std::vector<Extent>& ranges) {
     ASR_TRY(const bool holds_data, CopyRun(run, buffer));
     request.holds_data |= holds_data;
   }
+  return Commit(request);
+}
+
+Status ChunkKeeper::KeepInstead(std::uint64_t offset_bytes, ByteSpan bytes) {
+  ASR_CHECK(TrustBits());
+  Request request;
+  ASR_TRY(request.runs, NotYetKept({offset_bytes / kUndoChunkBytes, 1}));
+  if (request.runs.empty()) return {};
+  request.holds_data = !IsZero(bytes);
+  if (request.holds_data) ASR_CHECK(undo_->WriteData(offset_bytes, bytes));
   return Commit(request);
 }
 
@@ -88,8 +111,9 @@ Result<bool> ChunkKeeper::CopyRun(ChunkRun run, AlignedBuffer& buffer) {
 }
 
 Result<bool> ChunkKeeper::CopyPiece(Extent piece, MutableByteSpan buffer) {
-  ASR_TRY(const std::size_t count, live_.ReadUpTo(piece.offset_bytes, buffer));
-  std::fill(buffer.begin() + static_cast<std::ptrdiff_t>(count), buffer.end(), std::byte{0});
+  const auto count = live_.ReadUpTo(piece.offset_bytes, buffer);
+  if (!count) return Fail(OldBytesLost(piece, count.error()));
+  std::fill(buffer.begin() + static_cast<std::ptrdiff_t>(*count), buffer.end(), std::byte{0});
   std::vector<ChunkRun> full;  // chunks that are not zeros, counted from the piece's beginning
   const std::uint64_t chunks = piece.length_bytes / kUndoChunkBytes;
   for (std::uint64_t chunk = 0; chunk < chunks; ++chunk) {

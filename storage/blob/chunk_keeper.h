@@ -20,7 +20,10 @@ class ChunkKeeper {
 
   // Returns when all chunks that `ranges` touch are durably kept; those past the snapshot's end
   // need not be. After an error nothing is known to be kept: the caller must not change them.
+  // Bytes of the live file that the disk under it has lost: kIo (kBlobCorrupt).
   [[nodiscard]] Status Keep(const std::vector<Extent>& ranges);
+  // PageBlob::KeepInstead. Nothing for a chunk that is kept already.
+  [[nodiscard]] Status KeepInstead(std::uint64_t offset_bytes, ByteSpan bytes);
 
  private:
   struct Request {

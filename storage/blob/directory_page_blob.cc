@@ -94,6 +94,12 @@ Status DirectoryPageBlob::Preserve(const std::vector<Extent>& ranges) {
   return Keep(ranges);
 }
 
+Status DirectoryPageBlob::KeepInstead(std::uint64_t offset_bytes, ByteSpan bytes) {
+  ASR_CHECK(CheckInside(name_, {offset_bytes, bytes.size()}, size_bytes_));
+  ASR_CHECK(EnsureChain());
+  return keeper_ == nullptr ? Status{} : keeper_->KeepInstead(offset_bytes, bytes);
+}
+
 Status DirectoryPageBlob::Resize(std::uint64_t size_bytes) {
   ASR_CHECK(CheckPageBlobSize(name_, size_bytes));
   if (size_bytes == size_bytes_) return {};

@@ -27,6 +27,7 @@ class DirectoryPageBlob : public PageBlob {
   [[nodiscard]] Status Write(std::uint64_t offset_bytes, ByteSpan bytes) override;
   [[nodiscard]] Status Clear(Extent range) override;
   [[nodiscard]] Status Preserve(const std::vector<Extent>& ranges) override;
+  [[nodiscard]] Status KeepInstead(std::uint64_t offset_bytes, ByteSpan bytes) override;
   [[nodiscard]] Status Resize(std::uint64_t size_bytes) override;
   [[nodiscard]] Status Flush() override;
   [[nodiscard]] Status CreateSnapshot(const SnapshotId& id) override;

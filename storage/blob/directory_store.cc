@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "storage/blob/blob_name.h"
+#include "storage/blob/blob_remains.h"
 #include "storage/blob/directory_page_blob.h"
 #include "storage/blob/live_reader.h"
 #include "storage/blob/snapshot_reader.h"
@@ -64,6 +65,10 @@ class DirectoryStore : public BlobStore {
   [[nodiscard]] Result<std::unique_ptr<PageBlobReader>> OpenPageBlobReader(
       const std::string& name, const std::optional<SnapshotId>& snapshot) override;
   [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) override;
+  [[nodiscard]] Result<std::vector<BlobRemains>> ListRemains(const std::string& prefix) override {
+    ASR_CHECK(CheckBlobPrefix(prefix));
+    return ListRemainsIn(fs_, root_, prefix);
+  }
   [[nodiscard]] Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override;
   [[nodiscard]] Status RemoveUnfinished(const std::string& prefix, std::size_t levels) override;
 
@@ -288,7 +293,9 @@ Result<std::unique_ptr<PageBlobReader>> DirectoryStore::OpenPageBlobReader(
   auto file = fs_.Open(PathOf(name), {.mode = OpenMode::kRead, .direct = true});
   if (!file && IsMissing(file.error())) return Fail(BlobNotFound(name));
   if (!file) return Fail(std::move(file).error());
-  return std::unique_ptr<PageBlobReader>(std::make_unique<LiveReader>(name, *std::move(file)));
+  ASR_TRY(const FileStamp stamp, (*file)->Stat());
+  return std::unique_ptr<PageBlobReader>(
+      std::make_unique<LiveReader>(name, *std::move(file), stamp.size_bytes));
 }
 
 Result<std::vector<SnapshotId>> DirectoryStore::ListSnapshots(const std::string& name) {

@@ -1,6 +1,8 @@
 // Reads a directory store's page blob as it is at each read.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,13 +16,15 @@ namespace asr {
 
 class LiveReader : public PageBlobReader {
  public:
-  LiveReader(std::string name, std::unique_ptr<File> file)
-      : name_(std::move(name)), file_(std::move(file)) {}
+  // `size_bytes` is that of the file now.
+  LiveReader(std::string name, std::unique_ptr<File> file, std::uint64_t size_bytes)
+      : name_(std::move(name)), file_(std::move(file)), last_size_bytes_(size_bytes) {}
 
-  // Asked each time: the writer may resize the blob.
+  // Asked each time: the writer may resize the blob. The last one known, where it cannot be asked.
   [[nodiscard]] std::uint64_t size_bytes() const override {
     const auto stamp = file_->Stat();
-    return stamp ? stamp->size_bytes : 0;
+    if (stamp) last_size_bytes_ = stamp->size_bytes;
+    return last_size_bytes_;
   }
 
   [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override {
@@ -36,6 +40,7 @@ class LiveReader : public PageBlobReader {
  private:
   std::string name_;
   std::unique_ptr<File> file_;
+  mutable std::atomic<std::uint64_t> last_size_bytes_;
 };
 
 }  // namespace asr

@@ -62,7 +62,7 @@ TEST_F(PointsVerifyTest, ProvesEveryPointNewestFirst) {
     EXPECT_EQ(job["tasks"][i]["name"], "Verify point " + points[i]);
     EXPECT_FALSE(lab.cli.Json("points show web " + points[i])["proof"]["verifiedAt"].is_null());
   }
-  EXPECT_EQ(lab.vault->ListPins(lab.item().id, SystemClock().Now()).value().size(), 0U);
+  EXPECT_EQ(lab.vault->ListPins(lab.item().id, SystemClock().Now()).value().pins.size(), 0U);
 }
 
 TEST_F(PointsVerifyTest, VerifiesOnePoint) {

@@ -65,7 +65,7 @@ TEST(VerifyPropertyTest, BesideAWriterThatSealsAndRemovesPoints) {
       // One of the middle, the oldest, and so on: whatever is pinned stays, as with retention.
       if (points.size() < 5) continue;
       const PointId& victim = points[round % 2 == 0 ? 3 : points.size() - 1];
-      const auto pins = lab.vault->ListPins(lab.item().id, SystemClock().Now()).value();
+      const auto pins = lab.vault->ListPins(lab.item().id, SystemClock().Now()).value().pins;
       if (std::ranges::find(pins, victim, &Pin::point) == pins.end()) lab.Remove(victim);
     }
     done = true;

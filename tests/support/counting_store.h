@@ -46,6 +46,9 @@ class CountingStore : public BlobStore {
   Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) override {
     return base_->ListSnapshots(name);
   }
+  Result<std::vector<BlobRemains>> ListRemains(const std::string& prefix) override {
+    return base_->ListRemains(prefix);
+  }
   Status RemoveUnfinished(const std::string& prefix, std::size_t levels) override {
     return base_->RemoveUnfinished(prefix, levels);
   }

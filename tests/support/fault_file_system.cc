@@ -15,12 +15,14 @@ class FaultFile : public File {
 
   Status ReadAt(std::uint64_t offset_bytes, MutableByteSpan out) override {
     ASR_CHECK(faults_.Count("read"));
+    if (faults_.before_read) ASR_CHECK(faults_.before_read(path_, {offset_bytes, out.size()}));
     ASR_CHECK(file_->ReadAt(offset_bytes, out));
     if (faults_.after_read) faults_.after_read(path_, offset_bytes, out);
     return {};
   }
   Result<std::size_t> ReadUpTo(std::uint64_t offset_bytes, MutableByteSpan out) override {
     ASR_CHECK(faults_.Count("read"));
+    if (faults_.before_read) ASR_CHECK(faults_.before_read(path_, {offset_bytes, out.size()}));
     ASR_TRY(const std::size_t count, file_->ReadUpTo(offset_bytes, out));
     if (faults_.after_read) faults_.after_read(path_, offset_bytes, out.first(count));
     return count;
@@ -32,7 +34,9 @@ class FaultFile : public File {
       ASR_CHECK(file_->WriteAt(offset_bytes, bytes.first(bytes.size() / 2)));
     }
     if (!status) return status;
-    return file_->WriteAt(offset_bytes, bytes);
+    ASR_CHECK(file_->WriteAt(offset_bytes, bytes));
+    if (faults_.after_write) faults_.after_write(path_, {offset_bytes, bytes.size()});
+    return {};
   }
   Status Sync() override {
     ASR_CHECK(faults_.Count("sync"));
@@ -44,7 +48,9 @@ class FaultFile : public File {
   }
   Status PunchHole(Extent range) override {
     ASR_CHECK(faults_.Count("punch a hole"));
-    return file_->PunchHole(range);
+    ASR_CHECK(file_->PunchHole(range));
+    if (faults_.after_write) faults_.after_write(path_, range);
+    return {};
   }
   Result<FileStamp> Stat() override {
     ASR_CHECK(faults_.Count("stat"));

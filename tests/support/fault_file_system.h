@@ -33,6 +33,10 @@ class FaultFileSystem : public FileSystem {
   std::function<void(const std::string& path, std::uint64_t offset_bytes, MutableByteSpan bytes)>
       after_read;
 
+  // Runs before each read of a file and after each write, if set; the read fails with its error.
+  std::function<Status(const std::string& path, Extent range)> before_read;
+  std::function<void(const std::string& path, Extent range)> after_write;
+
   [[nodiscard]] std::uint64_t calls() const { return calls_; }
   [[nodiscard]] bool has_failed() const { return has_failed_; }
 

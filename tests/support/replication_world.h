@@ -66,6 +66,14 @@ class ReplicationWorld {
     WriteDisk();
   }
 
+  // Writes all of these bytes anew.
+  void ChangeAt(std::uint64_t offset_bytes, std::uint64_t length_bytes) {
+    for (std::uint64_t k = 0; k < length_bytes; ++k) {
+      content_[offset_bytes + k] ^= static_cast<std::byte>(random_() | 1);
+    }
+    WriteDisk();
+  }
+
   [[nodiscard]] FileSystem& disk() { return disk_; }
 
   // As a pass that is cut after some groups: they are in the live replica, and no point is sealed.

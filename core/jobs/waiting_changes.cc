@@ -1,0 +1,75 @@
+#include "core/jobs/waiting_changes.h"
+
+#include <fmt/format.h>
+
+#include "core/jobs/send_changes.h"
+#include "core/vault/documents.h"
+#include "core/vault/layout.h"
+
+namespace asr {
+namespace {
+
+// Items with a directory of change logs.
+Result<std::vector<ItemId>> ItemsWithChanges(Environment& environment,
+                                             const std::string& vault_id) {
+  std::vector<ItemId> items;
+  const auto entries = environment.fs.List(ChangesDirectoryOf(environment, vault_id));
+  if (!entries && entries.error().kind == ErrorKind::kNotFound) return items;
+  if (!entries) return Fail(entries.error());
+  for (const DirectoryEntry& entry : *entries) {
+    if (entry.is_directory) items.push_back({entry.name});
+  }
+  return items;
+}
+
+// Nothing of the item is there, and the vault is: an empty mount point shows no items either.
+Result<bool> IsGone(Vault& vault, const ItemId& item) {
+  const auto document = vault.store().Get(layout::ItemDocument(item));
+  if (document || document.error().kind != ErrorKind::kNotFound) return false;
+  ASR_TRY(const auto blobs, vault.store().List(layout::ItemPrefix(item)));
+  if (!blobs.empty()) return false;
+  const std::string name(layout::kVaultDocument);
+  ASR_TRY(const std::string text, vault.store().Get(name));
+  ASR_TRY(const VaultIdentity identity, DecodeIdentity(name, text));
+  return identity.id == vault.identity().id;
+}
+
+Status RemoveIfGone(Environment& environment, Vault& vault, const ItemId& id) {
+  ASR_TRY(const bool seems_gone, IsGone(vault, id));
+  if (!seems_gone) return {};
+  ASR_TRY(const auto lease, vault.store().AcquireLease(layout::ItemLease(id)));
+  ASR_TRY(const bool is_gone, IsGone(vault, id));
+  if (!is_gone) return {};
+  Item item;
+  item.id = id;
+  item.name = id.value;
+  ASR_CHECK(DropWaitingChanges(environment, vault, item));
+  return environment.state.RemoveCursors(vault.identity().id, id);
+}
+
+}  // namespace
+
+Result<std::vector<WaitingChanges>> ListWaitingChanges(Environment& environment,
+                                                       const std::string& vault_id) {
+  ASR_TRY(const auto items, ItemsWithChanges(environment, vault_id));
+  std::vector<WaitingChanges> waiting;
+  for (const ItemId& item : items) {
+    const LogSets sets(environment.fs,
+                       JoinPath(ChangesDirectoryOf(environment, vault_id), item.value));
+    ASR_TRY(const auto points, sets.ListWaiting());
+    if (points.empty()) continue;
+    ASR_TRY(const std::uint64_t bytes, sets.WaitingBytes());
+    waiting.push_back({.item = item, .point_count = points.size(), .bytes = bytes});
+  }
+  return waiting;
+}
+
+void RemoveChangesOfGoneItems(Environment& environment, Vault& vault) {
+  const auto items = ItemsWithChanges(environment, vault.identity().id);
+  if (!items) return;
+  for (const ItemId& item : *items) {
+    static_cast<void>(RemoveIfGone(environment, vault, item).has_value());
+  }
+}
+
+}  // namespace asr

@@ -1,0 +1,28 @@
+// Change logs that wait on this machine, of all items of a vault.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/jobs/environment.h"
+#include "core/vault/vault.h"
+
+namespace asr {
+
+struct WaitingChanges {
+  ItemId item;
+  std::size_t point_count = 0;  // that would be made of them
+  std::uint64_t bytes = 0;      // of the logs
+};
+
+// Sets that were not sent yet, sorted by item. Opens no vault, and changes nothing.
+[[nodiscard]] Result<std::vector<WaitingChanges>> ListWaitingChanges(Environment& environment,
+                                                                     const std::string& vault_id);
+
+// Removes the change logs and cursors of items that the vault does not hold any more: another
+// machine ended their protection. Warns of changes that were not sent. What cannot be told, or
+// removed, is left to the next run. The caller holds the lease of no such item.
+void RemoveChangesOfGoneItems(Environment& environment, Vault& vault);
+
+}  // namespace asr

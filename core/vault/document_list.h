@@ -1,0 +1,35 @@
+// What the lists of a vault's documents share.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/model/ids.h"
+#include "storage/base/result.h"
+
+namespace asr {
+
+// "web.json" -> "web"; "" for any other name.
+[[nodiscard]] inline std::string DocumentStem(const std::string& name) {
+  constexpr std::string_view kEnding = ".json";
+  return name.ends_with(kEnding) ? name.substr(0, name.size() - kEnding.size()) : "";
+}
+
+// What was there when it was listed, and is gone now, is no error of a list.
+template <class Value>
+[[nodiscard]] bool WasDeleted(const Result<Value>& result) {
+  return !result && result.error().kind == ErrorKind::kNotFound;
+}
+
+// `error` with the name nearest to `name`, or with the command that lists them all.
+[[nodiscard]] Error WithNearestName(Error error, const std::string& name,
+                                    const std::vector<std::string>& names,
+                                    const std::string& list_command);
+
+// The error of an item's document that cannot be read, with what to do about it.
+[[nodiscard]] Error ItemUnreadable(const ItemId& id, Error error);
+// The same of a pin's.
+[[nodiscard]] Error PinUnreadable(const std::string& blob, Error error);
+
+}  // namespace asr

@@ -1,0 +1,184 @@
+// The disk under the vault cannot read some of its sectors any more.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <set>
+
+#include "core/points/verify_point.h"
+#include "tests/support/fault_file_system.h"
+#include "tests/support/replication_world.h"
+
+namespace asr {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using testing::FaultFileSystem;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using World = testing::ReplicationWorld;
+
+class UnreadableSectorTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    disk_.before_read = [this](const std::string& path, Extent range) -> Status {
+      if (!path.ends_with("/root.vhd")) return {};
+      for (const std::uint64_t chunk : bad_chunks_) {
+        const std::uint64_t offset = chunk * kChunkBytes + 4096;
+        if (offset >= range.offset_bytes && offset < range.end_bytes()) {
+          return Fail(ErrnoError(EIO, "cannot read " + path));
+        }
+      }
+      return {};
+    };
+    // Writing a sector gives it another place on the disk.
+    disk_.after_write = [this](const std::string& path, Extent range) {
+      if (!path.ends_with("/root.vhd")) return;
+      std::erase_if(bad_chunks_, [&](std::uint64_t chunk) {
+        const std::uint64_t offset = chunk * kChunkBytes + 4096;
+        return offset >= range.offset_bytes && offset < range.end_bytes();
+      });
+    };
+    world_.ChangeAt(0, testing::kWorldDiskBytes);  // no holes, which need no sector
+    ASSERT_TRUE(world_.Enable(disk_));
+    world_.CheckPoints(1);
+    world_.Advance(std::chrono::minutes(6));
+    world_.ChangeAt(40 * kChunkBytes, 3 * kChunkBytes);
+    ASSERT_TRUE(world_.Delta(disk_));
+    world_.CheckPoints(2);
+    world_.Advance(std::chrono::minutes(6));
+    world_.warnings.lines.clear();
+  }
+
+  // Damaged disks of each point, the newest first.
+  std::vector<std::string> DamageOfPoints() {
+    std::vector<std::string> texts;
+    const Status status = world_.Run(disk_, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      ASR_TRY(const auto ids, vault->ListPointIds(item.id));
+      PointVerifier verifier(*vault, item, {});
+      for (const PointId& id : ids) {
+        ASR_TRY(const RecoveryPoint point, vault->ReadPoint(item.id, id));
+        ASR_TRY(const auto damages, verifier.Verify(point));
+        texts.push_back(damages.empty() ? "" : damages.front().Text());
+      }
+      return {};
+    });
+    EXPECT_TRUE(status) << status.error().Line();
+    return texts;
+  }
+
+  FaultFileSystem disk_{PosixFileSystem()};
+  World world_{11, disk_};
+  std::set<std::uint64_t> bad_chunks_;
+};
+
+// The source still has the bytes: no point loses anything, not even those that lacked them.
+TEST_F(UnreadableSectorTest, DeepResyncMendsThePointsToo) {
+  bad_chunks_ = {3, 70, 71};
+  EXPECT_THAT(DamageOfPoints(), ElementsAre(Not(IsEmpty()), Not(IsEmpty())));
+  const Status resynced = world_.ResyncNow(disk_, /*deep=*/true);
+  ASSERT_TRUE(resynced) << resynced.error().Line();
+  EXPECT_THAT(bad_chunks_, IsEmpty());
+  EXPECT_THAT(world_.warnings.lines,
+              ElementsAre(AllOf(HasSubstr("3 chunks of 64 KiB of them could"),
+                                Not(HasSubstr("source holds others")))));
+  world_.CheckPoints(3);
+  EXPECT_THAT(DamageOfPoints(), ElementsAre("", "", ""));
+  world_.warnings.lines.clear();
+  ASSERT_TRUE(world_.ResyncNow(disk_, /*deep=*/true));
+  EXPECT_THAT(world_.warnings.lines, IsEmpty());
+}
+
+// A pass that must keep what it cannot read says what to do, as often as it is tried; the newest
+// points stay as they are.
+TEST_F(UnreadableSectorTest, DeltaStopsAndNamesTheWayOut) {
+  bad_chunks_ = {3};
+  world_.ChangeAt(3 * kChunkBytes, kChunkBytes);
+  for (int i = 0; i < 2; ++i) {
+    const Status stopped = world_.Delta(disk_);
+    ASSERT_FALSE(stopped);
+    EXPECT_EQ(stopped.error().code, ErrorCode::kBlobCorrupt) << stopped.error().Line();
+    EXPECT_THAT(stopped.error().Line(), HasSubstr("VM web, disk root"));
+    EXPECT_THAT(stopped.error().action, HasSubstr("asr resync web --now --deep"));
+  }
+  EXPECT_EQ(bad_chunks_.size(), 1U);
+  EXPECT_EQ(DamageOfPoints().size(), 2U);
+}
+
+// What the source does not hold any more is lost, and the points that need it say so.
+TEST_F(UnreadableSectorTest, DeepResyncGivesUpWhatNobodyHas) {
+  bad_chunks_ = {3, 70};
+  world_.ChangeAt(3 * kChunkBytes, kChunkBytes);
+  ASSERT_FALSE(world_.Delta(disk_));
+  world_.warnings.lines.clear();
+  const Status resynced = world_.ResyncNow(disk_, /*deep=*/true);
+  ASSERT_TRUE(resynced) << resynced.error().Line();
+  EXPECT_THAT(bad_chunks_, IsEmpty());
+  EXPECT_THAT(world_.warnings.lines,
+              ::testing::Contains(AllOf(HasSubstr("2 chunks of 64 KiB of them could not be read"),
+                                        HasSubstr("others than 1 of these"))));
+  world_.ExpectNewestPointOfNow();
+  const std::string chunk_3 =
+      "disk root: 1 chunk of 64 KiB does not hold what was replicated, the "
+      "first at offset 196608";
+  EXPECT_THAT(DamageOfPoints(), ElementsAre("", chunk_3, chunk_3));
+  // Replication goes on.
+  world_.Advance(std::chrono::minutes(6));
+  world_.ChangeAt(3 * kChunkBytes, 2 * kChunkBytes);
+  ASSERT_TRUE(world_.Delta(disk_));
+  world_.ExpectNewestPointOfNow();
+}
+
+// Whatever fails or dies meanwhile: no point reads other bytes than it had, but for those that are
+// lost, which no digest takes for right.
+TEST_F(UnreadableSectorTest, DeepResyncThatIsCutGoesOn) {
+  bool completed = false;
+  for (std::uint64_t call = 1; !completed; call += 7) {
+    bad_chunks_ = {3, 70};
+    FaultFileSystem dying(static_cast<FileSystem&>(disk_));
+    dying.DieAt(call);
+    const Status resynced = world_.ResyncNow(dying, /*deep=*/true);
+    completed = !dying.has_failed();
+    ASSERT_TRUE(resynced || !completed) << resynced.error().Line();
+    const Status again = world_.ResyncNow(disk_, /*deep=*/true);
+    ASSERT_TRUE(again) << "call " << call << ": " << again.error().Line();
+    EXPECT_THAT(bad_chunks_, IsEmpty());
+    world_.CheckPoints(3);
+    world_.Advance(std::chrono::minutes(3));
+  }
+  EXPECT_THAT(DamageOfPoints(), ::testing::Each(""));
+}
+
+// One damaged pin is no reason to remove what it may keep, nor to stop.
+TEST_F(UnreadableSectorTest, ADamagedPinKeepsAllPoints) {
+  std::string pin;
+  const Status pinned = world_.Run(disk_, [&](Environment& environment) -> Status {
+    ASR_TRY(const auto vault, OpenVault(environment, ""));
+    ASR_TRY(const Item item, vault->FindItem("web"));
+    ASR_TRY(const auto ids, vault->ListPointIds(item.id));
+    ASR_TRY(const PinId id, vault->PinPoint(item.id, ids.back(), "test",
+                                            environment.clock.Now() + std::chrono::hours(1)));
+    pin = world_.Path("vault/items/" + item.id.value + "/pins/" + id.value + ".json");
+    return WriteFileAtomic(disk_, pin, AsBytes("{}"));
+  });
+  ASSERT_TRUE(pinned) << pinned.error().Line();
+  for (int i = 0; i < 4; ++i) {
+    world_.Advance(std::chrono::minutes(8));
+    world_.ChangeAt(0, 512);
+    ASSERT_TRUE(world_.Delta(disk_));
+    world_.CheckPoints(static_cast<std::size_t>(3 + i));
+  }
+  EXPECT_THAT(world_.warnings.lines, ::testing::Contains(HasSubstr("retention removes none")));
+  ASSERT_TRUE(disk_.RemoveFile(pin));
+  world_.Advance(std::chrono::minutes(1));
+  world_.ChangeAt(0, 512);
+  ASSERT_TRUE(world_.Delta(disk_));
+  EXPECT_EQ(DamageOfPoints().size(), 4U);
+}
+
+}  // namespace
+}  // namespace asr
