@@ -27,6 +27,7 @@ class ItemCheck {
   void ListSnapshots();
   void SortBlobs();
   void SortPointBlob(const std::string& blob, const std::string& name);
+  void CheckScreenshot(const std::string& proof, const Screenshot& screenshot);
   void CheckDisk(const ItemDisk& disk);
   void CheckSize(const std::string& blob, std::uint64_t right_bytes);
   void CountUnknown(const ItemDisk& disk);

@@ -7,6 +7,7 @@
 
 #include "core/vault/documents.h"
 #include "core/vault/layout.h"
+#include "storage/base/checksum.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -285,20 +286,32 @@ Status Vault::DeletePointDocument(const ItemId& item, const PointId& point) {
   return {};
 }
 
-Status Vault::AddProof(const ItemId& item, const PointId& point, const Proof& proof,
-                       Timestamp now) {
+Status Vault::AddProof(const ItemId& item, const PointId& point, const Proof& proof, Timestamp now,
+                       const std::string& screenshot) {
   const std::string name =
       fmt::format("{}{}.json", layout::ProofPrefix(item, point), FormatCompactTime(now));
-  ASR_CHECK(store_->Put(name, AsBytes(EncodeProof(proof))));
+  const std::string picture = layout::ScreenshotOf(name);
+  Proof written = proof;
+  if (!screenshot.empty()) {
+    written.screenshot = {.path = picture,
+                          .size_bytes = screenshot.size(),
+                          .sha256 = ToHex(ComputeSha256(AsBytes(screenshot)))};
+    ASR_CHECK(store_->Put(picture, AsBytes(screenshot)));
+  }
+  const Status put = store_->Put(name, AsBytes(EncodeProof(written)));
   // Retention may have removed the point meanwhile, and listed its proofs before this one.
-  const auto document = store_->Get(layout::PointDocument(item, point));
-  return WasDeleted(document) ? store_->Delete(name) : Status();
+  const bool point_gone = WasDeleted(store_->Get(layout::PointDocument(item, point)));
+  if (put && !point_gone) return {};
+  ASR_CHECK(store_->Delete(name));
+  if (!screenshot.empty()) ASR_CHECK(store_->Delete(picture));
+  return put;
 }
 
 Result<std::optional<Proof>> Vault::ReadProof(const ItemId& item, const PointId& point) {
   ASR_TRY(const auto blobs, store_->List(layout::ProofPrefix(item, point)));
   std::optional<Proof> merged;
   for (const BlobInfo& blob : blobs) {
+    if (!blob.name.ends_with(kJsonEnding)) continue;
     const auto text = store_->Get(blob.name);
     if (WasDeleted(text)) continue;
     ASR_CHECK(text);
@@ -312,8 +325,21 @@ Result<std::optional<Proof>> Vault::ReadProof(const ItemId& item, const PointId&
     if (!proof->sign_of_life.empty()) merged->sign_of_life = proof->sign_of_life;
     if (proof->tested_at) merged->tested_at = proof->tested_at;
     if (!proof->notes.empty()) merged->notes = proof->notes;
+    if (proof->screenshot) merged->screenshot = proof->screenshot;
   }
   return merged;
+}
+
+Result<std::string> Vault::ReadScreenshot(const Screenshot& screenshot) {
+  ASR_TRY(std::string bytes, store_->Get(screenshot.path));
+  if (bytes.size() == screenshot.size_bytes &&
+      ToHex(ComputeSha256(AsBytes(bytes))) == screenshot.sha256) {
+    return bytes;
+  }
+  return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kBlobCorrupt,
+                        fmt::format("{} is not the picture that was kept", screenshot.path))
+                  .WithCause("the disk or the file system under the vault lost or changed bytes")
+                  .WithAction("test the point again: the new picture takes its place"));
 }
 
 namespace {
