@@ -166,6 +166,7 @@ const std::vector<Command>& Commands() {
     AddItemCommands(all);
     AddPointsCommands(all);
     AddRecoverCommands(all);
+    AddTestFailoverCommands(all);
     AddJobsCommands(all);
     AddDiskCommands(all);
     AddHrlCommands(all);

@@ -156,6 +156,14 @@ Result<std::string> Session::AbsolutePath(const std::string& path) {
   return JoinPath(directory, path);
 }
 
+Result<std::vector<std::string>> Session::OwnCommand(const std::vector<std::string>& words) {
+  ASR_TRY(const Environment* const environment, OpenEnvironment());
+  std::vector<std::string> command = {context_.program, "--state-dir",
+                                      environment->state_directory};
+  command.insert(command.end(), words.begin(), words.end());
+  return command;
+}
+
 void Session::Print(const Json& value, const View& view) {
   const bool colour = context_.terminal.out_is_terminal && ColourAllowed(context_, options_);
   context_.out << Render(
