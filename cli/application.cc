@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/command_table.h"
+#include "cli/completion.h"
 #include "cli/errors.h"
 #include "cli/exit_codes.h"
 #include "cli/session.h"
@@ -31,6 +32,7 @@ Status PrintHelp(const std::vector<std::string>& words, std::ostream& out) {
 
 Status Dispatch(Session& session, const SplitArguments& split, std::ostream& out) {
   ASR_CHECK(split.status);
+  ASR_CHECK(session.CompileFilter());
   std::vector<std::string> words = split.rest;
   if (split.options.version) return PrintVersion(session, out);
   const bool asks_for_help = !words.empty() && words.front() == "help";
@@ -50,9 +52,15 @@ Status FlushResult(std::ostream& out) {
 }  // namespace
 
 int RunCommandLine(const std::vector<std::string>& arguments, CliContext& context) {
+  if (IsCompletionCall(arguments)) {
+    PrintCompletions(arguments, context);
+    context.out.flush();
+    return kExitDone;
+  }
   const SplitArguments split = TakeGlobalOptions(arguments, context.environment);
   Session session(context, split.options, arguments);
   Status status = Dispatch(session, split, context.out);
+  if (status) status = session.print_status();
   const Status flushed = FlushResult(context.out);
   if (status && !flushed) status = flushed;
   if (status) {

@@ -1,6 +1,7 @@
 #include "cli/arguments.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 #include <CLI/App.hpp>
@@ -9,6 +10,7 @@
 
 #include "cli/did_you_mean.h"
 #include "cli/options.h"
+#include "cli/values.h"
 
 namespace asr {
 namespace {
@@ -114,6 +116,9 @@ class Parser {
         return Fail(
             Usage(fmt::format("option {} lacks its value: '{}' follows", declaration.name, value)));
       }
+      if (declaration.takes.kind == ValueKind::kWord) {
+        ASR_CHECK(CheckWord(declaration.name, value, declaration.takes.words));
+      }
       declaration.set(value);
     }
     return {};
@@ -133,11 +138,12 @@ class Parser {
 }  // namespace
 
 VerbArguments& VerbArguments::Required(const std::string& name, std::string& value,
-                                       const std::string& help) {
+                                       const std::string& help, ValueType takes) {
   return Add({.kind = Kind::kPositional,
               .name = name,
               .value_name = {},
               .help = help,
+              .takes = std::move(takes),
               .required = true,
               .repeated = false,
               .may_be_empty = false,
@@ -145,26 +151,29 @@ VerbArguments& VerbArguments::Required(const std::string& name, std::string& val
 }
 
 VerbArguments& VerbArguments::Optional(const std::string& name, std::string& value,
-                                       const std::string& help) {
-  Required(name, value, help);
+                                       const std::string& help, ValueType takes) {
+  Required(name, value, help, std::move(takes));
   declarations_.back().required = false;
   return *this;
 }
 
 VerbArguments& VerbArguments::RequiredOption(const std::string& name, const std::string& value_name,
-                                             std::string& value, const std::string& help) {
-  Required(name, value, help);
+                                             std::string& value, const std::string& help,
+                                             ValueType takes) {
+  Required(name, value, help, std::move(takes));
   declarations_.back().kind = Kind::kOption;
   declarations_.back().value_name = value_name;
   return *this;
 }
 
 VerbArguments& VerbArguments::Option(const std::string& name, const std::string& value_name,
-                                     std::optional<std::string>& value, const std::string& help) {
+                                     std::optional<std::string>& value, const std::string& help,
+                                     ValueType takes) {
   return Add({.kind = Kind::kOption,
               .name = name,
               .value_name = value_name,
               .help = help,
+              .takes = std::move(takes),
               .required = false,
               .repeated = false,
               .may_be_empty = false,
@@ -172,11 +181,13 @@ VerbArguments& VerbArguments::Option(const std::string& name, const std::string&
 }
 
 VerbArguments& VerbArguments::Repeated(const std::string& name, const std::string& value_name,
-                                       std::vector<std::string>& values, const std::string& help) {
+                                       std::vector<std::string>& values, const std::string& help,
+                                       ValueType takes) {
   return Add({.kind = Kind::kOption,
               .name = name,
               .value_name = value_name,
               .help = help,
+              .takes = std::move(takes),
               .required = false,
               .repeated = true,
               .may_be_empty = false,
@@ -188,6 +199,7 @@ VerbArguments& VerbArguments::Flag(const std::string& name, bool& value, const s
               .name = name,
               .value_name = {},
               .help = help,
+              .takes = ValueKind::kFree,
               .required = false,
               .repeated = false,
               .may_be_empty = false,
@@ -204,18 +216,19 @@ VerbArguments& VerbArguments::Add(Declaration declaration) {
   return *this;
 }
 
-std::string VerbArguments::Usage() const {
-  std::string usage;
+std::vector<std::string> VerbArguments::UsageParts() const {
+  std::vector<std::string> parts;
   for (const Declaration& declaration : declarations_) {
     std::string part = declaration.name;
     if (declaration.kind == Kind::kOption) part += fmt::format(" {}", declaration.value_name);
     if (!declaration.required) part = fmt::format("[{}]", part);
     if (declaration.repeated) part += "...";
-    if (!usage.empty()) usage += " ";
-    usage += part;
+    parts.push_back(std::move(part));
   }
-  return usage;
+  return parts;
 }
+
+std::string VerbArguments::Usage() const { return fmt::format("{}", fmt::join(UsageParts(), " ")); }
 
 Status VerbArguments::Parse(const std::string& command, const std::vector<std::string>& arguments) {
   return Parser(command, *this).Run(arguments);

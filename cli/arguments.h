@@ -1,4 +1,4 @@
-// The arguments of one verb: declared once, for parsing and for help.
+// The arguments of one verb: declared once, for parsing, help and completion.
 #pragma once
 
 #include <functional>
@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/value_kind.h"
 #include "storage/base/result.h"
 
 namespace asr {
@@ -19,20 +20,25 @@ class VerbArguments {
     std::string name;        // "VM", "--point"
     std::string value_name;  // of an option
     std::string help;
+    ValueType takes = ValueKind::kFree;
     bool required = false;
     bool repeated = false;
     bool may_be_empty = false;
     std::function<void(const std::string&)> set;
   };
 
-  VerbArguments& Required(const std::string& name, std::string& value, const std::string& help);
-  VerbArguments& Optional(const std::string& name, std::string& value, const std::string& help);
+  VerbArguments& Required(const std::string& name, std::string& value, const std::string& help,
+                          ValueType takes);
+  VerbArguments& Optional(const std::string& name, std::string& value, const std::string& help,
+                          ValueType takes);
   VerbArguments& RequiredOption(const std::string& name, const std::string& value_name,
-                                std::string& value, const std::string& help);
+                                std::string& value, const std::string& help, ValueType takes);
   VerbArguments& Option(const std::string& name, const std::string& value_name,
-                        std::optional<std::string>& value, const std::string& help);
+                        std::optional<std::string>& value, const std::string& help,
+                        ValueType takes);
   VerbArguments& Repeated(const std::string& name, const std::string& value_name,
-                          std::vector<std::string>& values, const std::string& help);
+                          std::vector<std::string>& values, const std::string& help,
+                          ValueType takes);
   VerbArguments& Flag(const std::string& name, bool& value, const std::string& help);
   // The option declared last may be given an empty value.
   VerbArguments& MayBeEmpty();
@@ -40,9 +46,12 @@ class VerbArguments {
   [[nodiscard]] const std::vector<Declaration>& declarations() const { return declarations_; }
   // "VM --to DIR [--point P] [--disk D]..."
   [[nodiscard]] std::string Usage() const;
+  // "VM", "--to DIR", "[--point P]", "[--disk D]..."
+  [[nodiscard]] std::vector<std::string> UsageParts() const;
 
   // Sets the variables. kUsage for what is missing, unknown (with the nearest option), given twice,
-  // or empty; `command` ("vault create") names the verb in the error.
+  // empty, or none of the words that are possible; `command` ("vault create") names the verb in the
+  // error.
   [[nodiscard]] Status Parse(const std::string& command, const std::vector<std::string>& arguments);
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sstream>
 
 #include <fmt/format.h>
 
@@ -33,40 +34,11 @@ std::string FirstWord(const std::string& path) { return path.substr(0, path.find
 
 bool IsNoun(const Command& command) { return command.path.find(' ') != std::string::npos; }
 
-// The noun as the table spells it; empty if `word` is none.
-std::string NounOf(const std::string& word) {
-  for (const Command& command : Commands()) {
-    if (!IsNoun(command)) continue;
-    std::string noun = FirstWord(command.path);
-    if (PluralOf(noun) == PluralOf(word)) return noun;
-  }
-  return "";
-}
-
 const Command* FindByPath(const std::string& path) {
   const auto& all = Commands();
   const auto found =
       std::find_if(all.begin(), all.end(), [&](const Command& c) { return c.path == path; });
   return found == all.end() ? nullptr : &*found;
-}
-
-std::vector<std::string> FirstWords() {
-  std::vector<std::string> words;
-  for (const Command& command : Commands()) {
-    const std::string word = FirstWord(command.path);
-    if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
-  }
-  return words;
-}
-
-std::vector<std::string> VerbsOf(const std::string& noun) {
-  std::vector<std::string> verbs;
-  for (const Command& command : Commands()) {
-    if (IsNoun(command) && FirstWord(command.path) == noun) {
-      verbs.push_back(command.path.substr(noun.size() + 1));
-    }
-  }
-  return verbs;
 }
 
 Error UsageError(std::string message, std::string action) {
@@ -90,6 +62,31 @@ Error UnknownVerb(const std::string& noun, const std::string& verb) {
                     fmt::format("give one of: {}", fmt::join(verbs, ", ")));
 }
 
+// Goes on in column `indent` of the next line where a part would reach beyond the 80th column.
+void AppendWrapped(std::string& text, const std::vector<std::string>& parts, std::size_t column,
+                   std::size_t indent) {
+  constexpr std::size_t kColumns = 80;
+  for (const std::string& part : parts) {
+    if (column > indent && column + 1 + part.size() > kColumns) {
+      text += "\n" + std::string(indent, ' ');
+      column = indent;
+    } else if (column > indent) {
+      text += " ";
+      ++column;
+    }
+    text += part;
+    column += part.size();
+  }
+  text += "\n";
+}
+
+std::vector<std::string> WordsOf(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> words;
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
+}
+
 void AppendRows(std::string& text, const std::vector<std::pair<std::string, std::string>>& rows) {
   constexpr std::size_t kWidestLabel = 26;
   std::size_t width = 0;
@@ -97,7 +94,10 @@ void AppendRows(std::string& text, const std::vector<std::pair<std::string, std:
     if (label.size() <= kWidestLabel) width = std::max(width, label.size());
   }
   for (const auto& [label, meaning] : rows) {
-    text += fmt::format("  {:<{}}  {}\n", label, width, meaning);
+    text += fmt::format("  {:<{}}", label, width);
+    const std::size_t indent = width + 4;
+    text += label.size() > width ? "\n" + std::string(indent, ' ') : "  ";
+    AppendWrapped(text, WordsOf(meaning), indent, indent);
   }
 }
 
@@ -114,7 +114,10 @@ std::string AllHelp() {
   text += "\nOptions, anywhere on the line:\n";
   std::vector<std::pair<std::string, std::string>> rows;
   for (const GlobalOptionHelp& option : GlobalOptionsHelp()) {
-    rows.emplace_back(option.names, option.text);
+    std::string label = option.letter != 0 ? fmt::format("-{}, ", option.letter) : "    ";
+    label += option.name;
+    if (!option.value_name.empty()) label += " " + option.value_name;
+    rows.emplace_back(std::move(label), option.text);
   }
   AppendRows(text, rows);
   text += "\nasr COMMAND --help tells more of one command; the manual is asr(1).\n";
@@ -136,9 +139,9 @@ std::string NounHelp(const std::string& noun) {
 std::string CommandHelp(const Command& command) {
   VerbArguments arguments;
   const VerbRunner owner_of_variables = command.declare(arguments);
-  const std::string usage = arguments.Usage();
-  std::string text = fmt::format("{}\n\nusage: asr {}{}{}\n", command.summary, command.path,
-                                 usage.empty() ? "" : " ", usage);
+  const std::string beginning = "usage: asr " + command.path;
+  std::string text = fmt::format("{}\n\n{}", command.summary, beginning);
+  AppendWrapped(text, arguments.UsageParts(), beginning.size(), std::string("usage: ").size());
   std::vector<std::pair<std::string, std::string>> rows;
   for (const auto& declaration : arguments.declarations()) {
     std::string label = declaration.name;
@@ -162,17 +165,47 @@ const std::vector<Command>& Commands() {
     AddVmCommands(all);
     AddPolicyCommands(all);
     AddConfigCommands(all);
+    AddCompletionCommands(all);
     AddProtectCommands(all);
     AddItemCommands(all);
     AddPointsCommands(all);
     AddRecoverCommands(all);
     AddTestFailoverCommands(all);
+    AddStatusCommands(all);
     AddJobsCommands(all);
     AddDiskCommands(all);
     AddHrlCommands(all);
     return all;
   }();
   return commands;
+}
+
+std::string NounOf(const std::string& word) {
+  for (const Command& command : Commands()) {
+    if (!IsNoun(command)) continue;
+    std::string noun = FirstWord(command.path);
+    if (PluralOf(noun) == PluralOf(word)) return noun;
+  }
+  return "";
+}
+
+std::vector<std::string> FirstWords() {
+  std::vector<std::string> words;
+  for (const Command& command : Commands()) {
+    const std::string word = FirstWord(command.path);
+    if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
+  }
+  return words;
+}
+
+std::vector<std::string> VerbsOf(const std::string& noun) {
+  std::vector<std::string> verbs;
+  for (const Command& command : Commands()) {
+    if (IsNoun(command) && FirstWord(command.path) == noun) {
+      verbs.push_back(command.path.substr(noun.size() + 1));
+    }
+  }
+  return verbs;
 }
 
 Result<FoundCommand> FindCommand(const std::vector<std::string>& words) {

@@ -1,4 +1,4 @@
-// Every verb, once: for dispatch, help and suggestions.
+// Every verb, once: for dispatch, help, suggestions and completion.
 #pragma once
 
 #include <functional>
@@ -25,6 +25,13 @@ struct Command {
 };
 
 [[nodiscard]] const std::vector<Command>& Commands();
+
+// Nouns, and verbs that stand alone: each once, in the order of the table.
+[[nodiscard]] std::vector<std::string> FirstWords();
+// "create", "list", ...
+[[nodiscard]] std::vector<std::string> VerbsOf(const std::string& noun);
+// The noun that `word` spells, in the singular or the plural, as the table has it; "" if none.
+[[nodiscard]] std::string NounOf(const std::string& word);
 
 struct FoundCommand {
   const Command* command = nullptr;
@@ -54,6 +61,8 @@ void AddTestFailoverCommands(std::vector<Command>& commands);
 void AddJobsCommands(std::vector<Command>& commands);
 void AddDiskCommands(std::vector<Command>& commands);
 void AddHrlCommands(std::vector<Command>& commands);
+void AddStatusCommands(std::vector<Command>& commands);
 void AddConfigCommands(std::vector<Command>& commands);
+void AddCompletionCommands(std::vector<Command>& commands);
 
 }  // namespace asr

@@ -26,7 +26,6 @@ Result<Json> SettingJson(Environment& environment, const std::string& name) {
 }
 
 Status RunGet(Session& session, const std::string& name) {
-  ASR_CHECK(CheckWord("NAME", name, SettingNames()));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const Json json, SettingJson(*environment, name));
   session.Print(json, SettingView());
@@ -34,9 +33,8 @@ Status RunGet(Session& session, const std::string& name) {
 }
 
 Status RunSet(Session& session, const SetOptions& options) {
-  ASR_CHECK(CheckWord("NAME", options.name, SettingNames()));
   if (options.name == "output" && !options.value.empty()) {
-    ASR_CHECK(CheckWord("VALUE", options.value, {"table", "json", "yaml", "tsv", "none"}));
+    ASR_CHECK(CheckWord("VALUE", options.value, OutputFormatWords()));
   }
   if (options.name == "vault" && !options.value.empty()) {
     ASR_CHECK(CheckName("VALUE", options.value));
@@ -71,17 +69,18 @@ void AddConfigCommands(std::vector<Command>& commands) {
   commands.push_back({"config get", HelpGroup::kSetUp, "Show a setting", "config get output",
                       [](VerbArguments& arguments) -> VerbRunner {
                         const auto name = std::make_shared<std::string>();
-                        arguments.Required("NAME", *name, "output or vault");
+                        arguments.Required("NAME", *name, "output or vault", OneOf(SettingNames()));
                         return [name](Session& session) { return RunGet(session, *name); };
                       }});
-  commands.push_back({"config set", HelpGroup::kSetUp, "Set a default for an option",
-                      "config set output json", [](VerbArguments& arguments) -> VerbRunner {
-                        const auto options = std::make_shared<SetOptions>();
-                        arguments.Required("NAME", options->name, "output or vault")
-                            .Required("VALUE", options->value, "its value; '' unsets it")
-                            .MayBeEmpty();
-                        return [options](Session& session) { return RunSet(session, *options); };
-                      }});
+  commands.push_back(
+      {"config set", HelpGroup::kSetUp, "Set a default for an option", "config set output json",
+       [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<SetOptions>();
+         arguments.Required("NAME", options->name, "output or vault", OneOf(SettingNames()))
+             .Required("VALUE", options->value, "its value; '' unsets it", ValueKind::kSettingValue)
+             .MayBeEmpty();
+         return [options](Session& session) { return RunSet(session, *options); };
+       }});
   commands.push_back({"config list", HelpGroup::kSetUp, "List the settings", "config list",
                       [](VerbArguments&) -> VerbRunner { return RunList; }});
 }

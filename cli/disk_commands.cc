@@ -27,9 +27,11 @@ void AddDiskCommands(std::vector<Command>& commands) {
       {"disk show", HelpGroup::kLook, "Look into a disk image and the images that it builds on",
        "disk show /srv/vms/web/root.vhdx", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<ShowOptions>();
-         arguments.Required("FILE", options->file, "the image; of a chain, its newest")
+         arguments
+             .Required("FILE", options->file, "the image; of a chain, its newest", ValueKind::kFile)
              .Option("--format", "FORMAT", options->format,
-                     "raw, vhd, vhdx or qcow2, where the name's ending does not say it");
+                     "raw, vhd, vhdx or qcow2, where the name's ending does not say it",
+                     OneOf({"raw", "vhd", "vhdx", "qcow2"}));
          return [options](Session& session) { return RunShow(session, *options); };
        }});
 }

@@ -19,7 +19,6 @@ struct AddOptions {
 
 Status RunAdd(Session& session, const AddOptions& options) {
   ASR_CHECK(CheckName("NAME", options.name));
-  ASR_CHECK(CheckWord("--kind", options.kind, {"folder"}));
   if (!options.path) {
     return Fail(
         MakeError(ErrorKind::kUsage, ErrorCode::kUsage, "host add: a folder host needs --path")
@@ -74,7 +73,7 @@ Status RunRemove(Session& session, const std::string& name) {
 
 VerbRunner DeclareName(VerbArguments& arguments, Status (*run)(Session&, const std::string&)) {
   const auto name = std::make_shared<std::string>();
-  arguments.Required("NAME", *name, "the host's name");
+  arguments.Required("NAME", *name, "the host's name", ValueKind::kHost);
   return [name, run](Session& session) { return run(session, *name); };
 }
 
@@ -85,10 +84,11 @@ void AddHostCommands(std::vector<Command>& commands) {
       {"host add", HelpGroup::kSetUp, "Register a host of virtual machines",
        "host add lab --kind folder --path /srv/vms", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<AddOptions>();
-         arguments.Required("NAME", options->name, "what this machine calls it")
-             .RequiredOption("--kind", "KIND", options->kind, "folder")
+         arguments.Required("NAME", options->name, "what this machine calls it", ValueKind::kFree)
+             .RequiredOption("--kind", "KIND", options->kind, "folder", OneOf({"folder"}))
              .Option("--path", "DIR", options->path,
-                     "of a folder host: each sub-directory with disk images is a VM");
+                     "of a folder host: each sub-directory with disk images is a VM",
+                     ValueKind::kDirectory);
          return [options](Session& session) { return RunAdd(session, *options); };
        }});
   commands.push_back({"host list", HelpGroup::kSetUp, "List the hosts", "host list",

@@ -16,7 +16,8 @@ void AddVerb(std::vector<Command>& commands, const std::string& verb, const std:
       {"hrl " + verb, HelpGroup::kLook, summary, "hrl " + verb + " /srv/vms/web/root.vhdx.hrl",
        [read](VerbArguments& arguments) -> VerbRunner {
          const auto file = std::make_shared<std::string>();
-         arguments.Required("FILE", *file, "the change log, of asr or of Hyper-V");
+         arguments.Required("FILE", *file, "the change log, of asr or of Hyper-V",
+                            ValueKind::kFile);
          return [read, file](Session& session) -> Status {
            ASR_TRY(const LogReport report, read(PosixFileSystem(), *file, session.stop()));
            session.Print(LogReportJson(report, *file), LogReportView());

@@ -103,7 +103,7 @@ Status RunDelete(Session& session, const std::string& vm) {
 
 VerbRunner DeclareVm(VerbArguments& arguments, Status (*run)(Session&, const std::string&)) {
   const auto vm = std::make_shared<std::string>();
-  arguments.Required("VM", *vm, "its name, HOST/NAME, or the item's id");
+  arguments.Required("VM", *vm, "its name, HOST/NAME, or the item's id", ValueKind::kItem);
   return [vm, run](Session& session) { return run(session, *vm); };
 }
 
@@ -122,7 +122,8 @@ void AddItemCommands(std::vector<Command>& commands) {
                       "items update web --memory-mib 2048 --sign-of-life tcp:22",
                       [](VerbArguments& arguments) -> VerbRunner {
                         const auto options = std::make_shared<UpdateOptions>();
-                        arguments.Required("VM", options->vm, "its name, or HOST/NAME");
+                        arguments.Required("VM", options->vm, "its name, or HOST/NAME",
+                                           ValueKind::kItem);
                         options->target.Declare(arguments);
                         return [options](Session& session) { return RunUpdate(session, *options); };
                       }});

@@ -32,12 +32,7 @@ Result<JobFilter> FilterOf(Session& session, const ListOptions& options) {
     const std::size_t slash = options.item->rfind('/');
     filter.item = slash == std::string::npos ? *options.item : options.item->substr(slash + 1);
   }
-  if (options.state) {
-    ASR_CHECK(CheckWord(
-        "--state", *options.state,
-        {"NotStarted", "InProgress", "WaitingForInput", "Succeeded", "Failed", "Cancelled"}));
-    filter.state = ParseJobState(*options.state);
-  }
+  if (options.state) filter.state = ParseJobState(*options.state);
   if (options.limit) {
     ASR_TRY(filter.limit,
             ParseNumber("--limit", *options.limit, 1, std::numeric_limits<std::uint32_t>::max()));
@@ -195,9 +190,10 @@ Status RunRetry(Session& session, const std::string& id) {
   return RunVerb(session, split.rest);
 }
 
-VerbRunner DeclareId(VerbArguments& arguments, Status (*run)(Session&, const std::string&)) {
+VerbRunner DeclareId(VerbArguments& arguments, ValueKind takes,
+                     Status (*run)(Session&, const std::string&)) {
   const auto id = std::make_shared<std::string>();
-  arguments.Required("ID", *id, "the job's id, or a beginning of it");
+  arguments.Required("ID", *id, "the job's id, or a beginning of it", takes);
   return [id, run](Session& session) { return run(session, *id); };
 }
 
@@ -208,29 +204,36 @@ void AddJobsCommands(std::vector<Command>& commands) {
       {"jobs list", HelpGroup::kLook, "List this machine's jobs, newest first",
        "jobs list --state Failed --since 24h", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<ListOptions>();
-         arguments.Option("--item", "VM", options->item, "only those of this VM")
-             .Option("--state", "S", options->state, "only those in this state, like Failed")
-             .Option("--limit", "N", options->limit, "at most so many (tables: 50, else all)")
+         arguments.Option("--item", "VM", options->item, "only those of this VM", ValueKind::kItem)
+             .Option("--state", "S", options->state, "only those in this state, like Failed",
+                     OneOf({"NotStarted", "InProgress", "WaitingForInput", "Succeeded", "Failed",
+                            "Cancelled"}))
+             .Option("--limit", "N", options->limit, "at most so many (tables: 50, else all)",
+                     ValueKind::kFree)
              .Option("--since", "T", options->since,
-                     "not older than this time, or than this duration");
+                     "not older than this time, or than this duration", ValueKind::kFree);
          return [options](Session& session) { return RunList(session, *options); };
        }});
   struct OfOneJob {
     const char* verb;
     const char* summary;
     Status (*run)(Session&, const std::string&);
+    ValueKind takes;
   };
   for (const OfOneJob& one : {
-           OfOneJob{"show", "Show a job, task by task", RunShow},
-           OfOneJob{"watch", "Follow a job until it has ended", RunWatch},
-           OfOneJob{"cancel", "Stop a job that runs, as Ctrl-C would", RunCancel},
-           OfOneJob{"retry", "Run the command of a failed or cancelled job again", RunRetry},
-           OfOneJob{"resume", "The same, for a job that was interrupted: it goes on", RunRetry},
+           OfOneJob{"show", "Show a job, task by task", RunShow, ValueKind::kJob},
+           OfOneJob{"watch", "Follow a job until it has ended", RunWatch, ValueKind::kRunningJob},
+           OfOneJob{"cancel", "Stop a job that runs, as Ctrl-C would", RunCancel,
+                    ValueKind::kRunningJob},
+           OfOneJob{"retry", "Run the command of a failed or cancelled job again", RunRetry,
+                    ValueKind::kUnsuccessfulJob},
+           OfOneJob{"resume", "The same, for a job that was interrupted: it goes on", RunRetry,
+                    ValueKind::kUnsuccessfulJob},
        }) {
     commands.push_back({fmt::format("jobs {}", one.verb), HelpGroup::kLook, one.summary,
                         fmt::format("jobs {} 20261123T063000-4f2a9c", one.verb),
-                        [run = one.run](VerbArguments& arguments) -> VerbRunner {
-                          return DeclareId(arguments, run);
+                        [run = one.run, takes = one.takes](VerbArguments& arguments) -> VerbRunner {
+                          return DeclareId(arguments, takes, run);
                         }});
   }
 }

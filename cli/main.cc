@@ -1,13 +1,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cli/application.h"
+#include "cli/completion.h"
 #include "cli/errors.h"
 #include "cli/exit_codes.h"
 #include "cli/signals.h"
@@ -27,6 +30,16 @@ void AllowManyFiles() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// A place that does not answer (a network file system, a pipe that is not read) must not hold up
+// the shell that a person types into.
+void EndSoon() {
+  constexpr std::chrono::seconds kLongest{1};
+  std::thread([kLongest] {
+    std::this_thread::sleep_for(kLongest);
+    ::_exit(asr::kExitDone);
+  }).detach();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -34,6 +47,7 @@ int main(int argc, char** argv) {
     std::ios::sync_with_stdio(false);
     AllowManyFiles();
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+    if (asr::IsCompletionCall(arguments)) EndSoon();
     const std::stop_source stop;
     const asr::StopOnSignals watch(stop);
     asr::CliContext context{

@@ -19,6 +19,7 @@ struct GlobalOption {
   std::string_view value_name;
   bool Options::*flag;
   Status (*set)(Options&, const std::string& value);
+  ValueKind takes;
   std::string_view help;
 };
 
@@ -27,7 +28,7 @@ Status SetOutput(Options& options, const std::string& value) {
   if (options.output) return {};
   return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
                         fmt::format("'{}' is not an output format{}", value,
-                                    DidYouMean(value, {"table", "json", "yaml", "tsv", "none"})))
+                                    DidYouMean(value, OutputFormatWords())))
                   .WithAction("give table, json, yaml, tsv or none"));
 }
 
@@ -42,6 +43,9 @@ Status SetText(std::optional<std::string>& member, std::string_view option,
   return {};
 }
 
+Status SetJq(Options& options, const std::string& value) {
+  return SetText(options.jq, "--jq", value);
+}
 Status SetVault(Options& options, const std::string& value) {
   return SetText(options.vault, "--vault", value);
 }
@@ -53,26 +57,33 @@ Status SetCredential(Options& options, const std::string& value) {
 }
 
 constexpr std::array kOptions = {
-    GlobalOption{'o', "output", "FORMAT", nullptr, SetOutput,
+    GlobalOption{'o', "output", "FORMAT", nullptr, SetOutput, ValueKind::kOutputFormat,
                  "table (default), json, yaml, tsv or none; also ASR_OUTPUT"},
-    GlobalOption{0, "vault", "NAME", nullptr, SetVault,
+    GlobalOption{0, "jq", "EXPR", nullptr, SetJq, ValueKind::kFree,
+                 "print what this jq program makes of the json; implies -o json"},
+    GlobalOption{0, "vault", "NAME", nullptr, SetVault, ValueKind::kVault,
                  "the vault to use instead of the default; also ASR_VAULT"},
-    GlobalOption{0, "state-dir", "DIR", nullptr, SetStateDirectory,
+    GlobalOption{0, "state-dir", "DIR", nullptr, SetStateDirectory, ValueKind::kDirectory,
                  "where this machine keeps its state; also ASR_STATE_DIR"},
-    GlobalOption{0, "credential", "NAME", nullptr, SetCredential,
+    GlobalOption{0, "credential", "NAME", nullptr, SetCredential, ValueKind::kFree,
                  "the credential for a vault that needs one"},
-    GlobalOption{0, "no-wait", "", &Options::no_wait, nullptr,
+    GlobalOption{0, "no-wait", "", &Options::no_wait, nullptr, ValueKind::kFree,
                  "leave the job to the agent instead of running it here"},
-    GlobalOption{0, "dry-run", "", &Options::dry_run, nullptr,
+    GlobalOption{0, "dry-run", "", &Options::dry_run, nullptr, ValueKind::kFree,
                  "print what would be done, and change nothing"},
-    GlobalOption{'y', "yes", "", &Options::yes, nullptr, "answer every question with yes"},
-    GlobalOption{'q', "quiet", "", &Options::quiet, nullptr, "no progress, notes or warnings"},
-    GlobalOption{'v', "verbose", "", &Options::verbose, nullptr, "a line for each task that ends"},
-    GlobalOption{0, "debug", "", &Options::debug, nullptr,
+    GlobalOption{'y', "yes", "", &Options::yes, nullptr, ValueKind::kFree,
+                 "answer every question with yes"},
+    GlobalOption{'q', "quiet", "", &Options::quiet, nullptr, ValueKind::kFree,
+                 "no progress, notes or warnings"},
+    GlobalOption{'v', "verbose", "", &Options::verbose, nullptr, ValueKind::kFree,
+                 "a line for each task that ends"},
+    GlobalOption{0, "debug", "", &Options::debug, nullptr, ValueKind::kFree,
                  "also what was opened where, and how long it took"},
-    GlobalOption{0, "no-color", "", &Options::no_color, nullptr, "no colours; also NO_COLOR"},
-    GlobalOption{0, "version", "", &Options::version, nullptr, "print the version"},
-    GlobalOption{'h', "help", "", &Options::help, nullptr, "print help"},
+    GlobalOption{0, "no-color", "", &Options::no_color, nullptr, ValueKind::kFree,
+                 "no colours; also NO_COLOR"},
+    GlobalOption{0, "version", "", &Options::version, nullptr, ValueKind::kFree,
+                 "print the version"},
+    GlobalOption{'h', "help", "", &Options::help, nullptr, ValueKind::kFree, "print help"},
 };
 
 const GlobalOption* FindByName(std::string_view name) {
@@ -184,6 +195,18 @@ void TakeVariable(SplitArguments& split, const EnvironmentLookup& environment,
       Fail(std::move(status).error().WithContext(fmt::format("environment variable {}", variable)));
 }
 
+// A filter works on json alone; other formats asked for by flag contradict it.
+void ApplyFilter(SplitArguments& split) {
+  Options& options = split.options;
+  if (!options.jq) return;
+  const OutputFormat asked_for = options.output.value_or(OutputFormat::kJson);
+  options.output = OutputFormat::kJson;
+  if (asked_for == OutputFormat::kJson || !split.status) return;
+  split.status = Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                                "option --jq works on json, but --output asks for another format")
+                          .WithAction("leave --output out"));
+}
+
 }  // namespace
 
 std::optional<OutputFormat> ParseOutputFormat(const std::string& word) {
@@ -195,14 +218,20 @@ std::optional<OutputFormat> ParseOutputFormat(const std::string& word) {
   return std::nullopt;
 }
 
+const std::vector<std::string>& OutputFormatWords() {
+  static const std::vector<std::string> words = {"table", "json", "yaml", "tsv", "none"};
+  return words;
+}
+
 const std::vector<GlobalOptionHelp>& GlobalOptionsHelp() {
   static const std::vector<GlobalOptionHelp> rows = [] {
     std::vector<GlobalOptionHelp> built;
     for (const GlobalOption& option : kOptions) {
-      std::string names = option.letter != 0 ? fmt::format("-{}, ", option.letter) : "    ";
-      names += fmt::format("--{}", option.name);
-      if (!option.value_name.empty()) names += fmt::format(" {}", option.value_name);
-      built.push_back({std::move(names), std::string(option.help)});
+      built.push_back({.letter = option.letter,
+                       .name = fmt::format("--{}", option.name),
+                       .value_name = std::string(option.value_name),
+                       .takes = option.takes,
+                       .text = std::string(option.help)});
     }
     return built;
   }();
@@ -218,6 +247,7 @@ std::vector<std::string> GlobalOptionNames() {
 SplitArguments TakeGlobalOptions(const std::vector<std::string>& arguments,
                                  const EnvironmentLookup& environment) {
   SplitArguments split = Splitter(arguments).Run();
+  ApplyFilter(split);
   const Options& options = split.options;
   TakeVariable(split, environment, "ASR_OUTPUT", options.output.has_value(), SetOutput);
   TakeVariable(split, environment, "ASR_VAULT", options.vault.has_value(), SetVault);

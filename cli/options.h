@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/value_kind.h"
 #include "storage/base/result.h"
 
 namespace asr {
@@ -14,6 +15,8 @@ enum class OutputFormat : std::uint8_t { kTable, kJson, kYaml, kTsv, kNone };
 
 // nullopt for any other word.
 [[nodiscard]] std::optional<OutputFormat> ParseOutputFormat(const std::string& word);
+// "table", "json", ...
+[[nodiscard]] const std::vector<std::string>& OutputFormatWords();
 
 // Reads a variable of the environment; nullopt if it is not set.
 using EnvironmentLookup = std::function<std::optional<std::string>(const std::string&)>;
@@ -21,6 +24,7 @@ using EnvironmentLookup = std::function<std::optional<std::string>(const std::st
 struct GlobalOptions {
   // Not given by flag or environment: nullopt, and `asr config` or the default decides.
   std::optional<OutputFormat> output;
+  std::optional<std::string> jq;  // implies kJson
   std::optional<std::string> vault;
   std::optional<std::string> state_directory;
   std::optional<std::string> credential;
@@ -36,7 +40,10 @@ struct GlobalOptions {
 };
 
 struct GlobalOptionHelp {
-  std::string names;  // "-o, --output FORMAT"
+  char letter = 0;         // 'o'; 0: none
+  std::string name;        // "--output"
+  std::string value_name;  // "FORMAT"; empty: a flag
+  ValueType takes;
   std::string text;
 };
 // One row an option, in the order of the manual.

@@ -181,27 +181,30 @@ Status RunVerify(Session& session, const PointOptions& options) {
 
 VerbRunner DeclareVerify(VerbArguments& arguments) {
   const auto options = std::make_shared<PointOptions>();
-  arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+  arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
       .Optional("POINT", options->point,
-                "latest, latest-app, a point's id, or a time; without it, all points");
+                "latest, latest-app, a point's id, or a time; without it, all points",
+                ValueKind::kPoint);
   return [options](Session& session) { return RunVerify(session, *options); };
 }
 
 VerbRunner DeclareShow(VerbArguments& arguments) {
   const auto options = std::make_shared<PointOptions>();
-  arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+  arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
       .Optional("POINT", options->point,
-                "latest (default), latest-app, a point's id, or a time: the newest not after it")
+                "latest (default), latest-app, a point's id, or a time: the newest not after it",
+                ValueKind::kPoint)
       .Option("--screenshot", "FILE", options->screenshot,
-              "write the picture of the newest test's screen there, as PNG");
+              "write the picture of the newest test's screen there, as PNG", ValueKind::kFile);
   return [options](Session& session) { return RunShow(session, *options); };
 }
 
 VerbRunner DeclarePoint(VerbArguments& arguments, Status (*run)(Session&, const PointOptions&)) {
   const auto options = std::make_shared<PointOptions>();
-  arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+  arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
       .Optional("POINT", options->point,
-                "latest (default), latest-app, a point's id, or a time: the newest not after it");
+                "latest (default), latest-app, a point's id, or a time: the newest not after it",
+                ValueKind::kPoint);
   return [options, run](Session& session) { return run(session, *options); };
 }
 
@@ -212,10 +215,11 @@ void AddPointsCommands(std::vector<Command>& commands) {
       {"points list", HelpGroup::kRecover, "List the recovery points of a VM, newest first",
        "points list web --since 24h", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<ListOptions>();
-         arguments.Required("VM", options->vm, "its name, or HOST/NAME")
-             .Option("--limit", "N", options->limit, "at most so many (tables: 50, else all)")
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
+             .Option("--limit", "N", options->limit, "at most so many (tables: 50, else all)",
+                     ValueKind::kFree)
              .Option("--since", "T", options->since,
-                     "not older than this time, or than this duration");
+                     "not older than this time, or than this duration", ValueKind::kFree);
          return [options](Session& session) { return RunList(session, *options); };
        }});
   commands.push_back({"points show", HelpGroup::kRecover, "Show a recovery point and its proof",
@@ -227,7 +231,7 @@ void AddPointsCommands(std::vector<Command>& commands) {
                       "Remove now what the policy no longer keeps", "points prune web",
                       [](VerbArguments& arguments) -> VerbRunner {
                         const auto vm = std::make_shared<std::string>();
-                        arguments.Required("VM", *vm, "its name, or HOST/NAME");
+                        arguments.Required("VM", *vm, "its name, or HOST/NAME", ValueKind::kItem);
                         return [vm](Session& session) { return RunPrune(session, *vm); };
                       }});
   commands.push_back(

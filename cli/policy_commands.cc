@@ -113,7 +113,7 @@ Status RunDelete(Session& session, const std::string& name) {
 
 VerbRunner DeclareName(VerbArguments& arguments, Status (*run)(Session&, const std::string&)) {
   const auto name = std::make_shared<std::string>();
-  arguments.Required("NAME", *name, "the policy's name");
+  arguments.Required("NAME", *name, "the policy's name", ValueKind::kPolicy);
   return [name, run](Session& session) { return run(session, *name); };
 }
 
@@ -125,15 +125,17 @@ void AddPolicyCommands(std::vector<Command>& commands) {
        "policy set gold --frequency 5m --retention 24h",
        [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<SetOptions>();
-         arguments.Required("NAME", options->name, "the policy's name")
+         arguments.Required("NAME", options->name, "the policy's name", ValueKind::kPolicy)
              .Option("--frequency", "D", options->frequency,
-                     "how often changes are replicated: 5s to 24h (5m)")
+                     "how often changes are replicated: 5s to 24h (5m)", ValueKind::kFree)
              .Option("--retention", "D|GRID", options->retention,
-                     "how long points are kept (24h), or a grid: 1h:all,24h:15m,7d:1d")
+                     "how long points are kept (24h), or a grid: 1h:all,24h:15m,7d:1d",
+                     ValueKind::kFree)
              .Option("--app-consistent", "D", options->app_consistent,
-                     "how often points are app-consistent: 0 (never), or 1h to 12h (0)")
+                     "how often points are app-consistent: 0 (never), or 1h to 12h (0)",
+                     ValueKind::kFree)
              .Option("--start", "TIME", options->start,
-                     "when the initial replication starts: now, or HH:MM (now)");
+                     "when the initial replication starts: now, or HH:MM (now)", ValueKind::kFree);
          return [options](Session& session) { return RunSet(session, *options); };
        }});
   commands.push_back({"policy list", HelpGroup::kSetUp, "List the vault's policies", "policy list",

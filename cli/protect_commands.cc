@@ -151,32 +151,34 @@ void AddProtectCommands(std::vector<Command>& commands) {
   commands.push_back({"check", HelpGroup::kProtect, "Check what protection of a VM needs",
                       "check web --policy gold", [](VerbArguments& arguments) -> VerbRunner {
                         const auto options = std::make_shared<CheckOptions>();
-                        arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+                        arguments
+                            .Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kVm)
                             .Option("--policy", "P", options->policy,
-                                    "the policy that is meant for it");
+                                    "the policy that is meant for it", ValueKind::kPolicy);
                         return [options](Session& session) { return RunCheck(session, *options); };
                       }});
   commands.push_back(
       {"enable", HelpGroup::kProtect, "Protect a VM: replicate all of it for the first time",
        "enable web --policy gold", [](VerbArguments& arguments) -> VerbRunner {
          const auto request = std::make_shared<EnableRequest>();
-         arguments.Required("VM", request->vm, "its name, or HOST/NAME")
-             .RequiredOption("--policy", "P", request->policy, "how often, and how long kept")
-             .Repeated("--exclude-disk", "D", request->excluded_disks,
-                       "do not replicate this disk");
+         arguments.Required("VM", request->vm, "its name, or HOST/NAME", ValueKind::kVm)
+             .RequiredOption("--policy", "P", request->policy, "how often, and how long kept",
+                             ValueKind::kPolicy)
+             .Repeated("--exclude-disk", "D", request->excluded_disks, "do not replicate this disk",
+                       ValueKind::kFree);
          return [request](Session& session) { return RunEnable(session, *request); };
        }});
   commands.push_back({"replicate", HelpGroup::kProtect, "Replicate what changed, now",
                       "replicate web", [](VerbArguments& arguments) -> VerbRunner {
                         const auto vm = std::make_shared<std::string>();
-                        arguments.Required("VM", *vm, "its name, or HOST/NAME");
+                        arguments.Required("VM", *vm, "its name, or HOST/NAME", ValueKind::kItem);
                         return [vm](Session& session) { return RunReplicate(session, *vm); };
                       }});
   commands.push_back(
       {"resync", HelpGroup::kProtect, "Compare the whole of a VM's disks with their replicas",
        "resync web --now --deep", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<ResyncOptions>();
-         arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
              .Flag("--now", options->now, "run it now, not with the next replication")
              .Flag("--deep", options->deep, "read the vault's bytes, too");
          return [options](Session& session) { return RunResyncVerb(session, *options); };
@@ -185,7 +187,7 @@ void AddProtectCommands(std::vector<Command>& commands) {
       {"disable", HelpGroup::kProtect, "Stop protecting a VM, and delete its replica",
        "disable web --keep-data", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<DisableOptions>();
-         arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
              .Flag("--keep-data", options->keep_data, "keep the recovery points for restores");
          return [options](Session& session) { return RunDisable(session, *options); };
        }});

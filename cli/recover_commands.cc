@@ -23,11 +23,7 @@ struct RestoreOptions {
 Status RunRestore(Session& session, const RestoreOptions& options) {
   RestoreRequest request;
   ASR_TRY(request.point, ParsePointSelector(options.point.value_or("latest")));
-  if (options.format) {
-    ASR_CHECK(
-        CheckWord("--format", *options.format, {"vhd", "vhd-dynamic", "vhdx", "raw", "qcow2"}));
-    request.format = *options.format;
-  }
+  if (options.format) request.format = *options.format;
   ASR_CHECK(session.RefuseNoWait());
   ASR_TRY(request.directory, session.AbsolutePath(options.directory));
   request.disks = options.disks;
@@ -53,12 +49,14 @@ void AddRecoverCommands(std::vector<Command>& commands) {
       {"restore", HelpGroup::kRecover, "Write the disks of a recovery point as image files",
        "restore web --to /srv/restored --format vhdx", [=](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<RestoreOptions>();
-         arguments.Required("VM", options->vm, "its name, or HOST/NAME")
-             .RequiredOption("--to", "DIR", options->directory, "made if it is missing")
-             .Option("--point", "P", options->point, kPointHelp)
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
+             .RequiredOption("--to", "DIR", options->directory, "made if it is missing",
+                             ValueKind::kDirectory)
+             .Option("--point", "P", options->point, kPointHelp, ValueKind::kPoint)
              .Option("--format", "F", options->format,
-                     "vhd (fixed), vhd-dynamic, vhdx, raw or qcow2; default: that of the source")
-             .Repeated("--disk", "D", options->disks, "only this disk")
+                     "vhd (fixed), vhd-dynamic, vhdx, raw or qcow2; default: that of the source",
+                     OneOf({"vhd", "vhd-dynamic", "vhdx", "raw", "qcow2"}))
+             .Repeated("--disk", "D", options->disks, "only this disk", ValueKind::kDisk)
              .Flag("--force", options->force, "replace files that exist");
          return [options](Session& session) { return RunRestore(session, *options); };
        }});

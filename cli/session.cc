@@ -85,7 +85,11 @@ Status Session::TakeSettings() {
 Result<Environment*> Session::OpenEnvironment() {
   if (environment_) return &*environment_;
   ASR_TRY(const std::string directory, StateDirectory());
-  ASR_TRY(state_, StateDatabase::Open(context_.fs, context_.clock, directory));
+  if (only_looks_) {
+    ASR_TRY(state_, StateDatabase::OpenForReading(context_.clock, directory));
+  } else {
+    ASR_TRY(state_, StateDatabase::Open(context_.fs, context_.clock, directory));
+  }
   ASR_CHECK(TakeSettings());
   Debug(fmt::format("state directory {}", directory));
   environment_.emplace(Environment{.fs = context_.fs,
@@ -96,6 +100,12 @@ Result<Environment*> Session::OpenEnvironment() {
                                    .stop = context_.stop,
                                    .command = command_});
   return &*environment_;
+}
+
+void Session::OnlyLook() {
+  only_looks_ = true;
+  options_.quiet = true;
+  options_.debug = false;
 }
 
 void Session::Become(JobCommand command, const std::string& vault,
@@ -164,11 +174,35 @@ Result<std::vector<std::string>> Session::OwnCommand(const std::vector<std::stri
   return command;
 }
 
+Status Session::CompileFilter() {
+  if (!options_.jq) return {};
+  ASR_TRY(filter_, JqFilter::Compile(*options_.jq));
+  return {};
+}
+
 void Session::Print(const Json& value, const View& view) {
+  if (filter_) {
+    Result<std::string> filtered = filter_->Run(value);
+    if (filtered) {
+      context_.out << *filtered;
+    } else {
+      print_status_ = Fail(std::move(filtered).error());
+    }
+    return;
+  }
   const bool colour = context_.terminal.out_is_terminal && ColourAllowed(context_, options_);
   context_.out << Render(
       value, view,
       {.format = format(), .width = context_.terminal.width, .colour = colour, .now = Now()});
+}
+
+void Session::PrintText(const std::string& text) { context_.out << text; }
+
+void Session::PrintFrame(const Json& value, const View& view) {
+  constexpr std::string_view kClear = "\x1b[H\x1b[2J\x1b[3J";
+  if (context_.terminal.out_is_terminal && format() == OutputFormat::kTable) context_.out << kClear;
+  Print(value, view);
+  context_.out.flush();
 }
 
 void Session::PrintPlan(const Plan& plan) {

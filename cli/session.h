@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/application.h"
+#include "cli/jq_filter.h"
 #include "cli/progress_bar.h"
 #include "cli/render.h"
 #include "core/jobs/environment.h"
@@ -41,6 +42,9 @@ class Session {
   void Become(JobCommand command, const std::string& vault,
               const std::optional<std::string>& credential);
 
+  // From here on nothing is created, changed or said: what is not there is an error.
+  void OnlyLook();
+
   // kState if --no-wait was given: there is no agent to leave a job to.
   [[nodiscard]] Status RefuseNoWait() const;
   // Called before anything is opened by a verb that will ask: kUsage (kConfirmationNeeded) if there
@@ -55,7 +59,15 @@ class Session {
   // `path` relative to the command's working directory becomes absolute.
   [[nodiscard]] Result<std::string> AbsolutePath(const std::string& path);
 
+  // Compiles the program of --jq, before anything is done. kUsage if it is none.
+  [[nodiscard]] Status CompileFilter();
   void Print(const Json& value, const View& view);
+  // On stdout as it is, whatever the output format.
+  void PrintText(const std::string& text);
+  // One of a series, each of which takes the place of the one before it on a terminal.
+  void PrintFrame(const Json& value, const View& view);
+  // What kept Print() from printing: the program of --jq failed on the result.
+  [[nodiscard]] const Status& print_status() const { return print_status_; }
   void PrintPlan(const Plan& plan);
   // Prints the finished job; its error if it did not succeed.
   [[nodiscard]] Status FinishJob(const Job& job);
@@ -74,10 +86,13 @@ class Session {
   GlobalOptions options_;
   JobCommand command_;
   double started_seconds_;
+  std::optional<JqFilter> filter_;
+  Status print_status_;
   std::unique_ptr<ProgressBar> progress_;
   std::unique_ptr<StateDatabase> state_;
   std::optional<Environment> environment_;
   std::unique_ptr<Vault> vault_;
+  bool only_looks_ = false;
 };
 
 // kUsage error of a value that can be seen to be wrong: "option --limit: 'x' is not a number".

@@ -45,13 +45,17 @@ Result<std::chrono::seconds> ParseWait(const std::string& text) {
 }  // namespace
 
 void TargetOptions::Declare(VerbArguments& arguments) {
-  arguments.Option("--memory-mib", "N", memory_mib, "memory of the guest: 32 to 16777216")
-      .Option("--cpus", "N", cpus, "processors of the guest: 1 to 240")
+  arguments
+      .Option("--memory-mib", "N", memory_mib, "memory of the guest: 32 to 16777216",
+              ValueKind::kFree)
+      .Option("--cpus", "N", cpus, "processors of the guest: 1 to 240", ValueKind::kFree)
       .Option("--sign-of-life", "S", sign_of_life,
-              "how the guest shows that it lives: serial:TEXT, tcp:PORT, guest-agent, or disk")
+              "how the guest shows that it lives: serial:TEXT, tcp:PORT, guest-agent, or disk",
+              ValueKind::kFree)
       .Option("--sign-of-life-timeout", "D", sign_of_life_timeout,
-              "how long to wait for that: 1s to 24h")
-      .Option("--network", "N", network, "none, or isolated: it ends in QEMU (tcp needs it)");
+              "how long to wait for that: 1s to 24h", ValueKind::kFree)
+      .Option("--network", "N", network, "none, or isolated: it ends in QEMU (tcp needs it)",
+              OneOf({"none", "isolated"}));
 }
 
 Result<TargetSettings> TargetOptions::Parse() const {
@@ -72,10 +76,7 @@ Result<TargetSettings> TargetOptions::Parse() const {
   if (sign_of_life_timeout) {
     ASR_TRY(settings.sign_of_life_wait, ParseWait(*sign_of_life_timeout));
   }
-  if (network) {
-    ASR_CHECK(CheckWord("--network", *network, {"none", "isolated"}));
-    settings.network = ParseGuestNetwork(*network);
-  }
+  if (network) settings.network = ParseGuestNetwork(*network);
   const bool unreachable = settings.network == GuestNetwork::kNone && settings.sign_of_life &&
                            settings.sign_of_life->tcp_port != 0;
   if (!unreachable) return settings;

@@ -164,23 +164,25 @@ Status RunCleanup(Session& session, const CleanupOptions& options) {
 
 VerbRunner DeclareTest(VerbArguments& arguments) {
   const auto options = std::make_shared<TestOptions>();
-  arguments.Required("VM", options->vm, "its name, or HOST/NAME")
+  arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
       .Option("--point", "P", options->point,
-              "latest (default), latest-app, a point's id, or a time: the newest not after it")
+              "latest (default), latest-app, a point's id, or a time: the newest not after it",
+              ValueKind::kPoint)
       .Option("--serial-text", "TEXT", options->serial_text,
-              "the guest lives once it wrote this to its first serial port")
+              "the guest lives once it wrote this to its first serial port", ValueKind::kFree)
       .Option("--wait-seconds", "N", options->wait_seconds,
-              "how long to wait for a sign of life: 1 to 86400");
+              "how long to wait for a sign of life: 1 to 86400", ValueKind::kFree);
   options->target.Declare(arguments);
   arguments.Option("--auto-cleanup-after", "D", options->cleanup_after,
-                   "clean it up by itself, so long after it came up: 1s to 30d");
+                   "clean it up by itself, so long after it came up: 1s to 30d", ValueKind::kFree);
   return [options](Session& session) { return RunTest(session, *options); };
 }
 
 VerbRunner DeclareCleanup(VerbArguments& arguments) {
   const auto options = std::make_shared<CleanupOptions>();
-  arguments.Required("VM", options->vm, "its name, HOST/NAME, or the item's id")
-      .Option("--notes", "T", options->notes, "what was seen; kept with the point's proof");
+  arguments.Required("VM", options->vm, "its name, HOST/NAME, or the item's id", ValueKind::kItem)
+      .Option("--notes", "T", options->notes, "what was seen; kept with the point's proof",
+              ValueKind::kFree);
   arguments.MayBeEmpty();
   arguments.Flag("--when-due", options->when_due,
                  "wait until its time has come (--auto-cleanup-after)");

@@ -33,7 +33,6 @@ Plan OneStep(std::string step) {
 
 Status CheckPlace(const PlaceOptions& options) {
   ASR_CHECK(CheckName("NAME", options.name));
-  if (options.digest) ASR_CHECK(CheckWord("--digest", *options.digest, {"sha256", "xxh3"}));
   ASR_CHECK(NormalizeTarget(options.target));
   return {};
 }
@@ -220,9 +219,11 @@ VerbRunner DeclareName(VerbArguments& arguments, bool required,
                        Status (*run)(Session&, const NameOptions&)) {
   const auto options = std::make_shared<NameOptions>();
   if (required) {
-    arguments.Required("NAME", options->name, "the vault's name on this machine");
+    arguments.Required("NAME", options->name, "the vault's name on this machine",
+                       ValueKind::kVault);
   } else {
-    arguments.Optional("NAME", options->name, "the vault's name; without it, the one in use");
+    arguments.Optional("NAME", options->name, "the vault's name; without it, the one in use",
+                       ValueKind::kVault);
   }
   return [options, run](Session& session) { return run(session, *options); };
 }
@@ -234,20 +235,23 @@ void AddVaultCommands(std::vector<Command>& commands) {
       {"vault create", HelpGroup::kSetUp, "Make a vault and register it",
        "vault create main --target /srv/vault", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<PlaceOptions>();
-         arguments.Required("NAME", options->name, "what this machine calls it")
+         arguments.Required("NAME", options->name, "what this machine calls it", ValueKind::kFree)
              .RequiredOption("--target", "URL", options->target,
-                             "where it lies: a directory, or file:///directory")
+                             "where it lies: a directory, or file:///directory",
+                             ValueKind::kDirectory)
              .Option("--digest", "NAME", options->digest,
-                     "sha256 (default), or xxh3: faster, for guests that are trusted");
+                     "sha256 (default), or xxh3: faster, for guests that are trusted",
+                     OneOf({"sha256", "xxh3"}));
          return [options](Session& session) { return RunCreate(session, *options); };
        }});
   commands.push_back(
       {"vault connect", HelpGroup::kSetUp, "Register a vault that exists already",
        "vault connect main --target /srv/vault", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<PlaceOptions>();
-         arguments.Required("NAME", options->name, "what this machine calls it")
+         arguments.Required("NAME", options->name, "what this machine calls it", ValueKind::kFree)
              .RequiredOption("--target", "URL", options->target,
-                             "where it lies: a directory, or file:///directory");
+                             "where it lies: a directory, or file:///directory",
+                             ValueKind::kDirectory);
          return [options](Session& session) { return RunConnect(session, *options); };
        }});
   commands.push_back({"vault list", HelpGroup::kSetUp, "List the vaults that this machine knows",
@@ -269,7 +273,7 @@ void AddVaultCommands(std::vector<Command>& commands) {
                       "Put a VM's live disks back to its newest recovery point",
                       "vault rollback web", [](VerbArguments& arguments) -> VerbRunner {
                         const auto vm = std::make_shared<std::string>();
-                        arguments.Required("VM", *vm, "its name, or HOST/NAME");
+                        arguments.Required("VM", *vm, "its name, or HOST/NAME", ValueKind::kItem);
                         return [vm](Session& session) { return RunRollBack(session, *vm); };
                       }});
   commands.push_back({"vault disconnect", HelpGroup::kSetUp, "Forget a vault; its data stays",

@@ -33,13 +33,13 @@ void AddVmCommands(std::vector<Command>& commands) {
       {"vm list", HelpGroup::kSetUp, "List the VMs that can be protected, and why others cannot",
        "vm list --host lab", [](VerbArguments& arguments) -> VerbRunner {
          const auto host = std::make_shared<std::optional<std::string>>();
-         arguments.Option("--host", "NAME", *host, "only those of this host");
+         arguments.Option("--host", "NAME", *host, "only those of this host", ValueKind::kHost);
          return [host](Session& session) { return RunList(session, host->value_or("")); };
        }});
   commands.push_back({"vm show", HelpGroup::kSetUp, "Show a VM and its disks", "vm show web",
                       [](VerbArguments& arguments) -> VerbRunner {
                         const auto name = std::make_shared<std::string>();
-                        arguments.Required("VM", *name, "its name, or HOST/NAME");
+                        arguments.Required("VM", *name, "its name, or HOST/NAME", ValueKind::kVm);
                         return [name](Session& session) { return RunShow(session, *name); };
                       }});
 }

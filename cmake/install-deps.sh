@@ -5,14 +5,15 @@ set -euo pipefail
 
 # Compiler, build tools and libraries: README.md says what each library is for.
 build_packages="g++ cmake ninja-build pkg-config ca-certificates libcli11-dev libexpected-dev libfmt-dev
-  libnbd-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev"
+  libjq-dev libnbd-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev"
 
 # QEMU with firmware for both generations, and what cli/guest-image.sh makes a disk with.
 guest_packages="qemu-system-x86 qemu-utils ovmf busybox-static cpio dosfstools e2fsprogs fdisk
   grub-common grub-efi-amd64-bin grub-pc-bin kmod mtools jq"
 
-test_packages="clang clang-format clang-tidy ccache git bzip2 fuse3 libgtest-dev libgmock-dev libbenchmark-dev
-  libvhdi-utils mandoc shellcheck time python3"
+test_packages="clang clang-format clang-tidy ccache git bzip2 fish fuse3 libgtest-dev libgmock-dev libbenchmark-dev
+  libvhdi-utils mandoc shellcheck time python3 python3-jsonschema
+  debootstrap dpkg-dev lintian zsh"
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kernel_dir=$root/build/guest-kernel

@@ -128,6 +128,7 @@ step "build release" build release || finish
 step "tests release" run_ctest release
 step "install" install_into_temporary_prefix
 [ $mode = fast ] && finish
+step "package" tests/package/deb_test.sh build/release
 step "build clang" build clang && step "clang-tidy" tidy
 sanitize asan
 sanitize tsan

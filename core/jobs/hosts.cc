@@ -59,6 +59,20 @@ Result<std::vector<VirtualMachine>> ListVms(Environment& environment, const std:
   return all;
 }
 
+Result<std::vector<VmName>> ListVmNames(Environment& environment) {
+  ASR_TRY(const auto hosts, environment.state.ListHosts());
+  std::vector<VmName> all;
+  for (const HostRegistration& host : hosts) {
+    const auto names = ListFolderVmNames(environment.fs, {.name = host.name, .path = host.path});
+    if (!names) {
+      WarnOfHost(environment, host, names.error());
+      continue;
+    }
+    for (const std::string& name : *names) all.push_back({.host = host.name, .name = name});
+  }
+  return all;
+}
+
 Result<VirtualMachine> FindVm(Environment& environment, const std::string& name) {
   ASR_TRY(const auto hosts, environment.state.ListHosts());
   // No VM's name has a slash in it.

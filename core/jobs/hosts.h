@@ -9,6 +9,11 @@
 
 namespace asr {
 
+struct VmName {
+  std::string host;
+  std::string name;
+};
+
 // Registers a folder host. kNotFound if there is no such directory; kState if the name is taken by
 // another path; again with the same: fine.
 [[nodiscard]] Result<HostRegistration> AddFolderHost(Environment& environment,
@@ -19,6 +24,9 @@ namespace asr {
 // the progress sink when all are asked for.
 [[nodiscard]] Result<std::vector<VirtualMachine>> ListVms(Environment& environment,
                                                           const std::string& host);
+
+// Of all hosts that can be looked at, without a look at the disks.
+[[nodiscard]] Result<std::vector<VmName>> ListVmNames(Environment& environment);
 
 // `name` is "NAME" or "HOST/NAME"; no image of another VM is opened. kNotFound (with the nearest
 // names) or kState (kVmAmbiguous, with the candidates).

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "storage/base/text.h"
+
 namespace asr {
 
 std::string_view ConsistencyName(Consistency consistency) {
@@ -25,8 +27,11 @@ Result<PointSelector> ParsePointSelector(const std::string& text) {
   if (const auto time = ParseTime(text)) {
     return PointSelector{.kind = Kind::kTime, .id = {}, .not_after = *time};
   }
+  const std::string nearest = NearestName(text, {"latest", "latest-processed", "latest-app"});
+  const std::string question =
+      nearest.empty() ? std::string() : fmt::format("; did you mean '{}'?", nearest);
   return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
-                        fmt::format("'{}' is not a recovery point", text))
+                        fmt::format("'{}' is not a recovery point{}", text, question))
                   .WithAction("give latest, latest-processed, latest-app, a point's id "
                               "(asr points list), or a time like 2026-11-23T06:30:00Z"));
 }

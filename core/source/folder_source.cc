@@ -295,6 +295,13 @@ Result<std::vector<VirtualMachine>> ListFolderVms(FileSystem& fs, const FolderHo
   return vms;
 }
 
+Result<std::vector<std::string>> ListFolderVmNames(FileSystem& fs, const FolderHost& host) {
+  ASR_TRY(const auto readers, ReadNames(fs, host));
+  std::vector<std::string> names;
+  for (const FolderVmReader& reader : readers) names.push_back(reader.name());
+  return names;
+}
+
 Result<NamedVms> FindFolderVms(FileSystem& fs, const FolderHost& host, const std::string& name) {
   ASR_TRY(auto readers, ReadNames(fs, host));
   NamedVms found;

@@ -26,6 +26,10 @@ struct FolderHost {
 [[nodiscard]] Result<std::vector<VirtualMachine>> ListFolderVms(FileSystem& fs,
                                                                 const FolderHost& host);
 
+// Their names, in that order. No image is opened.
+[[nodiscard]] Result<std::vector<std::string>> ListFolderVmNames(FileSystem& fs,
+                                                                 const FolderHost& host);
+
 struct NamedVms {
   std::vector<VirtualMachine> vms;  // one, unless several share the name or none has it
   std::vector<std::string> names;   // of all VMs of the host

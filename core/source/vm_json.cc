@@ -28,7 +28,7 @@ constexpr std::array<std::string_view, 4> kFormats = {"raw", "vhd", "vhdx", "qco
 Error Bad(const std::string& problem) {
   return MakeError(ErrorKind::kUnsupported, ErrorCode::kVmDescription,
                    fmt::format("{}: {}", kVmDescriptionFile, problem))
-      .WithAction("correct the file; what it may hold is written in asr(1)");
+      .WithAction("correct the file; what it may hold is written in asr-vm(1)");
 }
 
 // One object of the document; `where` names it in errors: "" or "signOfLife.".

@@ -9,6 +9,7 @@
 #include "core/state/implementation.h"
 #include "core/state/interrupted_jobs.h"
 #include "storage/base/process.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -175,10 +176,22 @@ Result<Orphans> SettleOrphans(SqlDatabase& database, Timestamp now) {
   return orphans;
 }
 
-Error NoSuchJob(const std::string& id) {
+Error NoSuchJob(const std::string& id, const std::string& nearest = "") {
+  const std::string question =
+      nearest.empty() ? std::string() : fmt::format("did you mean {}? ", nearest);
   return MakeError(ErrorKind::kNotFound, ErrorCode::kJobNotFound,
                    fmt::format("there is no job '{}' on this machine", id))
-      .WithAction("see asr jobs list");
+      .WithAction(question + "see asr jobs list");
+}
+
+Result<std::string> NearestJob(SqlDatabase& database, const std::string& id) {
+  ASR_TRY(SqlStatement rows, database.Prepare("SELECT id FROM jobs ORDER BY number DESC", {}));
+  std::vector<std::string> ids;
+  while (true) {
+    ASR_TRY(const bool has_row, rows.Step());
+    if (!has_row) return NearestName(id, ids);
+    ids.push_back(rows.Text(0));
+  }
 }
 
 }  // namespace
@@ -232,19 +245,21 @@ Result<std::vector<Job>> StateDatabase::ListJobs(const JobFilter& filter) {
 
   std::string selection = "FROM jobs WHERE 1";
   if (!filter.item.empty()) selection += " AND item = ?1";
+  // '~' sorts behind every character of an id.
+  if (!filter.beginning.empty()) selection += " AND id BETWEEN ?4 AND ?4 || '~'";
   if (filter.state) {
     selection += fmt::format(
         " AND CASE WHEN state = 'InProgress' AND number IN ({}) THEN 'Failed' ELSE state END = ?2",
         NumberList(orphans));
   }
   if (filter.since) selection += " AND start_time >= ?3";
-  selection += " ORDER BY start_time DESC, number DESC LIMIT ?4";
+  selection += " ORDER BY start_time DESC, number DESC LIMIT ?5";
 
   const SqlValue state = filter.state ? SqlValue(JobStateName(*filter.state)) : SqlValue(nullptr);
   const SqlValue since = filter.since ? SqlValue(ToMilliseconds(*filter.since)) : SqlValue(nullptr);
   const std::int64_t limit = filter.limit == 0 ? -1 : static_cast<std::int64_t>(filter.limit);
-  ASR_TRY(auto selected,
-          SelectJobs(implementation_->database, selection, {filter.item, state, since, limit}));
+  ASR_TRY(auto selected, SelectJobs(implementation_->database, selection,
+                                    {filter.item, state, since, filter.beginning, limit}));
   MarkOrphans(selected, orphans, now);
   std::vector<Job> jobs;
   jobs.reserve(selected.size());
@@ -262,7 +277,10 @@ Result<Job> StateDatabase::FindJob(const std::string& id) {
           SelectJobs(implementation_->database,
                      "FROM jobs WHERE id BETWEEN ?1 AND ?1 || '~' ORDER BY id LIMIT 5", {id}));
   MarkOrphans(found, orphans, now);
-  if (found.empty()) return Fail(NoSuchJob(id));
+  if (found.empty()) {
+    ASR_TRY(const std::string nearest, NearestJob(implementation_->database, id));
+    return Fail(NoSuchJob(id, nearest));
+  }
   // An id that is there in full sorts before those that it begins.
   if (found.size() == 1 || found.front().job.id.value == id) return std::move(found.front().job);
   std::vector<std::string> ids;

@@ -42,6 +42,21 @@ Result<std::unique_ptr<StateDatabase>> StateDatabase::Open(FileSystem& fs, Clock
   return std::unique_ptr<StateDatabase>(new StateDatabase(std::move(implementation)));
 }
 
+Result<std::unique_ptr<StateDatabase>> StateDatabase::OpenForReading(Clock& clock,
+                                                                     const std::string& directory) {
+  SqlOptions options;
+  options.busy_timeout = std::chrono::milliseconds{0};
+  ASR_TRY(SqlDatabase database,
+          SqlDatabase::OpenForReading(JoinPath(directory, "state.db"), std::move(options)));
+  ASR_TRY(const auto version, database.QueryInteger("PRAGMA user_version", {}));
+  if (version != std::ssize(StateSchema())) {
+    return Fail(ErrorKind::kState, ErrorCode::kDatabase,
+                fmt::format("database {} is another version's", database.path()));
+  }
+  auto implementation = std::make_unique<Implementation>(clock, std::move(database));
+  return std::unique_ptr<StateDatabase>(new StateDatabase(std::move(implementation)));
+}
+
 Status StateDatabase::SetSetting(const std::string& key, const std::string& value) {
   const std::lock_guard lock(implementation_->mutex);
   ASR_CHECK(implementation_->database.Run("INSERT OR REPLACE INTO settings VALUES (?1, ?2)",

@@ -57,7 +57,8 @@ struct TestFailover {
 };
 
 struct JobFilter {
-  std::string item;  // VM name; empty: all
+  std::string item;            // VM name; empty: all
+  std::string beginning = {};  // of the id; empty: all
   std::optional<JobState> state;
   std::optional<Timestamp> since;  // started at or after
   std::size_t limit = 0;           // 0: all
@@ -70,6 +71,10 @@ class StateDatabase {
   // this program knows is refused.
   [[nodiscard]] static Result<std::unique_ptr<StateDatabase>> Open(FileSystem& fs, Clock& clock,
                                                                    const std::string& directory);
+  // Looks at the one that is there, and changes nothing; calls that would change it fail. kState if
+  // its schema is another version's. No call waits for other processes.
+  [[nodiscard]] static Result<std::unique_ptr<StateDatabase>> OpenForReading(
+      Clock& clock, const std::string& directory);
   ~StateDatabase();
 
   // Vaults. The first one added becomes the default. Add: kState if the name is taken.

@@ -37,6 +37,19 @@ Error NotFound(ErrorCode code, const std::string& message, const std::string& na
   return error;
 }
 
+Error NoSuchPoint(const Item& item, const PointSelector& selector,
+                  const std::vector<PointId>& points) {
+  const std::string list_command = "asr points list " + ShellQuote(item.name);
+  std::vector<std::string> ids;
+  if (selector.kind == PointSelector::Kind::kId) {
+    for (const PointId& point : points) ids.push_back(point.value);
+  }
+  return NotFound(ErrorCode::kPointNotFound,
+                  fmt::format("VM {} has no such recovery point", item.name), selector.id.value,
+                  ids, list_command)
+      .WithCause("retention has removed it, or it was never taken");
+}
+
 }  // namespace
 
 Vault::Vault(std::unique_ptr<BlobStore> store, std::string name, VaultIdentity identity)
@@ -256,10 +269,7 @@ Result<RecoveryPoint> Vault::FindPoint(const Item& item, const PointSelector& se
     if (selector.kind == Kind::kTime && point->time > selector.not_after) continue;
     return *std::move(point);
   }
-  return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kPointNotFound,
-                        fmt::format("VM {} has no such recovery point", item.name))
-                  .WithCause("retention has removed it, or it was never taken")
-                  .WithAction("see what there is: asr points list " + item.name));
+  return Fail(NoSuchPoint(item, selector, ids));
 }
 
 Result<RecoveryPoint> Vault::ReadPoint(const ItemId& item, const PointId& point) {

@@ -90,6 +90,9 @@ enum class ErrorCode : std::uint16_t {
   kNoRecoveryPoint = 5102,
   kUsage = 9001,
   kConfirmationNeeded = 9002,
+  kFilter = 9003,
+  kNeedsAttention = 9004,
+  kWaitTimeout = 9005,
   kInternal = 9999,
 };
 

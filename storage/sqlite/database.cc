@@ -60,6 +60,20 @@ Status EnterWalMode(const SqlConnection& connection, std::chrono::milliseconds t
   return {};
 }
 
+// A reader makes -wal and -shm files where there are none, unless it is told that nobody writes:
+// the last one to close a database takes them away, so without them nobody does.
+std::string ReadingUri(const std::string& path) {
+  std::string uri = "file:";
+  for (const char c : path) {
+    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          (c >= '0' && c <= '9') || c == '/' || c == '-' || c == '_' || c == '.';
+    uri += is_plain ? std::string(1, c)
+                    : fmt::format("%{:02x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+  }
+  const bool in_use = ::access((path + "-wal").c_str(), F_OK) == 0;
+  return uri + (in_use ? "?readonly_shm=1" : "?immutable=1");
+}
+
 }  // namespace
 
 Error SqlConnection::MakeSqlError(int code) const {
@@ -196,6 +210,19 @@ Result<SqlDatabase> SqlDatabase::Open(const std::string& path, SqlOptions option
   ASR_CHECK(connection->Execute(options.durable
                                     ? "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"
                                     : "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON"));
+  return SqlDatabase(std::move(connection));
+}
+
+Result<SqlDatabase> SqlDatabase::OpenForReading(const std::string& path, SqlOptions options) {
+  auto connection = std::make_unique<SqlConnection>();
+  connection->path = path;
+  connection->damaged_advice = std::move(options.damaged_advice);
+  const int code =
+      sqlite3_open_v2(ReadingUri(path).c_str(), &connection->handle,
+                      SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, nullptr);
+  if (code != SQLITE_OK) return Fail(connection->MakeSqlError(code));
+  sqlite3_extended_result_codes(connection->handle, 1);
+  sqlite3_busy_timeout(connection->handle, static_cast<int>(options.busy_timeout.count()));
   return SqlDatabase(std::move(connection));
 }
 

@@ -99,6 +99,11 @@ class SqlDatabase {
  public:
   // Creates the file with mode 0600 if it is missing; its directory must exist.
   [[nodiscard]] static Result<SqlDatabase> Open(const std::string& path, SqlOptions options);
+  // Looks at a database that exists, and writes nothing: neither to it nor files beside it. What
+  // would change it fails. Sees all that was committed before; if another process begins to use the
+  // database just then, what is read may be an error.
+  [[nodiscard]] static Result<SqlDatabase> OpenForReading(const std::string& path,
+                                                          SqlOptions options);
   SqlDatabase(SqlDatabase&&) noexcept;
   SqlDatabase& operator=(SqlDatabase&&) noexcept;
   ~SqlDatabase();

@@ -1,9 +1,11 @@
 // What scripts rely on: keys, formats, exit codes, options anywhere, questions, dry runs.
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
+#include <regex>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,6 +17,7 @@
 namespace asr::testing {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -299,6 +302,33 @@ TEST_F(ContractTest, TypingErrorsAreAnsweredWithTheNearest) {
   EXPECT_THAT(cli.Run("--quite vault list").err, HasSubstr("did you mean '--quiet'?"));
 }
 
+TEST_F(ContractTest, MistypedNamesAreAnsweredWithTheNearest) {
+  cli.SetUpLab();
+  cli.Json("enable web --policy gold");
+  const std::string point = cli.Json("points list web")[0]["id"];
+  const std::string job = cli.Json("jobs list")[0]["id"];
+  const std::string end_of_job = job.substr(1);
+  for (const auto& [line, nearest] : std::vector<std::pair<std::string, std::string>>{
+           {"vm show wbe", "'web'"},
+           {"items show wbe", "'web'"},
+           {"policy show golt", "'gold'"},
+           {"enable web --policy golt", "'gold'"},
+           {"vault show mian", "main"},
+           {"policy list --vault mian", "main"},
+           {"host show lba", "lab"},
+           {"vm list --host lba", "lab"},
+           {"points show web 20200101T" + point.substr(9), "'" + point + "'"},
+           {"jobs show " + end_of_job, job},
+       }) {
+    const CommandResult result = cli.Run(line);
+    EXPECT_EQ(result.exit_code, 3) << line;
+    EXPECT_THAT(result.err, HasSubstr("did you mean " + nearest + "?")) << line;
+  }
+  const CommandResult word = cli.Run("points show web latets");
+  EXPECT_EQ(word.exit_code, 2);
+  EXPECT_THAT(word.err, HasSubstr("did you mean 'latest'?"));
+}
+
 TEST_F(ContractTest, SettingsAreDefaultsOfOptions) {
   cli.SetUpLab();
   cli.Json("vault create second --target {dir}/second");
@@ -351,22 +381,64 @@ TEST_F(ContractTest, EveryCommandHasHelpWithAnExampleThatParses) {
   EXPECT_THAT(cli.Tree("state"), IsEmpty());
 }
 
+// The page that documents a verb: that of its noun, else asr.1.
+std::string PageOf(const std::string& path) {
+  const std::size_t blank = path.find(' ');
+  return blank == std::string::npos ? "asr.1" : "asr-" + path.substr(0, blank) + ".1";
+}
+
+std::vector<std::string> OptionsOf(const Command& command) {
+  VerbArguments arguments;
+  const VerbRunner owner = command.declare(arguments);
+  std::vector<std::string> options;
+  for (const auto& declaration : arguments.declarations()) {
+    if (declaration.kind == VerbArguments::Declaration::Kind::kPositional) continue;
+    options.push_back(declaration.name.substr(1));
+  }
+  return options;
+}
+
 TEST_F(ContractTest, TheManualNamesEveryCommandAndOption) {
-  const std::string manual = cli.ReadFile(ASR_SOURCE_DIR "/man/asr.1");
   for (const Command& command : Commands()) {
-    const std::size_t begin = manual.find(".It Ic " + command.path);
-    ASSERT_NE(begin, std::string::npos) << command.path;
+    const std::string manual = cli.ReadFile(ASR_SOURCE_DIR "/man/" + PageOf(command.path));
+    const std::size_t begin = std::min(manual.find(".It Ic " + command.path + " "),
+                                       manual.find(".It Ic " + command.path + "\n"));
+    ASSERT_NE(begin, std::string::npos) << command.path << " in " << PageOf(command.path);
     const std::string entry = manual.substr(begin, manual.find(".It Ic ", begin + 1) - begin);
-    VerbArguments arguments;
-    const VerbRunner owner = command.declare(arguments);
-    for (const auto& declaration : arguments.declarations()) {
-      if (declaration.kind == VerbArguments::Declaration::Kind::kPositional) continue;
-      EXPECT_THAT(entry, HasSubstr("Fl " + declaration.name.substr(1))) << command.path;
+    for (const std::string& option : OptionsOf(command)) {
+      EXPECT_THAT(entry, HasSubstr("Fl " + option)) << command.path;
     }
   }
+  const std::string manual = cli.ReadFile(ASR_SOURCE_DIR "/man/asr.1");
   for (const std::string& option : GlobalOptionNames()) {
     EXPECT_THAT(manual, HasSubstr(" -" + option.substr(2))) << option;
   }
+}
+
+TEST_F(ContractTest, TheManualNamesNoCommandOrOptionThatIsNot) {
+  const std::regex head("\\.It Ic ((?:[a-z-]+ ?)+)((?:[^\n]|\\\\\n)*)");
+  const std::regex option("Fl (-[a-z-]+)");
+  std::size_t found_heads = 0;
+  for (const auto& file : std::filesystem::directory_iterator(ASR_SOURCE_DIR "/man")) {
+    if (file.path().extension() != ".1") continue;
+    const std::string manual = cli.ReadFile(file.path().string());
+    for (std::sregex_iterator entry(manual.begin(), manual.end(), head), end; entry != end;
+         ++entry) {
+      std::string path = (*entry)[1];
+      path.erase(path.find_last_not_of(' ') + 1);
+      const auto& commands = Commands();
+      const auto command =
+          std::find_if(commands.begin(), commands.end(),
+                       [&](const Command& candidate) { return candidate.path == path; });
+      ASSERT_NE(command, commands.end()) << path << " in " << file.path();
+      ++found_heads;
+      const std::string rest = (*entry)[2];
+      for (std::sregex_iterator named(rest.begin(), rest.end(), option); named != end; ++named) {
+        EXPECT_THAT(OptionsOf(*command), Contains((*named)[1].str())) << path;
+      }
+    }
+  }
+  EXPECT_EQ(found_heads, Commands().size());
 }
 
 TEST_F(ContractTest, Version) {

@@ -4,7 +4,7 @@ set -euo pipefail
 # shellcheck source=tests/docs/files.sh
 source "$(dirname "${BASH_SOURCE[0]}")/files.sh"
 
-scripts=$(project_files '*.sh' .ci/run)
+scripts=$(project_files '*.sh' '*.bash' .ci/run)
 expect_some "$scripts"
 # shellcheck disable=SC2086  # a list of paths without blanks
 found=$(shellcheck -x -s bash -e SC2317 -f gcc $scripts || true)

@@ -83,18 +83,20 @@ struct Given {
   std::string to;
   std::optional<std::string> point;
   std::optional<std::string> notes;
+  std::optional<std::string> format;
   std::vector<std::string> disks;
   bool force = false;
 };
 
 Status Parse(Given& given, const std::vector<std::string>& words) {
   VerbArguments arguments;
-  arguments.Required("VM", given.vm, "")
-      .RequiredOption("--to", "DIR", given.to, "")
-      .Option("--point", "P", given.point, "")
-      .Repeated("--disk", "D", given.disks, "")
+  arguments.Required("VM", given.vm, "", ValueKind::kItem)
+      .RequiredOption("--to", "DIR", given.to, "", ValueKind::kDirectory)
+      .Option("--point", "P", given.point, "", ValueKind::kPoint)
+      .Repeated("--disk", "D", given.disks, "", ValueKind::kDisk)
+      .Option("--format", "F", given.format, "", OneOf({"raw", "vhdx"}))
       .Flag("--force", given.force, "")
-      .Option("--notes", "T", given.notes, "");
+      .Option("--notes", "T", given.notes, "", ValueKind::kFree);
   arguments.MayBeEmpty();
   return arguments.Parse("restore", words);
 }
@@ -144,6 +146,16 @@ TEST(ArgumentsTest, AnUnknownOptionNamesTheNearest) {
               HasSubstr("did you mean '--point'?"));
   EXPECT_THAT(Parse(given, {"web", "--to", "/x", "--vualt", "p"}).error().message,
               HasSubstr("did you mean '--vault'?"));
+}
+
+TEST(ArgumentsTest, AWordIsOneOfThoseThatArePossible) {
+  Given given;
+  ASSERT_TRUE(Parse(given, {"web", "--to", "/x", "--format", "vhdx"}));
+  EXPECT_EQ(given.format, "vhdx");
+  const Status status = Parse(given, {"web", "--to", "/x", "--format", "vhxd"});
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().kind, ErrorKind::kUsage);
+  EXPECT_THAT(status.error().message, HasSubstr("did you mean 'vhdx'?"));
 }
 
 TEST(ArgumentsTest, OnlyWhatMayBeEmptyIs) {

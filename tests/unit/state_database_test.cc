@@ -326,6 +326,19 @@ TEST_F(StateDatabaseTest, ListsNewestFirstWithFilters) {
   EXPECT_THAT(ListIds({.item = "nobody", .state = {}, .since = {}, .limit = 0}), IsEmpty());
 }
 
+TEST_F(StateDatabaseTest, ListsThoseThatBeginAlike) {
+  const Job first = Insert("web");
+  clock_.Advance(3600);
+  Insert("web");
+  JobFilter filter;
+  filter.beginning = first.id.value.substr(0, 11);
+  EXPECT_THAT(ListIds(filter), ElementsAre(first.id.value));
+  filter.beginning = first.id.value.substr(0, 8);
+  EXPECT_THAT(ListIds(filter), SizeIs(2));
+  filter.limit = 1;
+  EXPECT_THAT(ListIds(filter), SizeIs(1));
+}
+
 TEST_F(StateDatabaseTest, ListedJobsHaveTheirOwnTasks) {
   for (const char* item : {"a", "b", "c"}) {
     Job job = NewJob(item);
@@ -436,6 +449,40 @@ TEST_F(StateDatabaseTest, DeadJobsAreFoundEvenIfThatCannotBeRecorded) {
   ASSERT_THAT(*jobs, SizeIs(1));
   EXPECT_EQ(jobs->front().error->code, ErrorCode::kJobInterrupted);
   EXPECT_EQ(database_->FindJob(job.id.value)->state, JobState::kFailed);
+}
+
+TEST_F(StateDatabaseTest, ALookAtItChangesNothing) {
+  const auto look = [&] { return StateDatabase::OpenForReading(clock_, state_directory()); };
+  const Job finished = Insert("web");
+  const Job orphan = InsertOrphan();
+  {
+    const auto beside_a_writer = look();
+    ASSERT_TRUE(beside_a_writer.has_value()) << beside_a_writer.error().Line();
+    EXPECT_EQ((*beside_a_writer)->FindJob(finished.id.value)->item, "web");
+    EXPECT_EQ((*beside_a_writer)->FindJob(orphan.id.value)->state, JobState::kFailed);
+    EXPECT_FALSE((*beside_a_writer)->SetSetting("output", "json"));
+  }
+  database_.reset();
+  {
+    const auto alone = look();
+    ASSERT_TRUE(alone.has_value()) << alone.error().Line();
+    EXPECT_THAT(*(*alone)->ListJobs({}), SizeIs(2));
+    EXPECT_FALSE((*alone)->SetSetting("output", "json"));
+  }
+  EXPECT_THAT(*PosixFileSystem().List(state_directory()), SizeIs(1));  // no -wal, no -shm
+  ASSERT_TRUE(PosixFileSystem().RemoveTree(state_directory()));
+  EXPECT_FALSE(look());
+  EXPECT_FALSE(PosixFileSystem().Stat(state_directory()));
+}
+
+TEST_F(StateDatabaseTest, ALookRefusesOtherSchemas) {
+  database_.reset();
+  ASSERT_TRUE(PosixFileSystem().RemoveFile(file()));
+  {
+    auto raw = SqlDatabase::Open(file(), {});
+    ASSERT_TRUE(Migrate(*raw, StateSchema().first(1), ""));
+  }
+  EXPECT_FALSE(StateDatabase::OpenForReading(clock_, state_directory()));
 }
 
 TEST_F(StateDatabaseTest, ProcessesMayCreateAndWriteAtOnce) {

@@ -1,0 +1,104 @@
+#include "core/jobs/vault_status.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace asr {
+namespace {
+
+constexpr std::chrono::hours kFailuresLookedAt{24};
+
+void AddVm(VaultStatus& status, const Item& item, const ItemStatus& of_item) {
+  for (std::size_t i = 0; i < of_item.health.errors.size(); ++i) {
+    // The first is what made the health what it is; the others weigh no more than a warning.
+    status.attention.push_back(
+        {.severity = i == 0 ? of_item.health.health : ReplicationHealth::kWarning,
+         .item = item.name,
+         .error = of_item.health.errors[i]});
+  }
+  if (of_item.test_failover == TestFailoverState::kWaitingForCleanup) {
+    status.attention.push_back(
+        {.severity = ReplicationHealth::kWarning,
+         .item = item.name,
+         .error =
+             MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
+                       fmt::format("the test failover of VM {} still runs", item.name))
+                 .WithAction("when the test is done: asr test-failover-cleanup " + item.name)});
+  }
+  status.vms.push_back({.item = item, .status = of_item});
+}
+
+// Newest first: a failure counts unless the same was done with success later. A failed replication
+// is told by the VM's health already.
+Status AddJobs(Environment& environment, const Vault& vault, VaultStatus& status) {
+  const Timestamp since = environment.clock.Now() - kFailuresLookedAt;
+  ASR_TRY(const auto running,
+          environment.state.ListJobs({.item = {}, .state = JobState::kInProgress, .since = {}}));
+  for (const Job& job : running) {
+    if (job.vault == vault.name()) status.running.push_back(job);
+  }
+  ASR_TRY(const auto jobs, environment.state.ListJobs({.item = {}, .state = {}, .since = since}));
+  std::set<std::pair<std::string, std::string>> seen;
+  for (const Job& job : jobs) {
+    if (job.vault != vault.name() || !HasEnded(job.state)) continue;
+    if (!seen.emplace(job.type, job.item).second || job.state != JobState::kFailed) continue;
+    ++status.failed_jobs;
+    const bool told = std::any_of(status.attention.begin(), status.attention.end(),
+                                  [&](const Attention& attention) {
+                                    return job.error && attention.item == job.item &&
+                                           attention.error.message == job.error->message;
+                                  });
+    if (told) continue;
+    status.attention.push_back(
+        {.severity = ReplicationHealth::kWarning,
+         .item = job.item,
+         .error = MakeError(ErrorKind::kState, ErrorCode::kJobState,
+                            fmt::format("job {} ({}) failed: {}", job.id.value, job.type,
+                                        job.error ? job.error->Line() : "it is not known why"))
+                      .WithAction(fmt::format("asr jobs show {}", job.id.value))});
+  }
+  return {};
+}
+
+}  // namespace
+
+ReplicationHealth VaultStatus::health() const {
+  return attention.empty() ? ReplicationHealth::kNormal : attention.front().severity;
+}
+
+std::size_t VaultStatus::Count(ReplicationHealth health) const {
+  return static_cast<std::size_t>(std::count_if(vms.begin(), vms.end(), [&](const VmStatus& vm) {
+    return vm.item.state != ProtectionState::kUnprotected && vm.status.health.health == health;
+  }));
+}
+
+std::optional<std::chrono::milliseconds> VaultStatus::worst_rpo() const {
+  std::optional<std::chrono::milliseconds> worst;
+  for (const VmStatus& vm : vms) {
+    if (vm.status.health.rpo)
+      worst = std::max(worst.value_or(*vm.status.health.rpo), *vm.status.health.rpo);
+  }
+  return worst;
+}
+
+Result<VaultStatus> GatherVaultStatus(Environment& environment, Vault& vault) {
+  VaultStatus status;
+  ASR_TRY(const auto listing, vault.ListItems());
+  for (const Error& error : listing.unreadable) {
+    status.attention.push_back(
+        {.severity = ReplicationHealth::kCritical, .item = "", .error = error});
+  }
+  for (const Item& item : listing.items) {
+    ASR_TRY(const ItemStatus of_item, GatherItemStatus(environment, vault, item));
+    AddVm(status, item, of_item);
+  }
+  ASR_CHECK(AddJobs(environment, vault, status));
+  std::stable_sort(status.attention.begin(), status.attention.end(),
+                   [](const Attention& a, const Attention& b) { return a.severity > b.severity; });
+  return status;
+}
+
+}  // namespace asr

@@ -1,0 +1,206 @@
+"""What every verb prints as JSON meets the schema of its kind: schema_test.py ASR
+
+The schemas in schemas/ are what scripts may rely on: no key is missing, none is unknown. Every verb is run at least once.
+"""
+
+import json
+import os
+import pathlib
+import random
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+
+import jsonschema
+
+SCHEMAS = pathlib.Path(__file__).parent / "schemas"
+STORE = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
+# These print no values.
+WITHOUT_JSON = {"completion"}
+
+
+def check(value, schema, what):
+    resolver = jsonschema.RefResolver("", STORE[f"{schema}.json"], store=STORE)
+    validator = jsonschema.Draft202012Validator(STORE[f"{schema}.json"], resolver=resolver)
+    errors = [f"{what}: {error.json_path}: {error.message}" for error in validator.iter_errors(value)]
+    assert not errors, "\n".join(errors)
+
+
+class Asr:
+    def __init__(self, program, directory):
+        self.program, self.directory = program, directory
+        self.seen = set()
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("ASR_")}
+        self.environment["ASR_STATE_DIR"] = f"{directory}/state"
+
+    def call(self, words):
+        return subprocess.run([self.program, *words], cwd=self.directory, env=self.environment, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+    def run(self, line, schema, code=0, beside=None):
+        """Runs `line`, whose stdout must meet `schema`; `beside` is the schema of stderr."""
+        words = [*line.split(), "-o", "json"]
+        self.seen.update({line.split()[0], " ".join(line.split()[:2])})
+        done = self.call(words)
+        assert done.returncode == code, f"{line}: exit code {done.returncode}, not {code}: {done.stderr}"
+        value = None
+        if schema:
+            value = json.loads(done.stdout)
+            check(value, schema, line)
+        else:
+            assert done.stdout == "", f"{line}: printed {done.stdout}"
+        if beside:
+            check(json.loads(done.stderr.splitlines()[-1]), beside, f"{line}, stderr")
+        return value
+
+    def verbs(self):
+        """All verbs that help names."""
+        found = re.findall(r"^  ([a-z][a-z-]*(?: [a-z][a-z-]*)?)  +[A-Z]", self.call(["--help"]).stdout, re.M)
+        assert len(found) > 40, found
+        return found
+
+
+def make_vm(directory):
+    disk = directory / "vms" / "web" / "root.raw"
+    disk.parent.mkdir(parents=True)
+    disk.write_bytes(random.Random(1).randbytes(1 << 20) + bytes(1 << 20))
+    return disk
+
+
+def make_change_log(file):
+    """A closed log without entries: asr-hrl(5)."""
+    def checksum(part):
+        return ~sum(part) & 0xFFFFFFFF
+
+    block = bytearray(4096)
+    struct.pack_into("<I", block, 12, checksum(block[:32]))
+    header = bytearray(4096)
+    struct.pack_into("<8sII4sI", header, 0, b"msctlog ", 0x00020000, 0, b"asr ", 0)
+    struct.pack_into("<QQI", header, 24, 8192, 8192, 0)
+    struct.pack_into("<Q", header, 44, 8192)
+    struct.pack_into("<I16s", header, 56, 4096, bytes(range(16)))
+    struct.pack_into("<I", header, 40, checksum(header))
+    file.write_bytes(header + block)
+
+
+def set_up(asr):
+    asr.run("--version", "version")
+    asr.run("vault list", "vaults")
+    asr.run("vault create main --target vault", "vault")
+    asr.run("vault connect main --target vault", "vault")
+    asr.run("vault use main", "vault")
+    asr.run("vault list", "vaults")
+    asr.run("host list", "hosts")
+    asr.run("host add lab --kind folder --path vms", "host")
+    asr.run("host show lab", "host")
+    asr.run("host list", "hosts")
+    asr.run("vm list", "vms")
+    asr.run("vm show web", "vm")
+    asr.run("policy list", "policies")
+    asr.run("policy set gold --dry-run", "plan")
+    asr.run("policy set gold", "policy")
+    asr.run("policy show gold", "policy")
+    asr.run("policy list", "policies")
+    asr.run("config set output json", "setting")
+    asr.run("config get output", "setting")
+    asr.run("config list", "settings")
+    asr.run("config set output table", "setting")
+
+
+def protect(asr, disk):
+    asr.run("items list", "items")
+    asr.run("check web --policy gold", "check")
+    asr.run("enable web --policy gold --dry-run", "plan")
+    asr.run("enable web --policy gold", "job")
+    asr.run("enable web --policy gold", None, code=4, beside="error")
+    asr.run("replicate web", "replicate")
+    with disk.open("r+b") as file:
+        file.seek(1 << 20)
+        file.write(b"changed")
+    asr.run("replicate web", "replicate")
+    asr.run("resync web --dry-run", "plan")
+    asr.run("resync web", "item")
+    asr.run("resync web --now --deep", "job")
+    asr.run("items list", "items")
+    asr.run("items show web", "item")
+    asr.run("wait web --state Protected --timeout 10s", "item")
+    asr.run("wait web --state Unprotected --timeout 1s", None, code=1, beside="error")
+
+
+def recover(asr):
+    points = asr.run("points list web", "points")
+    assert len(points) > 1
+    oldest = points[-1]["id"]
+    asr.run(f"points show web {oldest}", "point")
+    asr.run(f"points verify web {oldest}", "job")
+    assert asr.run(f"points show web {oldest}", "point")["proof"]["verifiedAt"]
+    asr.run(f"points hold web {oldest}", "point")
+    asr.run(f"points release web {oldest}", "point")
+    asr.run("points prune web --dry-run", "plan")
+    asr.run("points prune web", "job")
+    asr.run("restore web --to restored --dry-run", "plan")
+    asr.run("restore web --to restored", "job")
+    asr.run("disk show restored/root.raw", "disk")
+    asr.run("vault rollback web --dry-run", "plan")
+    asr.run("vault rollback web --yes", "job")
+    asr.run("test-failover web --dry-run", "plan")
+    # A disk that nothing boots from gives no sign of life: the job fails, and leaves nothing.
+    asr.run("test-failover web --serial-text never --wait-seconds 1", "test-failover", code=1, beside="error")
+    asr.run("test-failover-cleanup web", None, code=4, beside="error")
+
+
+def look(asr, directory):
+    asr.run("vault show main", "vault-show")
+    asr.run("vault check main", "vault-check")
+    asr.run("status", "status")
+    make_change_log(directory / "log.hrl")
+    asr.run("hrl show log.hrl", "hrl")
+    asr.run("hrl verify log.hrl", "hrl")
+    jobs = asr.run("jobs list", "jobs")
+    done = next(job for job in jobs if job["state"] == "Succeeded")
+    failed = next(job for job in jobs if job["state"] == "Failed")
+    asr.run(f"jobs show {failed['id']}", "job")
+    asr.run(f"jobs watch {done['id']}", "job")
+    asr.run(f"jobs cancel {done['id']}", None, code=4, beside="error")
+    asr.run(f"jobs retry {done['id']}", None, code=4, beside="error")
+    asr.run(f"jobs resume {done['id']}", None, code=4, beside="error")
+    document, = (directory / "vault").glob("items/*/item.json")
+    document.write_text("{}")
+    asr.run("vault check main", "vault-check", code=1, beside="error")
+
+
+def take_down(asr, document, text):
+    document.write_text(text)
+    asr.run("disable web --keep-data --yes", "job")
+    asr.run("status", "status")
+    asr.run("items delete web --yes", "job")
+    asr.run("items list", "items")
+    asr.run("items show web", None, code=3, beside="error")
+    asr.run("policy delete gold", "policy")
+    asr.run("host remove lab", "host")
+    asr.run("vault disconnect main", "vault")
+    asr.run("vault connect main --target vault", "vault")
+    asr.run("vault delete main --yes", "vault")
+    asr.run("vault show main", None, code=3, beside="error")
+    asr.run("frobnicate", None, code=2, beside="error")
+
+
+def main(program):
+    with tempfile.TemporaryDirectory(prefix="asr-schema.") as scratch:
+        directory = pathlib.Path(scratch)
+        asr = Asr(program, scratch)
+        disk = make_vm(directory)
+        set_up(asr)
+        protect(asr, disk)
+        recover(asr)
+        document, = (directory / "vault").glob("items/*/item.json")
+        text = document.read_text()
+        look(asr, directory)
+        take_down(asr, document, text)
+        missed = [verb for verb in asr.verbs() if verb not in asr.seen and verb not in WITHOUT_JSON]
+        assert not missed, f"verbs whose output no schema was held against: {missed}"
+
+
+main(os.path.abspath(sys.argv[1]))
