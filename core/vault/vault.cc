@@ -342,10 +342,7 @@ Result<std::optional<Proof>> Vault::ReadProof(const ItemId& item, const PointId&
 
 Result<std::string> Vault::ReadScreenshot(const Screenshot& screenshot) {
   ASR_TRY(std::string bytes, store_->Get(screenshot.path));
-  if (bytes.size() == screenshot.size_bytes &&
-      ToHex(ComputeSha256(AsBytes(bytes))) == screenshot.sha256) {
-    return bytes;
-  }
+  if (ToHex(ComputeSha256(AsBytes(bytes))) == screenshot.sha256) return bytes;
   return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kBlobCorrupt,
                         fmt::format("{} is not the picture that was kept", screenshot.path))
                   .WithCause("the disk or the file system under the vault lost or changed bytes")
