@@ -24,6 +24,8 @@ struct CliContext {
   EnvironmentLookup environment;
   bool is_root = false;  // decides where the state is kept by default
   std::stop_token stop;  // set on Ctrl-C
+  // The path of this program, for processes that go on with its work.
+  std::string program{};
 };
 
 // `arguments` are without the program's name. Returns the exit code (cli/exit_codes.h).

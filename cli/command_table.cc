@@ -170,6 +170,7 @@ const std::vector<Command>& Commands() {
     AddItemCommands(all);
     AddPointsCommands(all);
     AddRecoverCommands(all);
+    AddTestFailoverCommands(all);
     AddStatusCommands(all);
     AddJobsCommands(all);
     AddDiskCommands(all);

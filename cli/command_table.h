@@ -57,6 +57,7 @@ void AddProtectCommands(std::vector<Command>& commands);
 void AddItemCommands(std::vector<Command>& commands);
 void AddPointsCommands(std::vector<Command>& commands);
 void AddRecoverCommands(std::vector<Command>& commands);
+void AddTestFailoverCommands(std::vector<Command>& commands);
 void AddJobsCommands(std::vector<Command>& commands);
 void AddDiskCommands(std::vector<Command>& commands);
 void AddHrlCommands(std::vector<Command>& commands);

@@ -5,13 +5,14 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-Usage: guest-image.sh build OUT.raw [--uefi] [--text MESSAGE]
+Usage: guest-image.sh build OUT.raw [--uefi] [--text MESSAGE] [--files DIR]
        guest-image.sh write-message IMAGE TEXT
 
 build          makes a bootable disk of 256 MiB: MBR for BIOS machines (generation 1), with --uefi
                GPT and an EFI system partition (generation 2). On its serial console the guest says
                ASR-GUEST-READY data=MESSAGE
                when it has mounted its data partition, then idles until its power button is pressed.
+               What is in DIR is laid over its root; a program /start there is run after that.
 write-message  changes the message inside IMAGE (raw, VHD, VHDX or qcow2, by its name) without
                starting the guest; only the blocks that the file system changes are written.
 The kernel comes from `cmake/install-deps.sh guest`.
@@ -31,8 +32,8 @@ PATH=$PATH:/usr/sbin:/sbin
 mib=1048576
 boot_start=1 boot_size=32 data_start=33 data_size=222 disk_size=256
 
-# What the guest's disk may hang on (IDE, virtio, Hyper-V), and its power button.
-modules="ata_piix ata_generic sd_mod virtio_pci virtio_blk virtio_scsi hv_storvsc button evdev"
+# What the guest's disk may hang on (IDE, virtio, Hyper-V), its network, its agent's channel, and its power button.
+modules="ata_piix ata_generic sd_mod virtio_pci virtio_blk virtio_scsi hv_storvsc virtio_net virtio_console button evdev"
 
 write_init() {
   cat >"$1/init" <<'INIT'
@@ -59,6 +60,7 @@ else
   say "ASR-GUEST-FAILED the data partition cannot be mounted (device: ${device:-not found})"
 fi
 acpid -d >/dev/null 2>&1 &
+[ ! -x /start ] || /start &
 while :; do sleep 3600; done
 INIT
   cat >"$1/etc/acpi/PWRF/00000080" <<'BUTTON'
@@ -82,11 +84,12 @@ copy_modules() {
 }
 
 make_initramfs() {
-  local out=$1 release=$2 tree=$scratch/initramfs
+  local out=$1 release=$2 files=$3 tree=$scratch/initramfs
   mkdir -p "$tree/bin" "$tree/modules" "$tree/etc/acpi/PWRF"
   cp "$(command -v busybox)" "$tree/bin/busybox"
   copy_modules "$tree" "$release"
   write_init "$tree"
+  [ -z "$files" ] || cp -R "$files/." "$tree/"
   (cd "$tree" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | gzip -n) >"$out"
 }
 
@@ -105,8 +108,8 @@ GRUB
 }
 
 make_boot_partition() {
-  local out=$1 release=$2 uefi=$3
-  make_initramfs "$scratch/initrd.img" "$release"
+  local out=$1 release=$2 uefi=$3 files=$4
+  make_initramfs "$scratch/initrd.img" "$release" "$files"
   truncate -s $((boot_size * mib)) "$out"
   mkfs.vfat -n ASRBOOT "$out" >/dev/null
   mcopy -i "$out" "$kernel_dir/boot/vmlinuz-$release" ::vmlinuz
@@ -148,11 +151,12 @@ partition_disk() {
 }
 
 build() {
-  local out="" uefi=0 text="hello from the first day"
+  local out="" uefi=0 text="hello from the first day" files=""
   while [ $# -gt 0 ]; do
     case $1 in
       --uefi) uefi=1 ;;
       --text) text=${2?--text needs a message} && shift ;;
+      --files) files=${2?--files needs a directory} && shift ;;
       -*) usage >&2 && exit 2 ;;
       *) out=$1 ;;
     esac
@@ -165,7 +169,7 @@ build() {
   release=${kernel##*/vmlinuz-}
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
-  make_boot_partition "$scratch/boot.img" "$release" "$uefi"
+  make_boot_partition "$scratch/boot.img" "$release" "$uefi" "$files"
   make_data_partition "$scratch/data.img" "$text"
   rm -f "$out"
   partition_disk "$out" "$uefi"

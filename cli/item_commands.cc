@@ -6,11 +6,19 @@
 #include "cli/damaged_items.h"
 #include "cli/item_texts.h"
 #include "cli/json_values.h"
+#include "cli/target_options.h"
 #include "cli/views.h"
 #include "core/jobs/protect.h"
+#include "core/jobs/test_failover.h"
+#include "core/jobs/update_item.h"
 
 namespace asr {
 namespace {
+
+struct UpdateOptions {
+  std::string vm;
+  TargetOptions target;
+};
 
 Result<Json> Describe(Session& session, const Item& item) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
@@ -19,7 +27,18 @@ Result<Json> Describe(Session& session, const Item& item) {
   return ItemJson(item, status, vault->name());
 }
 
+// Also of items that are in no vault any more.
+Status WarnOfLeftOvers(Session& session) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const auto tests, ListTestFailovers(*environment));
+  for (const TestFailoverStatus& test : tests) {
+    if (const auto left = DescribeLeftOver(test)) session.Warn(*left);
+  }
+  return {};
+}
+
 Status RunList(Session& session) {
+  ASR_CHECK(WarnOfLeftOvers(session));
   ASR_TRY(Vault* const vault, session.OpenVault());
   ASR_TRY(const auto listing, vault->ListItems());
   for (const auto& [id, error] : listing.unreadable) session.Warn(error.Line());
@@ -37,6 +56,27 @@ Status RunList(Session& session) {
 Status RunShow(Session& session, const std::string& vm) {
   ASR_TRY(const Item item, session.FindItem(vm));
   ASR_TRY(const Json json, Describe(session, item));
+  session.Print(json, ItemView());
+  return {};
+}
+
+Status RunUpdate(Session& session, const UpdateOptions& options) {
+  ASR_TRY(const TargetSettings changes, options.target.Parse());
+  if (changes == TargetSettings{}) {
+    return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage, "there is nothing to change")
+                    .WithAction("say what: asr help items update"));
+  }
+  ASR_TRY(const Item item, session.FindItem(options.vm));
+  ASR_TRY(Vault* const vault, session.OpenVault());
+  if (session.options().dry_run) {
+    ASR_CHECK(SettingsOfTest(item, item.settings, changes));
+    Plan plan;
+    plan.steps.push_back({.step = "Change target settings", .item = item.name, .disk = ""});
+    session.PrintPlan(plan);
+    return {};
+  }
+  ASR_TRY(const Item changed, UpdateItem(*vault, item, changes));
+  ASR_TRY(const Json json, Describe(session, changed));
   session.Print(json, ItemView());
   return {};
 }
@@ -80,6 +120,16 @@ void AddItemCommands(std::vector<Command>& commands) {
   commands.push_back(
       {"items show", HelpGroup::kProtect, "Show a replicated item", "items show web",
        [](VerbArguments& arguments) -> VerbRunner { return DeclareVm(arguments, RunShow); }});
+  commands.push_back({"items update", HelpGroup::kProtect,
+                      "Say how a VM is started at the target, and how it shows that it lives",
+                      "items update web --memory-mib 2048 --sign-of-life tcp:22",
+                      [](VerbArguments& arguments) -> VerbRunner {
+                        const auto options = std::make_shared<UpdateOptions>();
+                        arguments.Required("VM", options->vm, "its name, or HOST/NAME",
+                                           ValueKind::kItem);
+                        options->target.Declare(arguments);
+                        return [options](Session& session) { return RunUpdate(session, *options); };
+                      }});
   commands.push_back({"items delete", HelpGroup::kProtect, "Delete what disable --keep-data kept",
                       "items delete web", [](VerbArguments& arguments) -> VerbRunner {
                         return DeclareVm(arguments, RunDelete);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "cli/errors.h"
+#include "cli/test_failover_json.h"
 
 namespace asr {
 namespace {
@@ -26,6 +27,15 @@ Json ErrorOrNull(const std::optional<Error>& error) {
   return error ? ErrorJson(*error) : Json(nullptr);
 }
 
+Json ScreenshotJson(const std::optional<Screenshot>& screenshot) {
+  if (!screenshot) return nullptr;
+  Json json;
+  json["path"] = screenshot->path;
+  json["sizeBytes"] = screenshot->size_bytes;
+  json["sha256"] = screenshot->sha256;
+  return json;
+}
+
 Json ProofJson(const std::optional<Proof>& proof) {
   if (!proof) return nullptr;
   Json json;
@@ -34,6 +44,8 @@ Json ProofJson(const std::optional<Proof>& proof) {
   json["bootSeconds"] = proof->boot_seconds ? Json(*proof->boot_seconds) : Json(nullptr);
   json["signOfLife"] = TextJson(proof->sign_of_life);
   json["testedAt"] = TimeJson(proof->tested_at);
+  json["notes"] = TextJson(proof->notes);
+  json["screenshot"] = ScreenshotJson(proof->screenshot);
   return json;
 }
 
@@ -149,11 +161,8 @@ std::vector<std::string> AllowedOperations(const Item& item, const ItemStatus& s
       break;
   }
   if (has_points) operations.emplace_back("Restore");
-  if (status.test_failover == TestFailoverState::kWaitingForCleanup) {
-    operations.emplace_back("TestFailoverCleanup");
-  } else if (has_points && status.test_failover == TestFailoverState::kNone) {
-    operations.emplace_back("TestFailover");
-  }
+  if (status.test && !status.test->is_busy) operations.emplace_back("TestFailoverCleanup");
+  if (has_points && !status.test) operations.emplace_back("TestFailover");
   return operations;
 }
 
@@ -176,6 +185,8 @@ Json ItemJson(const Item& item, const ItemStatus& status, const std::string& vau
   json["rpoSeconds"] = RpoJson(status.health);
   // Changes of a folder's images are found when they are replicated: nobody knows them before.
   json["backlogBytes"] = nullptr;
+  json["targetSettings"] = TargetSettingsJson(item.target.AppliedTo(item.settings));
+  json["testFailover"] = TestFailoverJson(status.test);
   return json;
 }
 

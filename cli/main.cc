@@ -50,15 +50,17 @@ int main(int argc, char** argv) {
     if (asr::IsCompletionCall(arguments)) EndSoon();
     const std::stop_source stop;
     const asr::StopOnSignals watch(stop);
-    asr::CliContext context{.fs = asr::PosixFileSystem(),
-                            .clock = asr::SystemClock(),
-                            .in = std::cin,
-                            .out = std::cout,
-                            .err = std::cerr,
-                            .terminal = asr::InspectTerminal(),
-                            .environment = ReadVariable,
-                            .is_root = ::geteuid() == 0,
-                            .stop = stop.get_token()};
+    asr::CliContext context{
+        .fs = asr::PosixFileSystem(),
+        .clock = asr::SystemClock(),
+        .in = std::cin,
+        .out = std::cout,
+        .err = std::cerr,
+        .terminal = asr::InspectTerminal(),
+        .environment = ReadVariable,
+        .is_root = ::geteuid() == 0,
+        .stop = stop.get_token(),
+        .program = asr::PosixFileSystem().Canonical("/proc/self/exe").value_or("asr")};
     return asr::RunCommandLine(arguments, context);
   } catch (const std::exception& exception) {
     const asr::Error error = asr::MakeError(asr::ErrorKind::kInternal, asr::ErrorCode::kInternal,

@@ -24,7 +24,8 @@ struct ListOptions {
 
 struct PointOptions {
   std::string vm;
-  std::string point;  // empty: latest
+  std::string point;                           // empty: latest
+  std::optional<std::string> screenshot = {};  // where to write it
 };
 
 // What a table shows of a long list.
@@ -88,11 +89,29 @@ Status PrintPoint(Session& session, Vault& vault, const Item& item, const Recove
   return {};
 }
 
+// Of the newest test that has one.
+Status WriteScreenshot(Session& session, Vault& vault, const RecoveryPoint& point,
+                       const std::string& file) {
+  ASR_TRY(const std::string path, session.AbsolutePath(file));
+  ASR_TRY(const auto proof, vault.ReadProof(point.item, point.id));
+  if (!proof || !proof->screenshot) {
+    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kBlobNotFound,
+                          fmt::format("no screenshot is kept of point {}", point.id.value))
+                    .WithAction("test the point: asr test-failover VM --point " + point.id.value));
+  }
+  ASR_TRY(const std::string picture, vault.ReadScreenshot(*proof->screenshot));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  return WriteNewFileAtomic(environment->fs, path, AsBytes(picture));
+}
+
 Status RunShow(Session& session, const PointOptions& options) {
   ASR_TRY(const PointSelector selector, ParsePointSelector(options.point));
   ASR_TRY(const Item item, session.FindItemToRead(options.vm));
   ASR_TRY(Vault* const vault, session.OpenVault());
   ASR_TRY(const RecoveryPoint point, vault->FindPoint(item, selector));
+  if (options.screenshot) {
+    ASR_CHECK(WriteScreenshot(session, *vault, point, *options.screenshot));
+  }
   return PrintPoint(session, *vault, item, point);
 }
 
@@ -170,6 +189,17 @@ VerbRunner DeclareVerify(VerbArguments& arguments) {
   return [options](Session& session) { return RunVerify(session, *options); };
 }
 
+VerbRunner DeclareShow(VerbArguments& arguments) {
+  const auto options = std::make_shared<PointOptions>();
+  arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
+      .Optional("POINT", options->point,
+                "latest (default), latest-app, a point's id, or a time: the newest not after it",
+                ValueKind::kPoint)
+      .Option("--screenshot", "FILE", options->screenshot,
+              "write the picture of the newest test's screen there, as PNG", ValueKind::kFile);
+  return [options](Session& session) { return RunShow(session, *options); };
+}
+
 VerbRunner DeclarePoint(VerbArguments& arguments, Status (*run)(Session&, const PointOptions&)) {
   const auto options = std::make_shared<PointOptions>();
   arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
@@ -194,9 +224,7 @@ void AddPointsCommands(std::vector<Command>& commands) {
          return [options](Session& session) { return RunList(session, *options); };
        }});
   commands.push_back({"points show", HelpGroup::kRecover, "Show a recovery point and its proof",
-                      "points show web latest", [](VerbArguments& arguments) -> VerbRunner {
-                        return DeclarePoint(arguments, RunShow);
-                      }});
+                      "points show web latest", DeclareShow});
   commands.push_back({"points verify", HelpGroup::kRecover,
                       "Compare the stored bytes of recovery points with their digests",
                       "points verify web latest", DeclareVerify});

@@ -176,6 +176,14 @@ Result<std::string> Session::AbsolutePath(const std::string& path) {
   return JoinPath(directory, path);
 }
 
+Result<std::vector<std::string>> Session::OwnCommand(const std::vector<std::string>& words) {
+  ASR_TRY(const Environment* const environment, OpenEnvironment());
+  std::vector<std::string> command = {context_.program, "--state-dir",
+                                      environment->state_directory};
+  command.insert(command.end(), words.begin(), words.end());
+  return command;
+}
+
 Status Session::CompileFilter() {
   if (!options_.jq) return {};
   ASR_TRY(filter_, JqFilter::Compile(*options_.jq));

@@ -56,6 +56,9 @@ class Session {
   // Asks on stderr. kCancelled unless the answer is yes.
   [[nodiscard]] Status Confirm(const std::string& loss);
 
+  // Program and arguments of `asr WORDS` that works on the same state.
+  [[nodiscard]] Result<std::vector<std::string>> OwnCommand(const std::vector<std::string>& words);
+
   // `path` relative to the command's working directory becomes absolute.
   [[nodiscard]] Result<std::string> AbsolutePath(const std::string& path);
 

@@ -158,6 +158,12 @@ const View& ItemView() {
                  Make("Health", "/replicationHealth", Kind::kState),
                  Make("RPO", "/rpoSeconds", Kind::kSeconds), Make("Resync", "/resyncState"),
                  Make("Test failover", "/testFailoverState"),
+                 Make("Cleanup", "/testFailover/cleanupAt", Kind::kTime),
+                 Make("Memory", "/targetSettings/memoryBytes", Kind::kBytes),
+                 Make("CPUs", "/targetSettings/cpuCount"),
+                 Make("Test network", "/targetSettings/network"),
+                 Make("Sign of life", "/targetSettings/signOfLife"),
+                 Make("Waits for it", "/targetSettings/signOfLifeSeconds", Kind::kSeconds),
                  Make("Active location", "/activeLocation"),
                  Make("Latest point", "/latestPoint/id"),
                  Make("Allowed", "/allowedOperations", Kind::kNames)},
@@ -188,7 +194,8 @@ const View& PointView() {
                  Make("Booted", "/proof/booted", Kind::kYesNo),
                  Make("Boot time", "/proof/bootSeconds", Kind::kSeconds),
                  Make("Sign of life", "/proof/signOfLife"),
-                 Make("Tested", "/proof/testedAt", Kind::kTime)},
+                 Make("Tested", "/proof/testedAt", Kind::kTime), Make("Notes", "/proof/notes"),
+                 Make("Screenshot", "/proof/screenshot/path")},
       .sections = {
           {"Disks", "/disks", {Make("Name", "/name"), Make("Size", "/sizeBytes", Kind::kBytes)}}}};
   return view;
@@ -225,6 +232,7 @@ const View& TestFailoverView() {
     built.fields.push_back(Make("Sign of life", "/guest/signOfLife"));
     built.fields.push_back(Make("Boot time", "/guest/bootSeconds", Kind::kSeconds));
     built.fields.push_back(Make("Serial log", "/guest/serialLog"));
+    built.fields.push_back(Make("Cleanup", "/guest/cleanupAt", Kind::kTime));
     return built;
   }();
   return view;

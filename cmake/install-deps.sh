@@ -18,6 +18,7 @@ test_packages="clang clang-format clang-tidy ccache git bzip2 fish fuse3 libgtes
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kernel_dir=$root/build/guest-kernel
 kernel_package=linux-image-cloud-amd64
+agent_dir=$root/build/guest-agent
 
 usage() {
   echo "Usage: install-deps.sh [build|guest|test]...   (default: build)"
@@ -67,29 +68,39 @@ install_missing() {
   }
 }
 
-# The guest's kernel is unpacked from its package into build/, never installed: this machine keeps its own.
+# Packages of the guest are unpacked into build/, never installed: this machine keeps its own kernel and has no agent.
+# unpack DIR COMMAND...: COMMAND prints the package's name, another one perhaps after the lists were fetched.
+unpack() {
+  local directory=$1 download
+  shift
+  echo "install-deps.sh: unpacking $("$@") for the guest."
+  download=$(mktemp -d)
+  (cd "$download" && apt-get download -qq "$("$@")" >"$log" 2>&1) || {
+    refresh_lists
+    (cd "$download" && apt-get download -qq "$("$@")" >"$log" 2>&1) ||
+      die "cannot download $("$@"): $(tail -n 1 "$log")"
+  }
+  mkdir -p "$root/build"
+  rm -rf "$directory" "$directory.partial"
+  dpkg-deb -x "$download"/*.deb "$directory.partial"
+  mv "$directory.partial" "$directory"
+  rm -rf "$download"
+  # Under sudo: what lies in the tree belongs to whom the tree belongs.
+  [ "$(id -u)" != 0 ] || chown -R --reference="$root" "$root/build"
+}
+
 fetch_guest_kernel() {
   if compgen -G "$kernel_dir/boot/vmlinuz-*" >/dev/null; then
     return
   fi
-  local package download
-  package=$(newest_kernel)
-  [ -n "$package" ] || { refresh_lists && package=$(newest_kernel); }
-  [ -n "$package" ] || die "no package $kernel_package here: the guest needs Debian's cloud kernel."
-  echo "install-deps.sh: unpacking the guest's kernel from $package."
-  download=$(mktemp -d)
-  (cd "$download" && apt-get download -qq "$package" >"$log" 2>&1) || {
-    refresh_lists
-    (cd "$download" && apt-get download -qq "$(newest_kernel)" >"$log" 2>&1) ||
-      die "cannot download $package: $(tail -n 1 "$log")"
-  }
-  mkdir -p "$root/build"
-  rm -rf "$kernel_dir" "$kernel_dir.partial"
-  dpkg-deb -x "$download"/*.deb "$kernel_dir.partial"
-  mv "$kernel_dir.partial" "$kernel_dir"
-  rm -rf "$download"
-  # Under sudo: what lies in the tree belongs to whom the tree belongs.
-  [ "$(id -u)" != 0 ] || chown -R --reference="$root" "$root/build"
+  [ -n "$(newest_kernel)" ] || refresh_lists
+  [ -n "$(newest_kernel)" ] || die "no package $kernel_package here: the guest needs Debian's cloud kernel."
+  unpack "$kernel_dir" newest_kernel
+}
+
+# Its libraries are those that QEMU needs, too.
+fetch_guest_agent() {
+  [ -e "$agent_dir/usr/sbin/qemu-ga" ] || unpack "$agent_dir" echo qemu-guest-agent
 }
 
 newest_kernel() {
@@ -100,12 +111,12 @@ command -v apt-get >/dev/null || die "this is not Debian or Ubuntu: no apt-get. 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 [ $# -gt 0 ] || set -- build
-packages="" with_guest=0
+packages="" with_guest=0 with_agent=0
 for part in "$@"; do
   case $part in
     build) packages+=" $build_packages" ;;
     guest) packages+=" $guest_packages" && with_guest=1 ;;
-    test) packages+=" $build_packages $guest_packages $test_packages" && with_guest=1 ;;
+    test) packages+=" $build_packages $guest_packages $test_packages" && with_guest=1 with_agent=1 ;;
     -h | --help) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
   esac
@@ -113,3 +124,4 @@ done
 # shellcheck disable=SC2046,SC2086  # a list of words
 install_missing $(printf '%s\n' $packages | sort -u)
 [ $with_guest = 0 ] || fetch_guest_kernel
+[ $with_agent = 0 ] || fetch_guest_agent

@@ -7,10 +7,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/failover/agent_watch.h"
 #include "core/failover/guest_error.h"
 #include "core/failover/qemu_machine.h"
 #include "core/failover/qmp_client.h"
 #include "core/failover/serial_watch.h"
+#include "core/failover/tcp_watch.h"
 #include "core/model/stop.h"
 
 namespace asr {
@@ -69,6 +71,8 @@ class LifeWatch {
         machine_(machine),
         sign_(sign),
         serial_(fs, machine.SerialLog(), sign.serial_text),
+        tcp_(clock, sign.tcp_port),
+        agent_(clock, machine.directory),
         start_(clock.MonotonicSeconds()),
         deadline_(start_ + static_cast<double>(sign.wait.count())) {}
 
@@ -77,22 +81,52 @@ class LifeWatch {
       ASR_CHECK(CheckStop(stop));
       // Before the look at the log: what a guest wrote before it ended counts.
       Status guest = CheckGuest();
-      if (!sign_.serial_text.empty()) {
-        ASR_TRY(auto line, serial_.Look());
-        if (line) return LifeSign{std::move(*line), Seconds()};
-      }
+      ASR_TRY(auto sign, Look(guest.has_value()));
+      if (sign) return LifeSign{std::move(*sign), Seconds()};
       ASR_CHECK(std::move(guest));
       if (clock_.MonotonicSeconds() >= deadline_) break;
       clock_.SleepSeconds(std::clamp(deadline_ - clock_.MonotonicSeconds(), 0.0, kPollSeconds));
     }
-    if (sign_.serial_text.empty()) return JudgeByDisk();
-    return Fail(NoSign(fmt::format("the guest did not write \"{}\" to its serial port within {} s",
-                                   PrintableText(sign_.serial_text), sign_.wait.count()))
-                    .WithCause("the guest's system does not use the serial port as a console, or "
-                               "writes another text"));
+    return JudgeAtTheEnd();
   }
 
  private:
+  using Kind = SignOfLife::Kind;
+
+  Result<std::optional<std::string>> Look(bool guest_runs) {
+    if (sign_.kind() == Kind::kSerialText) return serial_.Look();
+    if (!guest_runs) return std::optional<std::string>();
+    if (sign_.kind() == Kind::kGuestAgent) return agent_.Look();
+    if (sign_.kind() == Kind::kDisk) return std::optional<std::string>();
+    const auto table = Ask("human-monitor-command", {{"command-line", "info usernet"}});
+    // If QEMU went meanwhile, the next look at the guest says it.
+    if (!table) return std::optional<std::string>();
+    return tcp_.Look(ParseForwardTable(table->is_string() ? table->get<std::string>() : ""));
+  }
+
+  Result<LifeSign> JudgeAtTheEnd() {
+    const auto seconds = sign_.wait.count();
+    switch (sign_.kind()) {
+      case Kind::kDisk:
+        return JudgeByDisk();
+      case Kind::kSerialText:
+        return Fail(
+            NoSign(fmt::format("the guest did not write \"{}\" to its serial port within {} s",
+                               PrintableText(sign_.serial_text), seconds))
+                .WithCause("the guest's system does not use the serial port as a console, or "
+                           "writes another text"));
+      case Kind::kTcpPort:
+        return Fail(NoSign(fmt::format("the guest did not answer on TCP port {} within {} s",
+                                       sign_.tcp_port, seconds))
+                        .WithCause(tcp_.Cause()));
+      case Kind::kGuestAgent:
+        break;
+    }
+    return Fail(NoSign(fmt::format("the guest's agent did not answer within {} s", seconds))
+                    .WithCause("the QEMU guest agent is not installed in the guest, or does not "
+                               "start with it"));
+  }
+
   double Seconds() const { return clock_.MonotonicSeconds() - start_; }
 
   Status CheckGuest() {
@@ -104,12 +138,13 @@ class LifeWatch {
     return Fail(StoppedError(name));
   }
 
-  Result<nlohmann::json> Ask(const std::string& command) {
+  Result<nlohmann::json> Ask(const std::string& command,
+                             const nlohmann::json& arguments = nlohmann::json::object()) {
     if (client_ == nullptr) {
       ASR_TRY(client_,
               QmpClient::Connect(clock_, machine_.directory, kQmpSocketName, kAnswerSeconds));
     }
-    return client_->Execute(command, kAnswerSeconds);
+    return client_->Execute(command, arguments, kAnswerSeconds);
   }
 
   Status TakeEvents() {
@@ -180,6 +215,8 @@ class LifeWatch {
   const RunningMachine& machine_;
   const SignOfLife& sign_;
   SerialWatch serial_;
+  TcpWatch tcp_;
+  AgentWatch agent_;
   double start_;
   double deadline_;
   std::unique_ptr<QmpClient> client_;

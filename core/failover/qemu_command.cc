@@ -54,6 +54,32 @@ std::string DiskDevice(const MachineSpec& spec, std::size_t index) {
   return device;
 }
 
+// A test must never meet the original on a network. The isolated one is QEMU's own, with its own
+// DHCP server and a guest that reaches nothing beyond it; only the port that is asked for sign of
+// life can be reached, from this machine alone, by a port that the kernel chooses.
+void AddNetwork(std::vector<std::string>& arguments, const MachineSpec& spec) {
+  if (!spec.settings.has_network()) {
+    arguments.insert(arguments.end(), {"-nic", "none"});
+    return;
+  }
+  std::string backend = "user,id=net0,restrict=on";
+  if (const auto port = spec.settings.sign_of_life.tcp_port; port != 0) {
+    backend += fmt::format(",hostfwd=tcp:127.0.0.1:0-:{}", port);
+  }
+  // As with disks: generation 1 has what systems of its time know, generation 2 virtio.
+  const char* card = spec.generation == 1 ? "e1000" : "virtio-net-pci";
+  arguments.insert(arguments.end(),
+                   {"-netdev", backend, "-device", fmt::format("{},netdev=net0,romfile=", card)});
+}
+
+void AddGuestAgent(std::vector<std::string>& arguments, const MachineSpec& spec) {
+  if (!spec.settings.sign_of_life.guest_agent) return;
+  arguments.insert(arguments.end(),
+                   {"-device", "virtio-serial-pci", "-chardev",
+                    fmt::format("socket,id=agent0,path={},server=on,wait=off", kAgentSocketName),
+                    "-device", "virtserialport,chardev=agent0,name=org.qemu.guest_agent.0"});
+}
+
 void AddFirmware(std::vector<std::string>& arguments, const QemuHost& host) {
   const auto add = [&arguments](const char* name, const std::string& path, bool read_only) {
     arguments.emplace_back("-blockdev");
@@ -90,9 +116,6 @@ std::vector<std::string> QemuCommand(const MachineSpec& spec, const QemuHost& ho
       "-nodefaults",
       "-sandbox",
       "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-      // A test must never meet the original on a network.
-      "-nic",
-      "none",
       "-display",
       "none",
       "-device",
@@ -112,6 +135,8 @@ std::vector<std::string> QemuCommand(const MachineSpec& spec, const QemuHost& ho
       "-pidfile",
       kPidFileName,
   };
+  AddNetwork(arguments, spec);
+  AddGuestAgent(arguments, spec);
   if (uefi) AddFirmware(arguments, host);
   for (std::size_t i = 0; i < spec.disks.size(); ++i) {
     arguments.insert(arguments.end(),

@@ -26,6 +26,8 @@ struct MachineSpec {
 // What stands in a machine's directory. The names are relative: QEMU runs in there, which keeps
 // commas out of its options and its socket's path short.
 inline constexpr const char* kQmpSocketName = "qmp.sock";
+inline constexpr const char* kAgentSocketName = "agent.sock";
+inline constexpr const char* kScreenshotName = "screen.png";
 inline constexpr const char* kSerialLogName = "serial.log";
 inline constexpr const char* kQemuLogName = "qemu.log";
 inline constexpr const char* kPidFileName = "qemu.pid";

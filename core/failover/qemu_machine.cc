@@ -83,8 +83,8 @@ Result<QemuHost> PrepareHost(FileSystem& fs, const MachineSpec& spec) {
 }
 
 void RemoveTraces(FileSystem& fs, const std::string& directory) {
-  for (const char* name :
-       {kQmpSocketName, kSerialLogName, kQemuLogName, kPidFileName, kFirmwareVariablesName}) {
+  for (const char* name : {kQmpSocketName, kAgentSocketName, kSerialLogName, kQemuLogName,
+                           kPidFileName, kScreenshotName, kFirmwareVariablesName}) {
     // What is not there needs no removal, and the error that brought us here says more than this.
     static_cast<void>(fs.RemoveFile(JoinPath(directory, name)));
   }

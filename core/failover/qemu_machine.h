@@ -52,14 +52,15 @@ struct LifeSign {
   double seconds = 0;  // since the wait began
 };
 
-// Without a serial text a guest must have read this much of its disks: more than firmware and a
+// By its disk a guest must have read this much of its disks: more than firmware and a
 // boot loader that finds nothing to start, less than any operating system.
 inline constexpr std::uint64_t kLeastBytesReadByAGuest = 4 * kMiB;
 // A guest that restarts more often while we wait for it is in a loop.
 inline constexpr int kMostRestarts = 5;
 
-// Waits at most `sign.wait`: with a text, until the guest has written it; without, the whole time,
-// after which the guest must run and have read its disks. kIo: kGuestDidNotStart if the guest
+// Waits at most `sign.wait`: until the guest has written the text, has answered on the port
+// (tcp_watch.h), or its agent has answered (the machine was started for that); or else the whole
+// time, after which the guest must run and have read its disks. kIo: kGuestDidNotStart if the guest
 // powered off, panicked, restarts over and over, or was stopped by QEMU (I/O error of this host),
 // or QEMU ended; kGuestNoSignOfLife if the time is over. Both tell the last lines of the serial
 // log and of QEMU. kCancelled on `stop`. The guest is left as it is.

@@ -1,18 +1,16 @@
 #include "core/failover/qmp_client.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "core/failover/machine_socket.h"
 #include "storage/base/bytes.h"
 
 namespace asr {
@@ -51,21 +49,7 @@ Status WaitForSocket(Clock& clock, int socket, short events, double deadline,
 Result<std::unique_ptr<QmpClient>> QmpClient::Connect(Clock& clock, const std::string& directory,
                                                       const std::string& name,
                                                       double timeout_seconds) {
-  const std::string path = fmt::format("{}/{}", directory, name);
-  const FileDescriptor folder(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!folder.valid()) return Fail(ErrnoError(errno, fmt::format("cannot open {}", directory)));
-  const std::string short_path = fmt::format("/proc/self/fd/{}/{}", folder.get(), name);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (short_path.size() >= sizeof(address.sun_path)) {
-    return Fail(ErrnoError(ENAMETOOLONG, fmt::format("cannot connect to {}", path)));
-  }
-  std::memcpy(address.sun_path, short_path.c_str(), short_path.size() + 1);
-  FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket.valid() ||
-      ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return Fail(ErrnoError(errno, fmt::format("cannot connect to {}", path)));
-  }
+  ASR_TRY(FileDescriptor socket, ConnectToMachine(directory, name));
   return Greet(clock, std::move(socket), timeout_seconds);
 }
 
@@ -82,9 +66,15 @@ Result<std::unique_ptr<QmpClient>> QmpClient::Greet(Clock& clock, FileDescriptor
 }
 
 Result<nlohmann::json> QmpClient::Execute(const std::string& command, double timeout_seconds) {
+  return Execute(command, nlohmann::json::object(), timeout_seconds);
+}
+
+Result<nlohmann::json> QmpClient::Execute(const std::string& command,
+                                          const nlohmann::json& arguments, double timeout_seconds) {
   const double deadline = clock_.MonotonicSeconds() + timeout_seconds;
   const std::uint64_t id = ++last_id_;
-  const nlohmann::json request = {{"execute", command}, {"id", id}};
+  nlohmann::json request = {{"execute", command}, {"id", id}};
+  if (!arguments.empty()) request["arguments"] = arguments;
   ASR_CHECK(Send(request.dump() + "\n", deadline));
   while (true) {
     ASR_TRY(nlohmann::json message, ReadMessage(deadline, command));

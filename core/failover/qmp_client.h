@@ -23,8 +23,7 @@ struct QmpEvent {
 // One conversation; not thread-safe. QEMU talks to one client at a time: others wait for its end.
 class QmpClient {
  public:
-  // Connects to the socket `name` in `directory`, whose path may be longer than the 107 bytes that
-  // a socket's address holds. kNotFound or kIo if nobody listens.
+  // Connects to the socket `name` in `directory`. kNotFound or kIo if nobody listens.
   [[nodiscard]] static Result<std::unique_ptr<QmpClient>> Connect(Clock& clock,
                                                                   const std::string& directory,
                                                                   const std::string& name,
@@ -36,6 +35,9 @@ class QmpClient {
   // The reply's "return". kIo if QEMU refuses, hangs up, talks nonsense or lets the time pass; only
   // the last is retryable: a late reply is told from the next one by its id.
   [[nodiscard]] Result<nlohmann::json> Execute(const std::string& command, double timeout_seconds);
+  [[nodiscard]] Result<nlohmann::json> Execute(const std::string& command,
+                                               const nlohmann::json& arguments,
+                                               double timeout_seconds);
 
   // The events that came since the last call, oldest first.
   [[nodiscard]] std::vector<QmpEvent> TakeEvents();

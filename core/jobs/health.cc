@@ -167,8 +167,8 @@ Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, cons
   if (!policy && !IsDamage(policy) && policy.error().kind != ErrorKind::kNotFound) {
     return Fail(policy.error());
   }
-  ASR_TRY(const auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
-  if (test) status.test_failover = ParseTestFailoverState(test->state);
+  ASR_TRY(status.test, FindTestFailover(environment, vault.identity().id, item.id));
+  if (status.test) status.test_failover = ParseTestFailoverState(status.test->test.state);
   status.health = JudgeHealth(facts);
   return status;
 }

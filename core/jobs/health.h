@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/jobs/environment.h"
+#include "core/jobs/test_failover.h"
 #include "core/model/item.h"
 #include "core/model/job.h"
 #include "core/model/point.h"
@@ -51,6 +52,7 @@ struct ItemStatus {
   std::optional<Proof> latest_proof;
   bool latest_held = false;
   TestFailoverState test_failover = TestFailoverState::kNone;
+  std::optional<TestFailoverStatus> test;  // not cleaned up
   ItemHealth health;
 };
 

@@ -4,80 +4,107 @@
 #include "core/failover/boot_disk.h"
 #include "core/failover/qemu_machine.h"
 #include "core/failover/restore_disk.h"
+#include "core/failover/screenshot.h"
 #include "core/jobs/job_run.h"
 #include "core/jobs/point_pin.h"
-#include "core/jobs/recover.h"
+#include "core/jobs/test_failover.h"
+#include "core/jobs/test_failover_traces.h"
+#include "core/model/duration.h"
+#include "storage/base/subprocess.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
 
-std::string DirectoryOf(const Environment& environment, const Item& item) {
-  return JoinPath(JoinPath(environment.state_directory, "test-failovers"), item.id.value);
-}
+// Of the process that cleans up; goes with the rest.
+constexpr const char* kCleanerLogName = "cleanup.log";
 
-// Held while a test failover starts or is cleaned up, so that two commands do not meet.
-Result<std::unique_ptr<FileLock>> LockTestFailover(Environment& environment, const Item& item) {
-  const std::string directory = JoinPath(environment.state_directory, "locks");
-  ASR_CHECK(environment.fs.CreateDirectories(directory));
-  auto lock = environment.fs.Lock(JoinPath(directory, "test-failover-" + item.id.value));
-  if (lock || lock.error().kind != ErrorKind::kBusy) return lock;
+// The row of an earlier one, or what is left of it; none if it was cleaned up.
+Result<std::optional<TestFailoverStatus>> FindLeftOver(Environment& environment, Vault& vault,
+                                                       const Item& item) {
+  ASR_TRY(auto status, FindTestFailover(environment, vault.identity().id, item.id));
+  if (!status) return status;
+  const bool was_started =
+      !status->is_recorded ||
+      status->test.state == TestFailoverStateName(TestFailoverState::kWaitingForCleanup);
+  if (!was_started || !status->guest_runs || status->is_overdue) return status;
+  const std::string point =
+      status->is_recorded ? fmt::format(", of point {}", status->test.point.value) : "";
   return Fail(
       MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
-                fmt::format("another command works on the test failover of VM {}", item.name))
-          .WithAction("wait until it has ended: asr jobs list --item " + item.name));
+                fmt::format("there is a test failover of VM {} already{}", item.name, point))
+          .WithAction("clean it up first: asr test-failover-cleanup " + ShellQuote(item.name)));
 }
 
-// By its directory, for the process that started the guest may have died before it could note it.
-Status StopGuest(Environment& environment, const TestFailover& test) {
-  const auto machine = FindMachine(environment.fs, test.directory);
-  return machine ? StopMachine(environment.clock, *machine) : Status();
-}
-
-Status RemoveTest(Environment& environment, const TestFailover& test) {
-  ASR_CHECK(StopGuest(environment, test));
-  ASR_CHECK(environment.fs.RemoveTree(test.directory));
-  return environment.state.RemoveTestFailover(test.vault_id, test.item);
-}
-
-// The caller holds the lock: what is still InProgress was left by a process that died, and goes.
-Status RequireNone(Environment& environment, Vault& vault, const Item& item) {
-  ASR_TRY(const auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
-  if (!test) return {};
-  if (test->state == TestFailoverStateName(TestFailoverState::kInProgress)) {
-    return RemoveTest(environment, *test);
+// The caller holds the lock: what is there and does not live was left by a process that died.
+Status RemoveLeftOver(Environment& environment, const Item& item,
+                      const std::optional<TestFailoverStatus>& left) {
+  if (!left) return {};
+  if (left->test.state == TestFailoverStateName(TestFailoverState::kWaitingForCleanup)) {
+    environment.progress.Warn(
+        fmt::format("VM {}: the test failover of {} is over, and is cleaned up now", item.name,
+                    FormatTime(left->test.started)));
   }
-  return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
-                        fmt::format("there is a test failover of VM {} already, of point {}",
-                                    item.name, test->point.value))
-                  .WithAction("clean it up first: asr test-failover-cleanup " + item.name));
+  return RemoveTestFailover(environment, left->test);
+}
+
+// What the disks of a test take, by the point's digests.
+struct TestSpace {
+  std::vector<std::uint64_t> bytes_of_disks;
+  std::uint64_t bytes = 0;
+  std::uint64_t free_bytes = 0;
+  [[nodiscard]] bool suffices() const { return bytes <= free_bytes; }
+};
+
+Result<TestSpace> SpaceOfTest(Environment& environment, Vault& vault, const RecoveryPoint& point) {
+  TestSpace space;
+  for (const PointDisk& disk : point.disks) {
+    ASR_TRY(const std::uint64_t bytes, BytesToRestore(vault, point, disk));
+    space.bytes_of_disks.push_back(bytes);
+    space.bytes += bytes;
+  }
+  ASR_TRY(space.free_bytes, environment.fs.FreeBytes(environment.state_directory));
+  return space;
+}
+
+std::string Mebibytes(std::uint64_t bytes) {
+  return fmt::format("{} MiB", DivideRoundingUp<std::uint64_t>(bytes, kMiB));
+}
+
+std::string DescribeSpace(const Environment& environment, const TestSpace& space) {
+  return fmt::format("the disks need {} in {}, where {} are free", Mebibytes(space.bytes),
+                     environment.state_directory, Mebibytes(space.free_bytes));
 }
 
 // One test failover while it comes up.
 class TestFailoverRun {
  public:
   TestFailoverRun(Environment& environment, Vault& vault, const Item& item,
-                  const RecoveryPoint& point, JobRun& run)
-      : environment_(environment), vault_(vault), item_(item), point_(point), run_(run) {
+                  const RecoveryPoint& point, const MachineSettings& settings, JobRun& run)
+      : environment_(environment),
+        vault_(vault),
+        item_(item),
+        point_(point),
+        settings_(settings),
+        run_(run) {
     row_ = {.vault_id = vault.identity().id,
             .item = item.id,
             .point = point.id,
             .job = run.job().id,
             .state = std::string(TestFailoverStateName(TestFailoverState::kInProgress)),
-            .directory = DirectoryOf(environment, item),
+            .directory = TestFailoverDirectory(environment, item.id),
             .machine_json = "",
-            .started = environment.clock.Now()};
+            .started = environment.clock.Now(),
+            .vm = item.name};
   }
 
-  Status Run(const SignOfLife& sign_of_life, TestFailoverOutcome& outcome) {
+  Status Run(const TestFailoverRequest& request, TestFailoverOutcome& outcome) {
     // The row comes first, so that whatever is left after a crash can be found and cleaned up.
     ASR_CHECK(environment_.state.PutTestFailover(row_));
-    Status status = Boot(sign_of_life, outcome);
-    if (status) {
-      row_.state = TestFailoverStateName(TestFailoverState::kWaitingForCleanup);
-      status = environment_.state.PutTestFailover(row_);
-    }
+    Status status = Boot(outcome);
+    if (status) status = LeaveRunning(request, outcome);
     if (!status) {
-      const Status cleaned = RemoveTest(environment_, row_);
+      const Status cleaned = RemoveTestFailover(environment_, row_);
       if (!cleaned) {
         environment_.progress.Warn(
             fmt::format("VM {}: the failed test failover could not be cleaned up ({}); try asr "
@@ -89,7 +116,7 @@ class TestFailoverRun {
   }
 
  private:
-  Status Boot(const SignOfLife& sign_of_life, TestFailoverOutcome& outcome) {
+  Status Boot(TestFailoverOutcome& outcome) {
     ASR_TRY(MachineSpec spec, RestoreDisks());
     double started_seconds = 0;
     std::optional<RunningMachine> machine;
@@ -101,7 +128,7 @@ class TestFailoverRun {
     }));
     Status lives = run_.RunTask("Wait for sign of life", 0, [&](TaskProgress&) -> Status {
       ASR_TRY(const LifeSign sign, WaitForLife(environment_.fs, environment_.clock, *machine,
-                                               sign_of_life, environment_.stop));
+                                               settings_.sign_of_life, environment_.stop));
       outcome.sign_of_life = sign.sign;
       outcome.boot_seconds = environment_.clock.MonotonicSeconds() - started_seconds;
       return {};
@@ -109,7 +136,7 @@ class TestFailoverRun {
     if (!lives && lives.error().kind == ErrorKind::kCancelled) return lives;
     outcome.serial_log = machine->SerialLog();
     outcome.process_id = machine->process.pid;
-    const Status recorded = RecordProof(lives.has_value(), outcome);
+    const Status recorded = RecordProof(lives.has_value(), outcome, Picture(*machine));
     if (!recorded) {
       environment_.progress.Warn("the proof cannot be kept in the vault: " +
                                  recorded.error().Line());
@@ -120,8 +147,8 @@ class TestFailoverRun {
   Result<MachineSpec> RestoreDisks() {
     MachineSpec spec{.name = item_.name,
                      .directory = row_.directory,
-                     .settings = point_.settings,
-                     .generation = point_.settings.generation,
+                     .settings = settings_,
+                     .generation = settings_.generation,
                      .disks = {}};
     ASR_TRY(const auto pin,
             PointPin::Take(environment_, vault_, item_.id, point_.id, "test-failover"));
@@ -150,63 +177,118 @@ class TestFailoverRun {
                        {.on_progress = run_.Follow(progress), .stop = environment_.stop});
   }
 
-  Status RecordProof(bool lives, const TestFailoverOutcome& outcome) {
+  // Empty if there is none: what it would show is no part of the test's outcome.
+  std::string Picture(const RunningMachine& machine) {
+    auto picture = TakeScreenshot(environment_.fs, environment_.clock, machine);
+    if (picture) return *std::move(picture);
+    if (IsRunning(machine)) {
+      environment_.progress.Warn("the guest's screen cannot be kept: " + picture.error().Line());
+    }
+    return {};
+  }
+
+  Status RecordProof(bool lives, const TestFailoverOutcome& outcome, const std::string& picture) {
     const Timestamp now = environment_.clock.Now();
     Proof proof{.booted = lives, .sign_of_life = outcome.sign_of_life, .tested_at = now};
     if (lives) proof.boot_seconds = outcome.boot_seconds;
-    return vault_.AddProof(item_.id, point_.id, proof, now);
+    Status added = vault_.AddProof(item_.id, point_.id, proof, now, picture);
+    // Where a picture does not fit any more, its proof may.
+    if (!added && !picture.empty()) added = vault_.AddProof(item_.id, point_.id, proof, now);
+    return added;
+  }
+
+  Status LeaveRunning(const TestFailoverRequest& request, TestFailoverOutcome& outcome) {
+    row_.state = TestFailoverStateName(TestFailoverState::kWaitingForCleanup);
+    if (request.cleanup_after) {
+      row_.cleanup_due = environment_.clock.Now() + *request.cleanup_after;
+      outcome.cleanup_due = row_.cleanup_due;
+    }
+    ASR_CHECK(environment_.state.PutTestFailover(row_));
+    if (!request.cleanup_after) return {};
+    const auto cleaner = SpawnDetached(request.cleanup_command,
+                                       {.directory = environment_.state_directory,
+                                        .stderr_path = JoinPath(row_.directory, kCleanerLogName)});
+    if (!cleaner) {
+      environment_.progress.Warn(fmt::format(
+          "VM {}: nobody cleans the test failover up when its time has come ({}); do it by hand: "
+          "asr test-failover-cleanup {}",
+          item_.name, cleaner.error().Line(), ShellQuote(item_.name)));
+    }
+    return {};
   }
 
   Environment& environment_;
   Vault& vault_;
   const Item& item_;
   const RecoveryPoint& point_;
+  const MachineSettings& settings_;
   JobRun& run_;
   TestFailover row_;
 };
 
 }  // namespace
 
+Result<MachineSettings> SettingsOfTest(const Item& item, const MachineSettings& of_point,
+                                       const TargetSettings& request) {
+  TargetSettings target = item.target;
+  target.Take(request);
+  const MachineSettings settings = target.AppliedTo(of_point);
+  if (settings.sign_of_life.tcp_port == 0 || target.network != GuestNetwork::kNone) return settings;
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
+                        fmt::format("VM {} cannot be asked on TCP port {}: its network is set to "
+                                    "none",
+                                    item.name, settings.sign_of_life.tcp_port))
+                  .WithAction("add --network isolated, or choose another sign of life"));
+}
+
+Result<Plan> PlanTestFailover(Environment& environment, Vault& vault, const Item& item,
+                              const TestFailoverRequest& request) {
+  ASR_TRY(const auto left, FindLeftOver(environment, vault, item));
+  ASR_TRY(const RecoveryPoint point, vault.FindPoint(item, request.point));
+  ASR_TRY(const MachineSettings settings, SettingsOfTest(item, point.settings, request.settings));
+  ASR_TRY(const TestSpace space, SpaceOfTest(environment, vault, point));
+  Plan plan;
+  const auto add = [&](std::string step, const std::string& disk = "", std::uint64_t bytes = 0) {
+    plan.steps.push_back(
+        {.step = std::move(step), .item = item.name, .disk = disk, .bytes = bytes});
+  };
+  if (left) add(fmt::format("Remove what is left in {}", left->test.directory));
+  add(fmt::format("Take {} of space in {}", Mebibytes(space.bytes), environment.state_directory));
+  for (std::size_t i = 0; i < point.disks.size(); ++i) {
+    add(fmt::format("Restore from point {}", point.id.value), point.disks[i].name.value,
+        space.bytes_of_disks[i]);
+  }
+  add(fmt::format("Start guest: {} CPU(s), {} of memory, {}", settings.cpu_count,
+                  Mebibytes(settings.memory_bytes),
+                  settings.has_network() ? "an isolated network" : "no network"));
+  add(fmt::format("Wait for sign of life, at most {}", FormatDuration(settings.sign_of_life.wait)));
+  if (request.cleanup_after) {
+    add(fmt::format("Clean up after {}", FormatDuration(*request.cleanup_after)));
+  }
+  if (!space.suffices()) plan.warnings.push_back(DescribeSpace(environment, space));
+  return plan;
+}
+
 Result<TestFailoverOutcome> StartTestFailover(Environment& environment, Vault& vault,
                                               const Item& item,
                                               const TestFailoverRequest& request) {
-  ASR_TRY(const auto lock, LockTestFailover(environment, item));
-  ASR_CHECK(RequireNone(environment, vault, item));
+  ASR_TRY(const auto lock, LockTestFailover(environment, item.id, item.name));
+  ASR_TRY(const auto left, FindLeftOver(environment, vault, item));
   ASR_TRY(const RecoveryPoint point, vault.FindPoint(item, request.point));
+  ASR_TRY(const MachineSettings settings, SettingsOfTest(item, point.settings, request.settings));
+  ASR_CHECK(RemoveLeftOver(environment, item, left));
+  ASR_TRY(const TestSpace space, SpaceOfTest(environment, vault, point));
+  if (!space.suffices()) {
+    return Fail(MakeError(ErrorKind::kNoSpace, ErrorCode::kNoSpace,
+                          fmt::format("VM {}: {}", item.name, DescribeSpace(environment, space)))
+                    .WithAction("free space there, or choose another place with --state-dir"));
+  }
   ASR_TRY(JobRun run, JobRun::Start(environment, "TestFailover", item.name, vault.name()));
   TestFailoverOutcome outcome;
-  const SignOfLife sign_of_life = request.sign_of_life.value_or(point.settings.sign_of_life);
-  TestFailoverRun test(environment, vault, item, point, run);
-  const Status status = test.Run(sign_of_life, outcome);
+  TestFailoverRun test(environment, vault, item, point, settings, run);
+  const Status status = test.Run(request, outcome);
   ASR_TRY(outcome.job, run.End(status));
   return outcome;
-}
-
-Result<Job> CleanUpTestFailover(Environment& environment, Vault& vault, const Item& item,
-                                const std::string& notes) {
-  ASR_TRY(const auto lock, LockTestFailover(environment, item));
-  ASR_TRY(auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
-  if (!test) {
-    return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverNone,
-                          fmt::format("there is no test failover of VM {}", item.name))
-                    .WithAction("start one: asr test-failover " + item.name));
-  }
-  ASR_TRY(JobRun run, JobRun::Start(environment, "TestFailoverCleanup", item.name, vault.name()));
-  const auto clean_up = [&]() -> Status {
-    ASR_CHECK(run.RunTask("Stop guest", 0, [&](TaskProgress&) -> Status {
-      test->state = TestFailoverStateName(TestFailoverState::kCleaningUp);
-      ASR_CHECK(environment.state.PutTestFailover(*test));
-      return StopGuest(environment, *test);
-    }));
-    ASR_CHECK(run.RunTask("Remove disks", 0, [&](TaskProgress&) {
-      return environment.fs.RemoveTree(test->directory);
-    }));
-    if (!notes.empty()) {
-      ASR_CHECK(vault.AddProof(item.id, test->point, {.notes = notes}, environment.clock.Now()));
-    }
-    return environment.state.RemoveTestFailover(test->vault_id, test->item);
-  };
-  return run.End(clean_up());
 }
 
 }  // namespace asr

@@ -130,6 +130,7 @@ void Verification::Disprove(const PointId& id) {
   const auto proofs = vault_.store().List(layout::ProofPrefix(item_.id, id));
   if (!proofs) return;
   for (const BlobInfo& blob : *proofs) {
+    if (!blob.name.ends_with(".json")) continue;
     const auto text = vault_.store().Get(blob.name);
     const Result<Proof> proof = text ? DecodeProof(blob.name, *text) : Fail(text.error());
     if (!proof || *proof != Proof{.verified_at = proof->verified_at}) continue;

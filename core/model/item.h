@@ -66,7 +66,8 @@ struct Item {
   Timestamp created{};
   std::vector<ItemDisk> disks;  // the first is the boot disk
   std::vector<DiskName> excluded_disks;
-  MachineSettings settings;
+  MachineSettings settings;  // as the VM's host says
+  TargetSettings target{};   // as was said here
   bool operator==(const Item&) const = default;
 };
 

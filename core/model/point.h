@@ -27,6 +27,14 @@ struct PointDisk {
   bool operator==(const PointDisk&) const = default;
 };
 
+// A picture of a guest's screen, beside the proof that names it.
+struct Screenshot {
+  std::string path;  // name of its blob: a PNG
+  std::uint64_t size_bytes = 0;
+  std::string sha256;  // 64 hex digits
+  bool operator==(const Screenshot&) const = default;
+};
+
 // What was proved of a point; merged from its proof documents.
 struct Proof {
   std::optional<Timestamp> verified_at = {};
@@ -35,6 +43,7 @@ struct Proof {
   std::string sign_of_life = {};  // what was seen, in words
   std::optional<Timestamp> tested_at = {};
   std::string notes = {};
+  std::optional<Screenshot> screenshot = {};
   bool operator==(const Proof&) const = default;
 };
 

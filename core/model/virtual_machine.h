@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/model/ids.h"
@@ -22,13 +23,28 @@ struct VmDisk {
   bool operator==(const VmDisk&) const = default;
 };
 
-// How a boot of the VM proves that it lives. Without a text: still running and reading its disk
-// after `wait`.
+// How a boot of the VM proves that it lives: one of these, or none of them, then it must still run
+// and have read its disk after `wait`.
 struct SignOfLife {
   std::string serial_text;  // looked for in what the guest writes to its first serial port
   std::chrono::seconds wait{120};
+  std::uint16_t tcp_port = 0;  // of the guest; it answers there
+  bool guest_agent = false;    // the QEMU guest agent answers
+
+  enum class Kind : std::uint8_t { kDisk, kSerialText, kTcpPort, kGuestAgent };
+  [[nodiscard]] Kind kind() const {
+    if (!serial_text.empty()) return Kind::kSerialText;
+    if (tcp_port != 0) return Kind::kTcpPort;
+    return guest_agent ? Kind::kGuestAgent : Kind::kDisk;
+  }
   bool operator==(const SignOfLife&) const = default;
 };
+
+// What a test's guest is connected to: nothing, or a network that ends in QEMU.
+enum class GuestNetwork : std::uint8_t { kNone, kIsolated };
+// "none", "isolated". Parse returns nullopt for any other word.
+[[nodiscard]] std::string_view GuestNetworkName(GuestNetwork network);
+[[nodiscard]] std::optional<GuestNetwork> ParseGuestNetwork(std::string_view name);
 
 // What is needed to start the VM elsewhere; kept with every recovery point.
 struct MachineSettings {
@@ -37,7 +53,31 @@ struct MachineSettings {
   int cpu_count = 1;
   std::uint64_t memory_bytes = 1ULL << 30;
   SignOfLife sign_of_life;
+  GuestNetwork network = GuestNetwork::kNone;
+  // Whatever `network` says, a TCP port can only be reached over one.
+  [[nodiscard]] bool has_network() const {
+    return network == GuestNetwork::kIsolated || sign_of_life.tcp_port != 0;
+  }
   bool operator==(const MachineSettings&) const = default;
+};
+
+inline constexpr int kMostCpus = 240;  // of a Hyper-V VM of generation 2
+inline constexpr std::uint64_t kLeastMemoryBytes = std::uint64_t{32} << 20;
+inline constexpr std::uint64_t kMostMemoryBytes = std::uint64_t{16} << 40;
+
+// What was set for the VM at the target, in place of what its host says. Parts that were not set
+// follow the host.
+struct TargetSettings {
+  std::optional<int> cpu_count = {};
+  std::optional<std::uint64_t> memory_bytes = {};
+  std::optional<GuestNetwork> network = {};
+  std::optional<SignOfLife> sign_of_life = {};  // without its wait
+  std::optional<std::chrono::seconds> sign_of_life_wait = {};
+  bool operator==(const TargetSettings&) const = default;
+
+  // The parts that `other` sets replace those here.
+  void Take(const TargetSettings& other);
+  [[nodiscard]] MachineSettings AppliedTo(MachineSettings settings) const;
 };
 
 enum class VmPowerState : std::uint8_t { kOff, kRunning, kPaused, kUnknown };

@@ -20,10 +20,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::uint64_t kMostCpus = 240;  // of a Hyper-V VM of generation 2
-constexpr std::uint64_t kLeastMemoryBytes = 32 * kMiB;
-constexpr std::uint64_t kMostMemoryBytes = 16 * kTiB;
 constexpr std::uint64_t kMostWaitSeconds = 3600;
+constexpr std::uint64_t kMostPort = 65535;
 constexpr std::size_t kLongestName = 100;
 constexpr std::array<std::string_view, 4> kFormats = {"raw", "vhd", "vhdx", "qcow2"};
 
@@ -121,12 +119,37 @@ Status ReadSignOfLife(const Object& root, VmDescription& description) {
   if (value == nullptr) return {};
   if (!value->is_object()) return Fail(Bad("signOfLife must be an object"));
   const Object object{*value, "signOfLife."};
-  WarnOfUnknownKeys(object, {"serialText", "waitSeconds"}, description.warnings);
+  WarnOfUnknownKeys(object, {"serialText", "tcpPort", "guestAgent", "waitSeconds"},
+                    description.warnings);
   SignOfLife& sign = description.settings.sign_of_life;
   ASR_CHECK(ReadText(object, "serialText", sign.serial_text));
+  std::uint64_t port = 0;
+  ASR_CHECK(ReadNumber(object, "tcpPort", {.least = 1, .most = kMostPort}, port));
+  sign.tcp_port = static_cast<std::uint16_t>(port);
+  if (const Json* agent = object.Find("guestAgent")) {
+    if (!agent->is_boolean()) return Fail(Bad("signOfLife.guestAgent must be true or false"));
+    sign.guest_agent = agent->get<bool>();
+  }
+  const int signs = (sign.serial_text.empty() ? 0 : 1) + (port != 0 ? 1 : 0) + sign.guest_agent;
+  if (signs > 1) {
+    return Fail(Bad("signOfLife: give one of serialText, tcpPort and guestAgent"));
+  }
   auto wait = static_cast<std::uint64_t>(sign.wait.count());
   ASR_CHECK(ReadNumber(object, "waitSeconds", {.least = 1, .most = kMostWaitSeconds}, wait));
   sign.wait = std::chrono::seconds{wait};
+  return {};
+}
+
+Status ReadNetwork(const Object& root, MachineSettings& settings) {
+  std::string name(GuestNetworkName(settings.network));
+  ASR_CHECK(ReadText(root, "network", name));
+  const auto network = ParseGuestNetwork(name);
+  if (!network) return Fail(Bad(fmt::format("network '{}' is none of none, isolated", name)));
+  if (*network == GuestNetwork::kNone && root.Find("network") != nullptr &&
+      settings.has_network()) {
+    return Fail(Bad("signOfLife.tcpPort cannot be reached without a network"));
+  }
+  settings.network = *network;
   return {};
 }
 
@@ -201,7 +224,8 @@ Result<VmDescription> ParseVmDescription(const std::string& text) {
   const Object root{document, ""};
   VmDescription description;
   WarnOfUnknownKeys(
-      root, {"name", "generation", "cpuCount", "memoryBytes", "memory", "disks", "signOfLife"},
+      root,
+      {"name", "generation", "cpuCount", "memoryBytes", "memory", "disks", "signOfLife", "network"},
       description.warnings);
   ASR_CHECK(ReadName(root, description.name));
   MachineSettings& settings = description.settings;
@@ -214,6 +238,7 @@ Result<VmDescription> ParseVmDescription(const std::string& text) {
   ASR_CHECK(ReadMemory(root, settings.memory_bytes));
   ASR_CHECK(ReadDisks(root, description));
   ASR_CHECK(ReadSignOfLife(root, description));
+  ASR_CHECK(ReadNetwork(root, settings));
   return description;
 }
 

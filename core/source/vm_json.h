@@ -2,8 +2,9 @@
 //
 //   {"name": "web", "generation": 1, "cpuCount": 2, "memory": "2GiB",
 //    "disks": [{"path": "root.img", "format": "raw"}],
-//    "signOfLife": {"serialText": "login:", "waitSeconds": 60}}
+//    "signOfLife": {"serialText": "login:", "waitSeconds": 60}, "network": "isolated"}
 //
+// In place of "serialText" may stand "tcpPort": 22, or "guestAgent": true.
 // Everything is optional. "memoryBytes" may stand in place of "memory". The disks come in boot
 // order; a path is relative to the VM's folder and stays inside it.
 #pragma once

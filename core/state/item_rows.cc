@@ -7,7 +7,8 @@ namespace asr {
 namespace {
 
 constexpr std::string_view kSelectTests =
-    "SELECT vault_id, item, point, job, state, directory, machine, started FROM test_failovers";
+    "SELECT vault_id, item, point, job, state, directory, machine, started, vm, cleanup_due "
+    "FROM test_failovers";
 
 TestFailover ReadTest(const SqlStatement& row) {
   TestFailover test;
@@ -19,6 +20,8 @@ TestFailover ReadTest(const SqlStatement& row) {
   test.directory = row.Text(5);
   test.machine_json = row.Text(6);
   test.started = FromMilliseconds(row.Integer(7));
+  test.vm = row.Text(8);
+  if (!row.IsNull(9)) test.cleanup_due = FromMilliseconds(row.Integer(9));
   return test;
 }
 
@@ -62,11 +65,14 @@ Status StateDatabase::RemoveCursors(const std::string& vault_id, const ItemId& i
 }
 
 Status StateDatabase::PutTestFailover(const TestFailover& test) {
+  std::optional<std::int64_t> cleanup_due;
+  if (test.cleanup_due) cleanup_due = ToMilliseconds(*test.cleanup_due);
   const std::lock_guard lock(implementation_->mutex);
   ASR_CHECK(implementation_->database.Run(
-      "INSERT OR REPLACE INTO test_failovers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+      "INSERT OR REPLACE INTO test_failovers (vault_id, item, point, job, state, directory, "
+      "machine, started, vm, cleanup_due) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
       {test.vault_id, test.item.value, test.point.value, test.job.value, test.state, test.directory,
-       test.machine_json, ToMilliseconds(test.started)}));
+       test.machine_json, ToMilliseconds(test.started), test.vm, cleanup_due}));
   return {};
 }
 

@@ -52,6 +52,8 @@ struct TestFailover {
   std::string directory;     // holds disks, sockets, logs
   std::string machine_json;  // how to find the running guest again
   Timestamp started{};
+  std::string vm{};                        // its name; empty in rows of older versions
+  std::optional<Timestamp> cleanup_due{};  // when it is cleaned up without being asked
 };
 
 struct JobFilter {

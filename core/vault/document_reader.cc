@@ -62,6 +62,8 @@ Status DocumentReader::status() const {
   return Fail(DocumentError(name_, problem_));
 }
 
+bool DocumentReader::Has(const std::string& key) const { return Find(key) != nullptr; }
+
 std::string DocumentReader::Text(const std::string& key) {
   const auto* value = Find(key);
   if (value != nullptr && value->is_string()) return value->get<std::string>();

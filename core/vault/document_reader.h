@@ -20,6 +20,7 @@ class DocumentReader {
   [[nodiscard]] static Result<DocumentReader> Parse(const std::string& name,
                                                     const std::string& text, int newest_version);
 
+  [[nodiscard]] bool Has(const std::string& key) const;
   [[nodiscard]] std::string Text(const std::string& key);
   [[nodiscard]] std::string TextOr(const std::string& key, const std::string& fallback);
   [[nodiscard]] std::uint64_t Unsigned(const std::string& key);

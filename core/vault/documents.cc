@@ -1,9 +1,12 @@
 #include "core/vault/documents.h"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "core/vault/document_reader.h"
 #include "core/vault/document_text.h"
+#include "core/vault/layout.h"
 
 namespace asr {
 namespace {
@@ -11,14 +14,74 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kDocumentVersion = 1;
+constexpr std::uint64_t kMostPort = 65535;
+
+// The sign without its wait.
+Json EncodeSign(const SignOfLife& sign) {
+  Json json = {{"serialText", sign.serial_text}};
+  if (sign.tcp_port != 0) json["tcpPort"] = sign.tcp_port;
+  if (sign.guest_agent) json["guestAgent"] = true;
+  return json;
+}
+
+SignOfLife DecodeSign(DocumentReader& life) {
+  SignOfLife sign;
+  sign.serial_text = life.TextOr("serialText", "");
+  const std::uint64_t port = life.UnsignedOr("tcpPort", 0);
+  if (port > kMostPort) life.Reject("tcpPort", "0 to 65535");
+  sign.tcp_port = static_cast<std::uint16_t>(std::min(port, kMostPort));
+  sign.guest_agent = life.OptionalBool("guestAgent").value_or(false);
+  return sign;
+}
+
+GuestNetwork DecodeNetwork(DocumentReader& reader) {
+  const auto network = ParseGuestNetwork(reader.TextOr("network", "none"));
+  if (!network) reader.Reject("network", "none or isolated");
+  return network.value_or(GuestNetwork::kNone);
+}
 
 Json EncodeSettings(const MachineSettings& settings) {
-  return {{"generation", settings.generation},
-          {"cpuCount", settings.cpu_count},
-          {"memoryBytes", settings.memory_bytes},
-          {"signOfLife",
-           {{"serialText", settings.sign_of_life.serial_text},
-            {"waitSeconds", settings.sign_of_life.wait.count()}}}};
+  Json life = EncodeSign(settings.sign_of_life);
+  life["waitSeconds"] = settings.sign_of_life.wait.count();
+  Json json = {{"generation", settings.generation},
+               {"cpuCount", settings.cpu_count},
+               {"memoryBytes", settings.memory_bytes},
+               {"signOfLife", life}};
+  if (settings.network != GuestNetwork::kNone) json["network"] = GuestNetworkName(settings.network);
+  return json;
+}
+
+std::chrono::seconds ToSeconds(std::uint64_t count) {
+  return std::chrono::seconds(static_cast<std::int64_t>(count));
+}
+
+Json EncodeTarget(const TargetSettings& target) {
+  Json json = Json::object();
+  if (target.cpu_count) json["cpuCount"] = *target.cpu_count;
+  if (target.memory_bytes) json["memoryBytes"] = *target.memory_bytes;
+  if (target.network) json["network"] = GuestNetworkName(*target.network);
+  if (target.sign_of_life) json["signOfLife"] = EncodeSign(*target.sign_of_life);
+  if (target.sign_of_life_wait) json["waitSeconds"] = target.sign_of_life_wait->count();
+  return json;
+}
+
+// None where nothing was set.
+TargetSettings DecodeTarget(DocumentReader& reader) {
+  TargetSettings target;
+  if (!reader.Has("target")) return target;
+  DocumentReader object = reader.Object("target");
+  if (object.Has("cpuCount")) target.cpu_count = static_cast<int>(object.Unsigned("cpuCount"));
+  if (object.Has("memoryBytes")) target.memory_bytes = object.Unsigned("memoryBytes");
+  if (object.Has("network")) target.network = DecodeNetwork(object);
+  if (object.Has("signOfLife")) {
+    DocumentReader life = object.Object("signOfLife");
+    target.sign_of_life = DecodeSign(life);
+    object.Adopt(life);
+  }
+  if (object.Has("waitSeconds"))
+    target.sign_of_life_wait = ToSeconds(object.Unsigned("waitSeconds"));
+  reader.Adopt(object);
+  return target;
 }
 
 MachineSettings DecodeSettings(DocumentReader& reader) {
@@ -28,9 +91,9 @@ MachineSettings DecodeSettings(DocumentReader& reader) {
   settings.cpu_count = static_cast<int>(machine.Unsigned("cpuCount"));
   settings.memory_bytes = machine.Unsigned("memoryBytes");
   DocumentReader life = machine.Object("signOfLife");
-  settings.sign_of_life.serial_text = life.Text("serialText");
-  settings.sign_of_life.wait =
-      std::chrono::seconds(static_cast<std::int64_t>(life.Unsigned("waitSeconds")));
+  settings.sign_of_life = DecodeSign(life);
+  settings.sign_of_life.wait = ToSeconds(life.Unsigned("waitSeconds"));
+  settings.network = DecodeNetwork(machine);
   if (settings.generation > 2) machine.Reject("generation", "0, 1 or 2");
   machine.Adopt(life);
   reader.Adopt(machine);
@@ -112,21 +175,23 @@ std::string EncodeItem(const Item& item) {
   }
   Json excluded = Json::array();
   for (const DiskName& disk : item.excluded_disks) excluded.push_back(disk.value);
-  return WriteDocument({{"version", kDocumentVersion},
-                        {"id", item.id.value},
-                        {"name", item.name},
-                        {"host", item.host},
-                        {"policy", item.policy},
-                        {"state", ProtectionStateName(item.state)},
-                        {"epoch", item.epoch},
-                        {"generation", item.generation.value},
-                        {"resync", ResyncStateName(item.resync)},
-                        {"resyncCause", item.resync_cause},
-                        {"resyncDeep", item.resync_deep},
-                        {"created", FormatTime(item.created)},
-                        {"disks", disks},
-                        {"excludedDisks", excluded},
-                        {"machine", EncodeSettings(item.settings)}});
+  Json document = {{"version", kDocumentVersion},
+                   {"id", item.id.value},
+                   {"name", item.name},
+                   {"host", item.host},
+                   {"policy", item.policy},
+                   {"state", ProtectionStateName(item.state)},
+                   {"epoch", item.epoch},
+                   {"generation", item.generation.value},
+                   {"resync", ResyncStateName(item.resync)},
+                   {"resyncCause", item.resync_cause},
+                   {"resyncDeep", item.resync_deep},
+                   {"created", FormatTime(item.created)},
+                   {"disks", disks},
+                   {"excludedDisks", excluded},
+                   {"machine", EncodeSettings(item.settings)}};
+  if (item.target != TargetSettings{}) document["target"] = EncodeTarget(item.target);
+  return WriteDocument(document);
 }
 
 Result<Item> DecodeItem(const std::string& name, const std::string& text) {
@@ -168,6 +233,7 @@ Result<Item> DecodeItem(const std::string& name, const std::string& text) {
     item.excluded_disks.push_back({std::move(disk)});
   }
   item.settings = DecodeSettings(reader);
+  item.target = DecodeTarget(reader);
   return Finish(reader, std::move(item));
 }
 
@@ -232,6 +298,10 @@ std::string EncodeProof(const Proof& proof) {
   if (!proof.sign_of_life.empty()) json["signOfLife"] = proof.sign_of_life;
   if (proof.tested_at) json["testedAt"] = FormatTime(*proof.tested_at);
   if (!proof.notes.empty()) json["notes"] = proof.notes;
+  if (proof.screenshot) {
+    json["screenshot"] = {{"sizeBytes", proof.screenshot->size_bytes},
+                          {"sha256", proof.screenshot->sha256}};
+  }
   return WriteDocument(json);
 }
 
@@ -244,6 +314,13 @@ Result<Proof> DecodeProof(const std::string& name, const std::string& text) {
   proof.sign_of_life = reader.TextOr("signOfLife", "");
   proof.tested_at = reader.OptionalTime("testedAt");
   proof.notes = reader.TextOr("notes", "");
+  if (reader.Has("screenshot")) {
+    DocumentReader screenshot = reader.Object("screenshot");
+    proof.screenshot = {.path = layout::ScreenshotOf(name),
+                        .size_bytes = screenshot.Unsigned("sizeBytes"),
+                        .sha256 = screenshot.Text("sha256")};
+    reader.Adopt(screenshot);
+  }
   return Finish(reader, std::move(proof));
 }
 

@@ -9,6 +9,7 @@
 #include "core/vault/document_list.h"
 #include "core/vault/documents.h"
 #include "core/vault/layout.h"
+#include "storage/base/checksum.h"
 #include "storage/base/text.h"
 #include "storage/image/vhd_footer.h"
 
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::string_view kJson = ".json";
 constexpr std::string_view kProof = ".proof/";
+constexpr std::string_view kPng = ".png";
 // Groups whose digests are read at a time.
 constexpr std::uint64_t kGroupsAtOnce = 4096;
 
@@ -213,20 +215,39 @@ void ItemCheck::SortPointBlob(const std::string& blob, const std::string& name) 
     return;
   }
   const std::size_t proof = name.find(kProof);
-  const std::string time = proof == std::string::npos
-                               ? ""
-                               : StemBetween(name, name.substr(0, proof + kProof.size()), kJson);
+  const bool is_picture = name.ends_with(kPng);
+  const std::string time =
+      proof == std::string::npos
+          ? ""
+          : StemBetween(name, name.substr(0, proof + kProof.size()), is_picture ? kPng : kJson);
   if (!ParseCompactTime(time)) {
     findings_.Add(Severity::kWarning, blob, "this is no blob of the item",
                   "remove it by hand if nobody needs it; nothing uses it");
     return;
   }
-  static_cast<void>(findings_.Read(store_, blob, DecodeProof));
+  if (is_picture) return;  // its proof is looked at, and names it
+  const auto document = findings_.Read(store_, blob, DecodeProof);
+  if (document && document->screenshot) CheckScreenshot(blob, *document->screenshot);
   const PointId proved{StemBetween(name.substr(0, proof), "points/", "")};
   if (IsGone(layout::PointDocument(id_, proved))) {
     findings_.Add(Severity::kNote, blob, "the point that this proves something of is gone",
                   "nothing: it does no harm");
   }
+}
+
+void ItemCheck::CheckScreenshot(const std::string& proof, const Screenshot& screenshot) {
+  const auto bytes = store_.Get(screenshot.path);
+  if (!bytes && !IsMissing(bytes.error())) return findings_.Add(screenshot.path, bytes.error());
+  // A point that is removed meanwhile loses its proofs before their pictures.
+  if (!bytes && !store_.Get(proof)) return;
+  if (bytes) ++report_.blob_count;
+  if (bytes && bytes->size() == screenshot.size_bytes &&
+      ToHex(ComputeSha256(AsBytes(*bytes))) == screenshot.sha256) {
+    return;
+  }
+  findings_.Add(Severity::kWarning, screenshot.path,
+                bytes ? "the picture is not the one that was kept" : "the picture is missing",
+                "test the point again: the new picture takes its place");
 }
 
 void ItemCheck::CheckDisk(const ItemDisk& disk) {

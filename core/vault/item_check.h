@@ -25,6 +25,7 @@ class ItemCheck {
   // False if they cannot be listed: then nothing can be said of what is missing.
   [[nodiscard]] bool SortBlobs();
   void SortPointBlob(const std::string& blob, const std::string& name);
+  void CheckScreenshot(const std::string& proof, const Screenshot& screenshot);
   void CheckDisk(const ItemDisk& disk);
   void CheckSize(const std::string& blob, std::uint64_t right_bytes);
   void CountUnknown(const ItemDisk& disk);

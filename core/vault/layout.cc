@@ -70,6 +70,10 @@ std::string ProofPrefix(const ItemId& item, const PointId& point) {
   return fmt::format("{}{}.proof/", PointsPrefix(item), point.value);
 }
 
+std::string ScreenshotOf(std::string_view proof) {
+  return fmt::format("{}.png", proof.substr(0, proof.rfind('.')));
+}
+
 std::string PinsPrefix(const ItemId& item) { return ItemPrefix(item) + "pins/"; }
 
 }  // namespace asr::layout

@@ -32,6 +32,8 @@ inline constexpr std::string_view kNewItemsLease = "items/lease";
 [[nodiscard]] std::string PointsPrefix(const ItemId& item);  // "items/ITEM/points/"
 [[nodiscard]] std::string PointDocument(const ItemId& item, const PointId& point);
 [[nodiscard]] std::string ProofPrefix(const ItemId& item, const PointId& point);
+// The blob of the picture that belongs to the proof document `proof`.
+[[nodiscard]] std::string ScreenshotOf(std::string_view proof);
 [[nodiscard]] std::string PinsPrefix(const ItemId& item);  // "items/ITEM/pins/"
 
 }  // namespace asr::layout

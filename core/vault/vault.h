@@ -124,9 +124,12 @@ class Vault {
 
   // Proof: each test or check adds a document, unless the point is gone. It takes the place of
   // older ones that prove the same; those that cannot be removed do no harm.
+  // `screenshot`, a PNG, is kept beside it where it is not empty.
   [[nodiscard]] Status AddProof(const ItemId& item, const PointId& point, const Proof& proof,
-                                Timestamp now);
+                                Timestamp now, const std::string& screenshot = {});
   [[nodiscard]] Result<std::optional<Proof>> ReadProof(const ItemId& item, const PointId& point);
+  // The PNG. kNotFound if its point went meanwhile, kCorrupt if it is not the one that was kept.
+  [[nodiscard]] Result<std::string> ReadScreenshot(const Screenshot& screenshot);
 
   // Points that retention must leave alone. A hold is a person's and has no end; a pin is a
   // reader's and ends at `until`, so that a reader that died does not keep a point for ever.

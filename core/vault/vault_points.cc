@@ -8,6 +8,7 @@
 #include "core/vault/documents.h"
 #include "core/vault/layout.h"
 #include "core/vault/vault.h"
+#include "storage/base/checksum.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -112,12 +113,19 @@ struct ProofKinds {
 
 // One that is damaged proves nothing, and must not keep the point from being used.
 Result<std::optional<Proof>> ReadOneProof(BlobStore& store, const std::string& blob) {
+  if (DocumentStem(blob).empty()) return std::nullopt;  // a picture
   const auto text = store.Get(blob);
   if (WasDeleted(text)) return std::nullopt;
   ASR_CHECK(text);
   auto proof = DecodeProof(blob, *text);
   if (!proof) return std::nullopt;
   return *std::move(proof);
+}
+
+// With its picture, if it has one.
+Status DeleteProof(BlobStore& store, const std::string& blob) {
+  ASR_CHECK(store.Delete(blob));
+  return store.Delete(layout::ScreenshotOf(blob));
 }
 
 // Documents of which later ones tell all.
@@ -128,7 +136,7 @@ Status RemoveSuperseded(BlobStore& store, const std::string& prefix) {
     ASR_TRY(const auto proof, ReadOneProof(store, blob->name));
     if (!proof) continue;
     const ProofKinds kinds = ProofKinds::Of(*proof);
-    if (kinds.any() && later.Covers(kinds)) ASR_CHECK(store.Delete(blob->name));
+    if (kinds.any() && later.Covers(kinds)) ASR_CHECK(DeleteProof(store, blob->name));
     later.Add(kinds);
   }
   return {};
@@ -136,14 +144,24 @@ Status RemoveSuperseded(BlobStore& store, const std::string& prefix) {
 
 }  // namespace
 
-Status Vault::AddProof(const ItemId& item, const PointId& point, const Proof& proof,
-                       Timestamp now) {
+Status Vault::AddProof(const ItemId& item, const PointId& point, const Proof& proof, Timestamp now,
+                       const std::string& screenshot) {
   const std::string prefix = layout::ProofPrefix(item, point);
   const std::string name = fmt::format("{}{}.json", prefix, FormatCompactTime(now));
-  ASR_CHECK(store_->Put(name, AsBytes(EncodeProof(proof))));
+  Proof written = proof;
+  if (!screenshot.empty()) {
+    written.screenshot = {.path = layout::ScreenshotOf(name),
+                          .size_bytes = screenshot.size(),
+                          .sha256 = ToHex(ComputeSha256(AsBytes(screenshot)))};
+    ASR_CHECK(store_->Put(layout::ScreenshotOf(name), AsBytes(screenshot)));
+  }
+  const Status put = store_->Put(name, AsBytes(EncodeProof(written)));
   // Retention may have removed the point meanwhile, and listed its proofs before this one.
   const auto document = store_->Get(layout::PointDocument(item, point));
-  if (WasDeleted(document)) return store_->Delete(name);
+  if (!put || WasDeleted(document)) {
+    ASR_CHECK(DeleteProof(*store_, name));
+    return put;
+  }
   // The next one tries again.
   static_cast<void>(RemoveSuperseded(*store_, prefix).has_value());
   return {};
@@ -164,10 +182,20 @@ Result<std::optional<Proof>> Vault::ReadProof(const ItemId& item, const PointId&
       merged->boot_seconds = proof->boot_seconds;
       merged->sign_of_life = proof->sign_of_life;
       merged->tested_at = proof->tested_at;
+      merged->screenshot = proof->screenshot;
     }
     if (kinds.notes) merged->notes = proof->notes;
   }
   return merged;
+}
+
+Result<std::string> Vault::ReadScreenshot(const Screenshot& screenshot) {
+  ASR_TRY(std::string bytes, store_->Get(screenshot.path));
+  if (ToHex(ComputeSha256(AsBytes(bytes))) == screenshot.sha256) return bytes;
+  return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kBlobCorrupt,
+                        fmt::format("{} is not the picture that was kept", screenshot.path))
+                  .WithCause("the disk or the file system under the vault lost or changed bytes")
+                  .WithAction("test the point again: the new picture takes its place"));
 }
 
 namespace {

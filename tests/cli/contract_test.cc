@@ -50,10 +50,13 @@ TEST_F(ContractTest, JsonKeysAreThoseOfTheManual) {
               ElementsAre("bytesRead", "bytesSent", "bytesSkipped", "bytesZero"));
   EXPECT_THAT(job["startTime"].get<std::string>(), MatchesRegex(kTime));
   const Json item = cli.Json("items show web");
-  EXPECT_THAT(Keys(item), ElementsAre("id", "name", "host", "vault", "policy", "protectionState",
-                                      "replicationHealth", "resyncState", "testFailoverState",
-                                      "activeLocation", "allowedOperations", "healthErrors",
-                                      "disks", "latestPoint", "rpoSeconds", "backlogBytes"));
+  EXPECT_THAT(Keys(item),
+              ElementsAre("id", "name", "host", "vault", "policy", "protectionState",
+                          "replicationHealth", "resyncState", "testFailoverState", "activeLocation",
+                          "allowedOperations", "healthErrors", "disks", "latestPoint", "rpoSeconds",
+                          "backlogBytes", "targetSettings", "testFailover"));
+  EXPECT_THAT(Keys(item["targetSettings"]),
+              ElementsAre("memoryBytes", "cpuCount", "network", "signOfLife", "signOfLifeSeconds"));
   EXPECT_THAT(Keys(item["disks"][0]), ElementsAre("name", "path", "sizeBytes"));
   const Json point = item["latestPoint"];
   EXPECT_THAT(Keys(point), ElementsAre("id", "time", "consistency", "item", "new", "disks",

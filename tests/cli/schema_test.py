@@ -145,6 +145,7 @@ def recover(asr):
     asr.run("disk show restored/root.raw", "disk")
     asr.run("vault rollback web --dry-run", "plan")
     asr.run("vault rollback web --yes", "job")
+    asr.run("items update web --cpus 2 --network isolated", "item")
     asr.run("test-failover web --dry-run", "plan")
     # A disk that nothing boots from gives no sign of life: the job fails, and leaves nothing.
     asr.run("test-failover web --serial-text never --wait-seconds 1", "test-failover", code=1, beside="error")

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 
 #include "core/jobs/check_vault.h"
 #include "core/jobs/vaults.h"
@@ -257,6 +258,34 @@ struct NetworkFileSystem : FaultFileSystem {
   using FaultFileSystem::FaultFileSystem;
   Result<std::string> NetworkType(const std::string&) override { return std::string("NFS"); }
 };
+
+TEST_F(VaultCheckTest, PicturesOfProofsArePartOfThePointAndGoWithIt) {
+  const PointId point{points.back()};
+  const auto now = SystemClock().Now();
+  const auto add = [&](const std::string& picture) {
+    return lab.vault->AddProof(lab.item().id, point, {.booted = true}, now, picture);
+  };
+  ASSERT_TRUE(add("a picture"));
+  EXPECT_THAT(Findings(0), IsEmpty());
+  const auto proof = lab.vault->ReadProof(lab.item().id, point);
+  ASSERT_TRUE(proof && *proof && (*proof)->screenshot);
+  EXPECT_EQ(lab.vault->ReadScreenshot(*(*proof)->screenshot).value(), "a picture");
+  const std::string blob = lab.cli.Path("vault/" + (*proof)->screenshot->path);
+  const auto write = [&](const std::string& text) { std::ofstream(blob) << text; };
+  write("b picture");
+  EXPECT_THAT(OnlyFinding("warning")["message"], HasSubstr("not the one"));
+  EXPECT_FALSE(lab.vault->ReadScreenshot(*(*proof)->screenshot));
+  std::filesystem::remove(blob);
+  EXPECT_THAT(OnlyFinding("warning")["message"], HasSubstr("missing"));
+  write("a picture");
+  EXPECT_THAT(Findings(0), IsEmpty());
+  lab.Remove(point);
+  EXPECT_THAT(lab.cli.Tree("vault/" + prefix + "points/" + point.value + ".proof"), IsEmpty());
+  // A test that ends when its point is gone leaves nothing.
+  ASSERT_TRUE(add("a picture"));
+  EXPECT_THAT(lab.cli.Tree("vault/" + prefix + "points/" + point.value + ".proof"), IsEmpty());
+  EXPECT_THAT(Findings(0), IsEmpty());
+}
 
 TEST_F(VaultCheckTest, ANetworkFileSystemIsAWarning) {
   NetworkFileSystem fs(PosixFileSystem());

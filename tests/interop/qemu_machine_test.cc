@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "storage/base/subprocess.h"
+#include "tests/support/boot_sector.h"
 #include "tests/support/temp_dir.h"
 
 namespace asr {
@@ -21,28 +22,8 @@ namespace {
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
-// What a BIOS loads to address 0x7C00 and jumps to, in 16-bit real mode.
-using BootCode = std::vector<unsigned char>;
-
-// Writes the text that follows it to COM1, then halts.
-const BootCode kWriteText = {
-    0xFA,              // 7C00  cli
-    0x31, 0xC0,        // 7C01  xor ax, ax
-    0x8E, 0xD8,        // 7C03  mov ds, ax
-    0xFC,              // 7C05  cld
-    0xBE, 0x17, 0x7C,  // 7C06  mov si, 7C17  (the text)
-    0xBA, 0xF8, 0x03,  // 7C09  mov dx, 03F8  (COM1's data)
-    0xAC,              // 7C0C  lodsb
-    0x84, 0xC0,        // 7C0D  test al, al
-    0x74, 0x03,        // 7C0F  jz 7C14
-    0xEE,              // 7C11  out dx, al
-    0xEB, 0xF8,        // 7C12  jmp 7C0C
-    0xF4,              // 7C14  hlt
-    0xEB, 0xFD,        // 7C15  jmp 7C14
-};
-
 // Reads the first 31 KiB of the first disk again and again.
-const BootCode kReadDisk = {
+const testing::BootCode kReadDisk = {
     0x31, 0xC0,        // 7C00  xor ax, ax
     0x8E, 0xC0,        // 7C02  mov es, ax
     0x8E, 0xD0,        // 7C04  mov ss, ax
@@ -56,14 +37,14 @@ const BootCode kReadDisk = {
 };
 
 // Resets the machine through the keyboard controller.
-const BootCode kRestart = {
+const testing::BootCode kRestart = {
     0xB0, 0xFE,  // 7C00  mov al, FE
     0xE6, 0x64,  // 7C02  out 64, al
     0xF4,        // 7C04  hlt
 };
 
 // Powers the machine off through ACPI: PIIX4's PM1a control, where SeaBIOS puts it.
-const BootCode kPowerOff = {
+const testing::BootCode kPowerOff = {
     0xBA, 0x04, 0x06,  // 7C00  mov dx, 0604
     0xB8, 0x00, 0x20,  // 7C03  mov ax, 2000  (SLP_EN, S5)
     0xEF,              // 7C06  out dx, ax
@@ -71,7 +52,7 @@ const BootCode kPowerOff = {
 };
 
 // What the kernel's pvpanic driver does in a panic.
-const BootCode kPanic = {
+const testing::BootCode kPanic = {
     0xBA, 0x05, 0x05,  // 7C00  mov dx, 0505
     0xB0, 0x01,        // 7C03  mov al, 01
     0xEE,              // 7C05  out dx, al
@@ -87,17 +68,13 @@ class QemuMachineTest : public ::testing::Test {
   }
 
   // A disk of 1 MiB whose first sector holds `code` and `text` behind it.
-  MachineSpec SpecFor(const BootCode& code, const std::string& text = "") {
+  MachineSpec SpecFor(const testing::BootCode& code, const std::string& text = "") {
     MachineSpec spec;
     spec.name = "guest, tiny";
     spec.directory = directory_.path();
     spec.settings.memory_bytes = 128 * kMiB;
     const std::string path = directory_ / "disk.raw";
-    std::string sector(code.begin(), code.end());
-    sector += text;
-    sector.resize(510, '\0');
-    sector += "\x55\xAA";
-    std::ofstream(path, std::ios::binary) << sector;
+    std::ofstream(path, std::ios::binary) << testing::BootSector(code, text);
     std::filesystem::resize_file(path, 1 * kMiB);
     spec.disks.push_back({path, 512});
     return spec;
@@ -130,7 +107,7 @@ class QemuMachineTest : public ::testing::Test {
 };
 
 TEST_F(QemuMachineTest, TextOnTheSerialPortIsASignOfLife) {
-  MachineSpec spec = SpecFor(kWriteText, "one\r\nweb login: ready\r\ntwo\r\n");
+  MachineSpec spec = SpecFor(testing::kWriteText, "one\r\nweb login: ready\r\ntwo\r\n");
   // A socket's address holds 107 bytes.
   for (int i = 0; i < 3; ++i) spec.directory += "/" + std::string(60, 'a');
   std::filesystem::create_directories(spec.directory);
@@ -183,7 +160,7 @@ TEST_F(QemuMachineTest, DiskWithoutABootLoaderShowsNoLife) {
 }
 
 TEST_F(QemuMachineTest, TextThatDoesNotComeIsNoSignAndTheErrorTellsTheLastLines) {
-  const auto machine = Start(SpecFor(kWriteText, "one\r\nemergency shell\r\n"));
+  const auto machine = Start(SpecFor(testing::kWriteText, "one\r\nemergency shell\r\n"));
   ASSERT_TRUE(machine) << machine.error().Line();
   const auto sign = Wait(*machine, "login:", 5);
   ASSERT_FALSE(sign);
@@ -221,7 +198,7 @@ TEST_F(QemuMachineTest, PanicIsToldFromOtherEnds) {
 }
 
 TEST_F(QemuMachineTest, QemuKilledMeanwhileIsFoundOutAtOnce) {
-  const auto machine = Start(SpecFor(kWriteText, "still here\r\n"));
+  const auto machine = Start(SpecFor(testing::kWriteText, "still here\r\n"));
   ASSERT_TRUE(machine) << machine.error().Line();
   std::thread killer([&] {
     SystemClock().SleepSeconds(0.5);
@@ -238,7 +215,7 @@ TEST_F(QemuMachineTest, QemuKilledMeanwhileIsFoundOutAtOnce) {
 }
 
 TEST_F(QemuMachineTest, HungQemuIsStoppedTheHardWay) {
-  const auto machine = Start(SpecFor(kWriteText));
+  const auto machine = Start(SpecFor(testing::kWriteText));
   ASSERT_TRUE(machine) << machine.error().Line();
   ASSERT_TRUE(SignalProcess(machine->process, SIGSTOP));  // answers nothing, not even SIGTERM
   EXPECT_TRUE(Stop(*machine));
@@ -246,7 +223,7 @@ TEST_F(QemuMachineTest, HungQemuIsStoppedTheHardWay) {
 }
 
 TEST_F(QemuMachineTest, StopRequestEndsTheWait) {
-  const auto machine = Start(SpecFor(kWriteText));
+  const auto machine = Start(SpecFor(testing::kWriteText));
   ASSERT_TRUE(machine) << machine.error().Line();
   std::stop_source stop;
   std::thread stopper([&] {
@@ -261,7 +238,7 @@ TEST_F(QemuMachineTest, StopRequestEndsTheWait) {
 }
 
 TEST_F(QemuMachineTest, WhatQemuRefusesIsSaidAtOnceAndNothingIsLeft) {
-  MachineSpec spec = SpecFor(kWriteText);
+  MachineSpec spec = SpecFor(testing::kWriteText);
   spec.settings.cpu_count = 100'000;
   const auto machine = Start(spec);
   ASSERT_FALSE(machine);
@@ -280,7 +257,7 @@ TEST_F(QemuMachineTest, WhatQemuRefusesIsSaidAtOnceAndNothingIsLeft) {
 TEST_F(QemuMachineTest, WithoutQemuTheErrorNamesThePackage) {
   const std::string path = std::getenv("PATH");
   ASSERT_EQ(::setenv("PATH", directory_.path().c_str(), 1), 0);
-  const auto machine = Start(SpecFor(kWriteText));
+  const auto machine = Start(SpecFor(testing::kWriteText));
   ASSERT_EQ(::setenv("PATH", path.c_str(), 1), 0);
   ASSERT_FALSE(machine);
   EXPECT_EQ(machine.error().code, ErrorCode::kHypervisorMissing);
@@ -305,7 +282,7 @@ TEST_F(QemuMachineTest, ProcessThatGotThePidLaterIsNotHarmed) {
 }
 
 TEST_F(QemuMachineTest, FirmwareOfTheSecondGenerationStartsFromADiskOfLargeSectors) {
-  MachineSpec spec = SpecFor(kWriteText);
+  MachineSpec spec = SpecFor(testing::kWriteText);
   spec.generation = 2;
   spec.disks[0].logical_sector_bytes = 4096;
   const auto machine = Start(spec);

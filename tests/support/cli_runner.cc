@@ -44,7 +44,8 @@ CommandResult CliRunner::RunWords(const std::vector<std::string>& words) {
                      .terminal = terminal,
                      .environment = lookup,
                      .is_root = false,
-                     .stop = stop.get_token()};
+                     .stop = stop.get_token(),
+                     .program = program};
   const int exit_code = RunCommandLine(words, context);
   return {.exit_code = exit_code, .out = out.str(), .err = err.str()};
 }

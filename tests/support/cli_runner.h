@@ -49,6 +49,7 @@ class CliRunner {
   TerminalInfo terminal;
   std::string typed;  // what stdin gives
   std::stop_source stop;
+  std::string program;  // that goes on with the work of a command: ASR_BINARY
 
  private:
   TempDir directory_;

@@ -62,6 +62,18 @@ TEST(DocumentsTest, ReadBackAsWritten) {
   const Item item = SampleItem();
   EXPECT_EQ(DecodeItem("item", EncodeItem(item)).value(), item);
 
+  Item set = item;
+  set.target = {.cpu_count = 2, .sign_of_life = SignOfLife{.serial_text = "", .tcp_port = 65535}};
+  EXPECT_EQ(DecodeItem("item", EncodeItem(set)).value(), set);
+  set.target = {.memory_bytes = kGiB,
+                .network = GuestNetwork::kNone,
+                .sign_of_life = SignOfLife{},
+                .sign_of_life_wait = std::chrono::seconds(5)};
+  set.settings.network = GuestNetwork::kIsolated;
+  set.settings.sign_of_life = {
+      .serial_text = "", .wait = std::chrono::seconds(9), .guest_agent = true};
+  EXPECT_EQ(DecodeItem("item", EncodeItem(set)).value(), set);
+
   const RecoveryPoint point = SamplePoint();
   EXPECT_EQ(DecodePoint("point", EncodePoint(point)).value(), point);
   RecoveryPoint first = point;
@@ -76,8 +88,10 @@ TEST(DocumentsTest, ReadBackAsWritten) {
                     .boot_seconds = 12.5,
                     .sign_of_life = "login:",
                     .tested_at = point.time,
-                    .notes = "quarterly drill"};
-  EXPECT_EQ(DecodeProof("proof", EncodeProof(proof)).value(), proof);
+                    .notes = "quarterly drill",
+                    .screenshot = Screenshot{
+                        .path = "p.proof/T.png", .size_bytes = 7, .sha256 = std::string(64, 'a')}};
+  EXPECT_EQ(DecodeProof("p.proof/T.json", EncodeProof(proof)).value(), proof);
 
   const Pin pin{.id = {"a1"}, .point = point.id, .reader = "restore", .until = point.time};
   const Pin read = DecodePin("pin", EncodePin(pin)).value();

@@ -89,5 +89,28 @@ TEST(QemuCommandTest, GuestHasNoNetwork) {
   }
 }
 
+TEST(QemuCommandTest, IsolatedNetworkEndsInQemuAndForwardsOnlyThePortThatIsAsked) {
+  MachineSpec spec = SpecWithDisks(1, {512});
+  spec.settings.network = GuestNetwork::kIsolated;
+  const auto isolated = QemuCommand(spec, {"/q", false, ""});
+  EXPECT_EQ(ValuesOf(isolated, "-netdev"), std::vector<std::string>{"user,id=net0,restrict=on"});
+  EXPECT_THAT(ValuesOf(isolated, "-device"), Contains("e1000,netdev=net0,romfile="));
+  EXPECT_THAT(ValuesOf(isolated, "-nic"), IsEmpty());
+  spec = SpecWithDisks(2, {512});
+  spec.settings.sign_of_life.tcp_port = 22;
+  const auto asked = QemuCommand(spec, {"/q", false, "/f"});
+  EXPECT_EQ(ValuesOf(asked, "-netdev"),
+            std::vector<std::string>{"user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"});
+  EXPECT_THAT(ValuesOf(asked, "-device"), Contains("virtio-net-pci,netdev=net0,romfile="));
+}
+
+TEST(QemuCommandTest, ChannelOfTheAgentIsThereWhereItIsAsked) {
+  MachineSpec spec = SpecWithDisks(1, {512});
+  constexpr const char* kChannel = "virtserialport,chardev=agent0,name=org.qemu.guest_agent.0";
+  EXPECT_THAT(ValuesOf(QemuCommand(spec, {"/q", false, ""}), "-device"), Not(Contains(kChannel)));
+  spec.settings.sign_of_life.guest_agent = true;
+  EXPECT_THAT(ValuesOf(QemuCommand(spec, {"/q", false, ""}), "-device"), Contains(kChannel));
+}
+
 }  // namespace
 }  // namespace asr

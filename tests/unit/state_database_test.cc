@@ -225,6 +225,13 @@ TEST_F(StateDatabaseTest, TestFailovers) {
   EXPECT_EQ(found->directory, "/state/test/1");
   EXPECT_EQ(found->machine_json, "{\"pid\":5}");
   EXPECT_EQ(found->started, clock_.Now());
+  EXPECT_EQ(found->vm, "");
+  EXPECT_FALSE(found->cleanup_due);
+  test.vm = "web";
+  test.cleanup_due = clock_.Now() + std::chrono::hours(2);
+  ASSERT_TRUE(database_->PutTestFailover(test));
+  EXPECT_EQ((*database_->FindTestFailover("v", {"web-1"}))->vm, "web");
+  EXPECT_EQ((*database_->FindTestFailover("v", {"web-1"}))->cleanup_due, test.cleanup_due);
   EXPECT_FALSE(database_->FindTestFailover("other", {"web-1"})->has_value());
   EXPECT_THAT(*database_->ListTestFailovers(), SizeIs(1));
   ASSERT_TRUE(database_->RemoveTestFailover("v", {"web-1"}));

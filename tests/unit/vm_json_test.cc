@@ -39,6 +39,24 @@ TEST(VmJsonTest, AnEmptyObjectMeansTheDefaults) {
   EXPECT_TRUE(vm->disks.empty());
 }
 
+TEST(VmJsonTest, OneSignOfLifeAndANetwork) {
+  const auto port = ParseVmDescription(R"({"signOfLife": {"tcpPort": 22, "waitSeconds": 5}})");
+  ASSERT_TRUE(port.has_value());
+  EXPECT_EQ(port->settings.sign_of_life.tcp_port, 22);
+  EXPECT_TRUE(port->settings.has_network());
+  EXPECT_TRUE(port->warnings.empty());
+  const auto agent =
+      ParseVmDescription(R"({"signOfLife": {"guestAgent": true}, "network": "isolated"})");
+  ASSERT_TRUE(agent.has_value());
+  EXPECT_EQ(agent->settings.sign_of_life.kind(), SignOfLife::Kind::kGuestAgent);
+  EXPECT_EQ(agent->settings.network, GuestNetwork::kIsolated);
+  EXPECT_FALSE(ParseVmDescription(R"({"network": "bridge"})"));
+  EXPECT_FALSE(ParseVmDescription(R"({"network": "none", "signOfLife": {"tcpPort": 22}})"));
+  EXPECT_FALSE(ParseVmDescription(R"({"signOfLife": {"tcpPort": 65536}})"));
+  EXPECT_FALSE(ParseVmDescription(R"({"signOfLife": {"tcpPort": 22, "serialText": "a"}})"));
+  EXPECT_FALSE(ParseVmDescription(R"({"signOfLife": {"guestAgent": 1}})"));
+}
+
 TEST(VmJsonTest, UnknownKeysAreWarnings) {
   const auto vm = ParseVmDescription(
       R"({"secureBoot": true, "disks": [{"path": "a.raw", "bus": "ide"}], "signOfLife": {"x": 1}})");

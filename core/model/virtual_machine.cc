@@ -1,0 +1,33 @@
+#include "core/model/virtual_machine.h"
+
+namespace asr {
+
+std::string_view GuestNetworkName(GuestNetwork network) {
+  return network == GuestNetwork::kIsolated ? "isolated" : "none";
+}
+
+std::optional<GuestNetwork> ParseGuestNetwork(std::string_view name) {
+  if (name == "none") return GuestNetwork::kNone;
+  if (name == "isolated") return GuestNetwork::kIsolated;
+  return std::nullopt;
+}
+
+void TargetSettings::Take(const TargetSettings& other) {
+  if (other.cpu_count) cpu_count = other.cpu_count;
+  if (other.memory_bytes) memory_bytes = other.memory_bytes;
+  if (other.network) network = other.network;
+  if (other.sign_of_life) sign_of_life = other.sign_of_life;
+  if (other.sign_of_life_wait) sign_of_life_wait = other.sign_of_life_wait;
+}
+
+MachineSettings TargetSettings::AppliedTo(MachineSettings settings) const {
+  if (cpu_count) settings.cpu_count = *cpu_count;
+  if (memory_bytes) settings.memory_bytes = *memory_bytes;
+  if (network) settings.network = *network;
+  const std::chrono::seconds wait = sign_of_life_wait.value_or(settings.sign_of_life.wait);
+  if (sign_of_life) settings.sign_of_life = *sign_of_life;
+  settings.sign_of_life.wait = wait;
+  return settings;
+}
+
+}  // namespace asr
