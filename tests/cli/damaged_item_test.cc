@@ -89,7 +89,7 @@ TEST_F(DamagedItemTest, ItsPointsAreListedAndRestored) {
     ExpectRestorable("web");
     ExpectRestorable(id.value);
     const Json plan = lab.cli.Json("test-failover web --dry-run");
-    EXPECT_EQ(plan["plan"].size(), 4U);  // two disks, start, wait
+    EXPECT_EQ(plan["plan"].size(), 5U);  // space, two disks, start, wait
     // What writes needs the document.
     for (const char* verb : {"replicate web", "resync web --now", "vault rollback web"}) {
       EXPECT_EQ(lab.cli.Run(verb).exit_code, 1) << verb;
