@@ -183,8 +183,7 @@ Json ItemJson(const Item& item, const ItemStatus& status, const std::string& vau
   json["disks"] = ItemDisksJson(item);
   json["latestPoint"] = LatestPointJson(item, status);
   json["rpoSeconds"] = RpoJson(status.health);
-  // Changes of a folder's images are found when they are replicated: nobody knows them before.
-  json["backlogBytes"] = nullptr;
+  json["backlogBytes"] = status.backlog_bytes ? Json(*status.backlog_bytes) : Json(nullptr);
   json["targetSettings"] = TargetSettingsJson(item.target.AppliedTo(item.settings));
   json["testFailover"] = TestFailoverJson(status.test);
   return json;

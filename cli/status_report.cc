@@ -38,6 +38,7 @@ Json VaultStatusJson(const VaultStatus& status, const std::string& vault_name, T
   json["itemCounts"]["warning"] = status.Count(ReplicationHealth::kWarning);
   json["itemCounts"]["critical"] = status.Count(ReplicationHealth::kCritical);
   json["worstRpoSeconds"] = SecondsJson(status.worst_rpo());
+  json["backlogBytes"] = status.backlog_bytes() ? Json(*status.backlog_bytes()) : Json(nullptr);
   json["jobCounts"]["inProgress"] = status.running.size();
   json["jobCounts"]["failed"] = status.failed_jobs;
   json["attention"] = Json::array();
@@ -63,6 +64,7 @@ const View& VaultStatusView() {
                  Make("VMs", "/itemCounts/total"), Make("Normal", "/itemCounts/normal"),
                  Make("Warning", "/itemCounts/warning"), Make("Critical", "/itemCounts/critical"),
                  Make("Worst RPO", "/worstRpoSeconds", Kind::kSeconds),
+                 Make("Backlog", "/backlogBytes", Kind::kBytes),
                  Make("Jobs running", "/jobCounts/inProgress"),
                  Make("Jobs failed, 24 h", "/jobCounts/failed")},
       .sections = {

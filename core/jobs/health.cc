@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/send_changes.h"
 #include "core/model/duration.h"
 
 namespace asr {
@@ -169,6 +170,11 @@ Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, cons
   }
   ASR_TRY(status.test, FindTestFailover(environment, vault.identity().id, item.id));
   if (status.test) status.test_failover = ParseTestFailoverState(status.test->test.state);
+  const LogSets sets = LogSetsOf(environment, vault, item.id);
+  const auto waiting = sets.ListWaiting();
+  if (waiting && !waiting->empty()) {
+    if (const auto bytes = sets.WaitingBytes()) status.backlog_bytes = *bytes;
+  }
   status.health = JudgeHealth(facts);
   return status;
 }

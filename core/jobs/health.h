@@ -54,6 +54,9 @@ struct ItemStatus {
   TestFailoverState test_failover = TestFailoverState::kNone;
   std::optional<TestFailoverStatus> test;  // not cleaned up
   ItemHealth health;
+  // Of change logs that wait to be sent. nullopt: none does, and what has changed since is not
+  // known.
+  std::optional<std::uint64_t> backlog_bytes;
 };
 
 // Reads the newest point, this machine's jobs and test failovers. Replications that another machine

@@ -84,6 +84,14 @@ std::optional<std::chrono::milliseconds> VaultStatus::worst_rpo() const {
   return worst;
 }
 
+std::optional<std::uint64_t> VaultStatus::backlog_bytes() const {
+  std::optional<std::uint64_t> sum;
+  for (const VmStatus& vm : vms) {
+    if (vm.status.backlog_bytes) sum = sum.value_or(0) + *vm.status.backlog_bytes;
+  }
+  return sum;
+}
+
 Result<VaultStatus> GatherVaultStatus(Environment& environment, Vault& vault) {
   VaultStatus status;
   ASR_TRY(const auto listing, vault.ListItems());

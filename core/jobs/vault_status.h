@@ -33,6 +33,8 @@ struct VaultStatus {
   [[nodiscard]] std::size_t Count(ReplicationHealth health) const;
   // The largest RPO; nullopt if no VM has one.
   [[nodiscard]] std::optional<std::chrono::milliseconds> worst_rpo() const;
+  // Of all VMs; nullopt if no VM has any.
+  [[nodiscard]] std::optional<std::uint64_t> backlog_bytes() const;
 };
 
 // Reads every item's documents, this machine's jobs and test failovers. A document that cannot be

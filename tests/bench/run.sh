@@ -88,6 +88,7 @@ change_disk() {
 }
 
 cp_and_sync() { cp --sparse=always "$1" "$2" && sync "$2"; }
+nbdcopy_and_sync() { nbdcopy "$1" "$2" && sync "$2"; }
 convert_and_sync() { qemu-img convert -O vpc -o subformat=fixed,force_size=on "$1" "$2" && sync "$2"; }
 read_allocated() {
   local offset
@@ -95,7 +96,7 @@ read_allocated() {
     dd if="$1" of=/dev/null iflag=direct bs=4M skip=$((offset / 4)) count=12 status=none
   done
 }
-export -f cp_and_sync convert_and_sync read_allocated
+export -f cp_and_sync nbdcopy_and_sync convert_and_sync read_allocated
 
 bench_copy() {
   local disk=$work/vms/big/disk.raw round
@@ -106,15 +107,17 @@ bench_copy() {
     forget "$disk" && measure initial "$asr" enable big --policy p -q
     forget "$disk" && measure cp bash -c 'cp_and_sync "$@"' - "$disk" "$work/copy.raw"
     forget "$disk" && measure convert bash -c 'convert_and_sync "$@"' - "$disk" "$work/copy.vhd"
+    forget "$disk" && measure nbdcopy bash -c 'nbdcopy_and_sync "$@"' - "$disk" "$work/copy.nbd"
     change_disk "$disk"
     forget "$disk" && measure dd bash -c 'read_allocated "$@"' - "$disk" "$disk_mib"
     forget "$disk" && measure delta "$asr" replicate big -q
-    rm -rf "$work/copy" "$work/copy.raw" "$work/copy.vhd"
+    rm -rf "$work/copy" "$work/copy.raw" "$work/copy.vhd" "$work/copy.nbd"
     sync -f "$work"
   done
   rm -rf "$work/vms"
   report "initial replication / cp --sparse=always + sync" "$(ratio initial cp)" x 1.0
   report "initial replication / qemu-img convert to fixed VHD + sync" "$(ratio initial convert)" x 0.9
+  report "initial replication / nbdcopy of the raw file + sync" "$(ratio initial nbdcopy)" x 1.0
   report "delta pass / dd iflag=direct bs=4M of the allocated bytes" "$(ratio delta dd)" x 1.2
 }
 

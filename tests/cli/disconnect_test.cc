@@ -26,7 +26,10 @@ TEST(DisconnectTest, AsksWhileChangesWait) {
   LogSets sets(PosixFileSystem(),
                lab.cli.Path("state/changes/" + lab.vault->identity().id + "/" + item.id.value));
   ASSERT_TRUE(sets.Announce(set).has_value());
+  EXPECT_TRUE(lab.cli.Json("items show web")["backlogBytes"].is_null());
   ASSERT_TRUE(sets.Commit(set).has_value());
+  EXPECT_EQ(lab.cli.Json("items show web")["backlogBytes"], 2 * kMiB);
+  EXPECT_EQ(lab.cli.Json("status")["backlogBytes"], 2 * kMiB);
   for (const bool reachable : {true, false}) {
     if (!reachable) std::filesystem::rename(lab.cli.Path("vault"), lab.cli.Path("elsewhere"));
     const std::string name = reachable ? "web (" : item.id.value;
