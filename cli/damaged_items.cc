@@ -10,9 +10,8 @@ namespace asr {
 
 Status DeleteDamaged(Session& session, const FoundItem& found) {
   const Error& damage = *found.damage;
-  if (damage.kind == ErrorKind::kUnsupported || damage.code == ErrorCode::kPermission) {
-    return Fail(damage);
-  }
+  // Not of what a newer version wrote, or what merely cannot be read now.
+  if (damage.kind != ErrorKind::kCorrupt) return Fail(damage);
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
   if (session.options().dry_run) {

@@ -55,6 +55,8 @@ Result<JqFilter> JqFilter::Compile(const std::string& program) {
   if (!filter.state_) {
     return Fail(MakeError(ErrorKind::kInternal, ErrorCode::kInternal, "libjq does not start"));
   }
+  // A program that imports others is refused, and not looked for anywhere: libjq cannot do without.
+  jq_set_attr(filter.state_.get(), jv_string("JQ_LIBRARY_PATH"), jv_array());
   std::string why;
   jq_set_error_cb(filter.state_.get(), Collect, &why);
   const bool compiled = jq_compile(filter.state_.get(), program.c_str()) != 0;
@@ -79,6 +81,11 @@ Result<std::string> JqFilter::Run(const Json& value) {
     if (result.kind() != JV_KIND_INVALID) {
       lines += result.Text() + "\n";
       continue;
+    }
+    if (jq_halted(state_.get()) != 0) {
+      const Value code(jq_get_exit_code(state_.get()));
+      if (code.kind() != JV_KIND_NUMBER || code.Text() == "0") return lines;
+      return Fail(RunError(program_, Value(jq_get_error_message(state_.get())).Text()));
     }
     if (jv_invalid_has_msg(result.Copy()) == 0) return lines;
     return Fail(RunError(program_, Value(jv_invalid_get_msg(result.Copy())).Text()));

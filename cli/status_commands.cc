@@ -9,6 +9,7 @@
 #include "cli/views.h"
 #include "core/model/duration.h"
 #include "core/model/stop.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -102,11 +103,12 @@ std::vector<std::string> ProtectionStateNames() {
 
 Result<Goal> GoalOf(const WaitOptions& options) {
   if (options.state.has_value() == options.rpo.has_value()) {
-    return Fail(
-        MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
-                  options.state ? "wait waits for one thing, but was given --state and --rpo"
-                                : "wait was not told what for")
-            .WithAction(fmt::format("asr wait {} --state Protected, or --rpo 10m", options.vm)));
+    return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                          options.state
+                              ? "wait waits for one thing, but was given --state and --rpo"
+                              : "wait was not told what for")
+                    .WithAction(fmt::format("asr wait {} --state Protected, or --rpo 10m",
+                                            ShellQuote(options.vm))));
   }
   Goal goal;
   if (options.state) {
@@ -130,12 +132,12 @@ Error TimeIsOver(const Goal& goal, const Item& item, const ItemStatus& status) {
                     FormatDuration(std::chrono::floor<std::chrono::seconds>(*status.health.rpo)))
               : "it has no recovery point";
   }
-  Error error =
-      MakeError(ErrorKind::kBusy, ErrorCode::kWaitTimeout,
-                fmt::format("VM {} did not reach {} within {}: {}", item.name, goal.Text(),
-                            FormatDuration(*goal.timeout), now))
-          .WithAction(fmt::format("asr items show {} tells what is in its way", item.name))
-          .Retryable();
+  Error error = MakeError(ErrorKind::kBusy, ErrorCode::kWaitTimeout,
+                          fmt::format("VM {} did not reach {} within {}: {}", item.name,
+                                      goal.Text(), FormatDuration(*goal.timeout), now))
+                    .WithAction(fmt::format("asr items show {} tells what is in its way",
+                                            ShellQuote(item.name)))
+                    .Retryable();
   for (const Error& cause : status.health.errors) error.causes.push_back(cause.Line());
   return error;
 }
@@ -154,6 +156,7 @@ Status RunWait(Session& session, const WaitOptions& options) {
     if (!item && item.error().kind == ErrorKind::kNotFound &&
         goal.state == ProtectionState::kUnprotected) {
       session.Note(fmt::format("VM {} is not protected any more.", options.vm));
+      if (session.format() == OutputFormat::kJson) session.Print(Json(nullptr), ItemView());
       return {};
     }
     if (!item) return Fail(std::move(item).error());

@@ -38,7 +38,11 @@ Register-ArgumentCompleter -Native -CommandName 'asr' -ScriptBlock {
         $value, $description = $line -split "`t", 2
         if (-not $description) { $description = $value }
         $text = $value
-        if ($value -match '[^\w\-./:=+]') { $text = "'" + $value.Replace("'", "''") + "'" }
+        # There are more characters than the ASCII quote that end a quoted string.
+        if ($value -match '[^a-zA-Z0-9_\-./:=+]') {
+            $escaped = [System.Management.Automation.Language.CodeGeneration]::EscapeSingleQuotedStringContent($value)
+            $text = "'" + $escaped + "'"
+        }
         [System.Management.Automation.CompletionResult]::new(
             $text, $value, 'ParameterValue', $description)
     }

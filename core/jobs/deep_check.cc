@@ -4,7 +4,10 @@
 #include <bit>
 #include <mutex>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "core/model/group_workers.h"
 
@@ -16,6 +19,12 @@ constexpr int kGroupsInFlight = 4;
 constexpr std::uint64_t kGroupsAtOnce = 128;
 // A bad sector stays bad; a cable that was touched does not.
 constexpr int kReads = 3;
+// Before bytes are given up, the device gets this long to come back.
+constexpr double kPauseSeconds = 3;
+// More than this share of what was looked at together, and more than so many chunks: that is no
+// lost sector, but a device in trouble.
+constexpr std::uint64_t kMostUnreadableShare = 4;
+constexpr std::uint64_t kFewChunks = 64;
 // What a recovery point holds in place of bytes that nobody has any more.
 constexpr std::string_view kLostText = "asr: the bytes of this chunk are lost\n";
 
@@ -43,12 +52,12 @@ bool IsLost(const Status& read) {
 // The check of one disk.
 class DeepCheck {
  public:
-  DeepCheck(DiskReplica& replica, const Disk& source, DigestAlgorithm algorithm)
-      : replica_(replica), source_(source), algorithm_(algorithm) {}
+  DeepCheck(DiskReplica& replica, const Disk& source, DigestAlgorithm algorithm, Clock& clock)
+      : replica_(replica), source_(source), algorithm_(algorithm), clock_(clock) {}
 
   Result<GroupDamage> Look(std::uint64_t group, const Digest& digest, AlignedBuffer& buffer);
   // Marks what was found; ascending by group.
-  Status Mark(const std::vector<GroupDamage>& found);
+  Status Mark(std::vector<GroupDamage> found, std::uint64_t groups_looked_at);
 
   [[nodiscard]] const DeepFindings& findings() const { return findings_; }
 
@@ -56,7 +65,11 @@ class DeepCheck {
   // Fills the buffer, zeros behind the end; returns which chunks cannot be read.
   Result<std::uint64_t> ReadGroup(std::uint64_t group, MutableByteSpan buffer);
   Result<bool> ReadChunk(std::uint64_t offset_bytes, MutableByteSpan chunk);
-  Status StandIn(std::uint64_t offset_bytes, const Digest& digest);
+  // Looks once more, after a pause, at what could not be read.
+  Status LookAgain(std::vector<GroupDamage>& found, std::uint64_t groups_looked_at);
+  // Older points get the chunk's bytes from the source. If it has others: nothing for bytes that
+  // are only wrong, which may be mended otherwise; a text for those that cannot be read.
+  Status StandIn(std::uint64_t offset_bytes, const Digest& digest, bool is_unreadable);
   // False if the source does not hold the chunk as it was.
   Result<bool> TakeFromSource(std::uint64_t offset_bytes, const Digest& digest,
                               MutableByteSpan chunk);
@@ -64,6 +77,7 @@ class DeepCheck {
   DiskReplica& replica_;
   const Disk& source_;
   DigestAlgorithm algorithm_;
+  Clock& clock_;
   DeepFindings findings_;
 };
 
@@ -125,9 +139,44 @@ Result<bool> DeepCheck::TakeFromSource(std::uint64_t offset_bytes, const Digest&
   return ComputeChunkDigest(algorithm_, chunk) == digest;
 }
 
-Status DeepCheck::StandIn(std::uint64_t offset_bytes, const Digest& digest) {
+Status DeepCheck::LookAgain(std::vector<GroupDamage>& found, std::uint64_t groups_looked_at) {
+  std::uint64_t count = 0;
+  for (const GroupDamage& damage : found) count += CountOf(damage.unreadable);
+  if (count == 0) return {};
+  clock_.SleepSeconds(kPauseSeconds);
+  AlignedBuffer chunk(kChunkBytes);
+  for (GroupDamage& damage : found) {
+    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+      const std::uint64_t bit = std::uint64_t{1} << i;
+      if ((damage.unreadable & bit) == 0) continue;
+      ASR_TRY(const bool read,
+              ReadChunk(damage.group * kGroupBytes + i * kChunkBytes, chunk.span()));
+      if (!read) continue;
+      --count;
+      damage.unreadable &= ~bit;
+      const Digest& digest = damage.row[i];
+      if (digest.is_unknown() || ComputeChunkDigest(algorithm_, chunk.span()) == digest) {
+        damage.damaged &= ~bit;
+      }
+    }
+  }
+  std::erase_if(found, [](const GroupDamage& damage) { return damage.damaged == 0; });
+  if (count <= kFewChunks || count <= groups_looked_at * kChunksPerGroup / kMostUnreadableShare) {
+    return {};
+  }
+  return Fail(
+      MakeError(ErrorKind::kIo, ErrorCode::kIo,
+                fmt::format("{} of {} chunks of 64 KiB of the replica of disk {} cannot be read",
+                            count, groups_looked_at * kChunksPerGroup, replica_.disk().name.value))
+          .WithCause("the device under the vault fails as a whole, or is away")
+          .WithAction("look after the device first; nothing was given up or changed")
+          .Retryable());
+}
+
+Status DeepCheck::StandIn(std::uint64_t offset_bytes, const Digest& digest, bool is_unreadable) {
   AlignedBuffer chunk(kChunkBytes);
   ASR_TRY(const bool found, TakeFromSource(offset_bytes, digest, chunk.span()));
+  if (!found && !is_unreadable) return {};
   if (!found) {
     ++findings_.lost_chunks;
     const ByteSpan text = AsBytes(kLostText);
@@ -136,12 +185,14 @@ Status DeepCheck::StandIn(std::uint64_t offset_bytes, const Digest& digest) {
   return replica_.KeepInstead(offset_bytes, chunk.span());
 }
 
-Status DeepCheck::Mark(const std::vector<GroupDamage>& found) {
+Status DeepCheck::Mark(std::vector<GroupDamage> found, std::uint64_t groups_looked_at) {
+  ASR_CHECK(LookAgain(found, groups_looked_at));
   std::vector<ChangedChunks> changes;
   for (const GroupDamage& damage : found) {
     for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
-      if ((damage.unreadable >> i & 1) == 0) continue;
-      ASR_CHECK(StandIn(damage.group * kGroupBytes + i * kChunkBytes, damage.row[i]));
+      if ((damage.damaged >> i & 1) == 0) continue;
+      ASR_CHECK(StandIn(damage.group * kGroupBytes + i * kChunkBytes, damage.row[i],
+                        (damage.unreadable >> i & 1) != 0));
     }
     findings_.unreadable_chunks += CountOf(damage.unreadable);
     findings_.damaged_bytes += CountOf(damage.damaged) * kChunkBytes;
@@ -153,9 +204,9 @@ Status DeepCheck::Mark(const std::vector<GroupDamage>& found) {
 }  // namespace
 
 Result<DeepFindings> MarkDamagedChunks(DiskReplica& replica, const Disk& source,
-                                       DigestAlgorithm algorithm, TaskProgress& progress,
-                                       const std::stop_token& stop) {
-  DeepCheck check(replica, source, algorithm);
+                                       DigestAlgorithm algorithm, Clock& clock,
+                                       TaskProgress& progress, const std::stop_token& stop) {
+  DeepCheck check(replica, source, algorithm, clock);
   GroupWorkers workers(kGroupsInFlight, stop);
   const std::uint64_t group_count = GroupCount(replica.disk().size_bytes);
   for (std::uint64_t first = 0; first < group_count; first += kGroupsAtOnce) {
@@ -173,7 +224,7 @@ Result<DeepFindings> MarkDamagedChunks(DiskReplica& replica, const Disk& source,
           return {};
         });
     std::ranges::sort(found, {}, &GroupDamage::group);
-    ASR_CHECK(check.Mark(found));
+    ASR_CHECK(check.Mark(std::move(found), digests.size()));
     ASR_CHECK(read);
   }
   return check.findings();

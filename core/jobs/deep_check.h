@@ -17,12 +17,14 @@ struct DeepFindings {
 };
 
 // Chunks that cannot be read, or whose bytes are not what their digests say, become unknown: the
-// pass that follows sends them. Before that, recovery points that share an unreadable chunk are
-// given its bytes from the source, if their digest is that of the chunk; else a text that tells
-// that they are lost, whose digest no point has. kCancelled when the stop was asked for; what was
+// pass that follows sends them. Before that, recovery points that share such a chunk are given its
+// bytes from the source, if their digest is that of the chunk. If it is not, and the chunk cannot
+// be read even after a pause, they are given a text that tells that it is lost, whose digest no
+// point has. kIo, with nothing given up, where so much cannot be read that the device itself must
+// be in trouble. kCancelled when the stop was asked for; what was
 // found until then is marked.
 [[nodiscard]] Result<DeepFindings> MarkDamagedChunks(DiskReplica& replica, const Disk& source,
-                                                     DigestAlgorithm algorithm,
+                                                     DigestAlgorithm algorithm, Clock& clock,
                                                      TaskProgress& progress,
                                                      const std::stop_token& stop);
 

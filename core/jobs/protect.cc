@@ -10,6 +10,7 @@
 #include "core/jobs/send_changes.h"
 #include "core/jobs/waiting_changes.h"
 #include "core/transfer/make_equal.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -236,7 +237,7 @@ Status RequireNoTestFailover(Environment& environment, Vault& vault, const Item&
   if (!test) return {};
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
                         fmt::format("a test failover of VM {} is not cleaned up yet", item.name))
-                  .WithAction("asr test-failover-cleanup " + item.name));
+                  .WithAction("asr test-failover-cleanup " + ShellQuote(item.name)));
 }
 
 Status RequireNotUnprotected(const Item& item) {

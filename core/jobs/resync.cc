@@ -41,9 +41,10 @@ Status CheckReplicas(ReplicationPass& pass) {
     DiskReplica& replica = *pass.replicas[i];
     const ItemDisk& disk = replica.disk();
     const auto check = [&](TaskProgress& progress) -> Status {
-      ASR_TRY(const DeepFindings found,
-              MarkDamagedChunks(replica, *pass.source.disks()[i].disk,
-                                pass.vault.identity().algorithm, progress, pass.environment.stop));
+      ASR_TRY(
+          const DeepFindings found,
+          MarkDamagedChunks(replica, *pass.source.disks()[i].disk, pass.vault.identity().algorithm,
+                            pass.environment.clock, progress, pass.environment.stop));
       WarnOfDamage(pass, disk.name, found);
       return {};
     };

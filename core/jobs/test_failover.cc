@@ -109,7 +109,7 @@ class TestFailoverRun {
         environment_.progress.Warn(
             fmt::format("VM {}: the failed test failover could not be cleaned up ({}); try asr "
                         "test-failover-cleanup {}",
-                        item_.name, cleaned.error().Line(), item_.name));
+                        item_.name, cleaned.error().Line(), ShellQuote(item_.name)));
       }
     }
     return status;

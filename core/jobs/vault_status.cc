@@ -6,10 +6,26 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/test_failover.h"
+#include "storage/base/text.h"
+
 namespace asr {
 namespace {
 
 constexpr std::chrono::hours kFailuresLookedAt{24};
+
+// A test that runs is something to end; what is left of one is something to remove.
+void AddTest(VaultStatus& status, const TestFailoverStatus& test, const std::string& vm) {
+  const auto left = DescribeLeftOver(test);
+  if (!left && test.is_busy) return;
+  Error error = MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
+                          left ? *left : fmt::format("the test failover of VM {} still runs", vm));
+  if (!left) {
+    error.action = "when the test is done: asr test-failover-cleanup " + ShellQuote(vm);
+  }
+  status.attention.push_back(
+      {.severity = ReplicationHealth::kWarning, .item = vm, .error = std::move(error)});
+}
 
 void AddVm(VaultStatus& status, const Item& item, const ItemStatus& of_item) {
   for (std::size_t i = 0; i < of_item.health.errors.size(); ++i) {
@@ -19,16 +35,21 @@ void AddVm(VaultStatus& status, const Item& item, const ItemStatus& of_item) {
          .item = item.name,
          .error = of_item.health.errors[i]});
   }
-  if (of_item.test_failover == TestFailoverState::kWaitingForCleanup) {
-    status.attention.push_back(
-        {.severity = ReplicationHealth::kWarning,
-         .item = item.name,
-         .error =
-             MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
-                       fmt::format("the test failover of VM {} still runs", item.name))
-                 .WithAction("when the test is done: asr test-failover-cleanup " + item.name)});
-  }
+  if (of_item.test) AddTest(status, *of_item.test, item.name);
   status.vms.push_back({.item = item, .status = of_item});
+}
+
+// Those of VMs that the vault does not list, or not any more.
+Status AddOtherTests(Environment& environment, const Vault& vault, VaultStatus& status) {
+  ASR_TRY(const auto tests, ListTestFailovers(environment));
+  for (const TestFailoverStatus& test : tests) {
+    if (test.is_recorded && test.test.vault_id != vault.identity().id) continue;
+    const bool is_listed = std::any_of(
+        status.vms.begin(), status.vms.end(),
+        [&](const VmStatus& vm) { return vm.status.test && vm.item.id == test.test.item; });
+    if (!is_listed) AddTest(status, test, test.test.vm);
+  }
+  return {};
 }
 
 // Newest first: a failure counts unless the same was done with success later. A failed replication
@@ -103,6 +124,7 @@ Result<VaultStatus> GatherVaultStatus(Environment& environment, Vault& vault) {
     ASR_TRY(const ItemStatus of_item, GatherItemStatus(environment, vault, item));
     AddVm(status, item, of_item);
   }
+  ASR_CHECK(AddOtherTests(environment, vault, status));
   ASR_CHECK(AddJobs(environment, vault, status));
   std::stable_sort(status.attention.begin(), status.attention.end(),
                    [](const Attention& a, const Attention& b) { return a.severity > b.severity; });

@@ -18,6 +18,16 @@ constexpr std::size_t kHexDigitsOfAnId = 8;
 // Says nothing of what the document holds.
 bool IsPassing(const Error& error) { return error.kind == ErrorKind::kBusy; }
 
+Error UnreadableNow(const ItemId& id, Error error) {
+  error.message =
+      fmt::format("{} cannot be read, and so it is not known whether the VM is protected: {}",
+                  layout::ItemDocument(id), error.Line());
+  error.context.clear();
+  error.action =
+      "make it readable; or, if it is lost for good, remove that one file by hand and call again";
+  return error;
+}
+
 Error DocumentMissing(const ItemId& id) {
   return ItemUnreadable(
       id, MakeError(ErrorKind::kCorrupt, ErrorCode::kVaultFormat,
@@ -196,9 +206,8 @@ Status Vault::DeleteDamagedItem(const ItemId& id) {
   ASR_TRY(const auto lease, AcquireItem(id, id.value));
   const std::string document = layout::ItemDocument(id);
   const auto text = store_->Get(document);
-  if (!text && (IsPassing(text.error()) || text.error().code == ErrorCode::kPermission)) {
-    return Fail(text.error());
-  }
+  // Nobody has seen damage in what could not be read.
+  if (!text && !WasDeleted(text)) return Fail(UnreadableNow(id, text.error()));
   if (text) {
     const auto item = DecodeItem(document, *text);
     if (item) {

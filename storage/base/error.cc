@@ -74,6 +74,10 @@ Error ErrnoError(int errno_value, std::string_view what) {
     case ETIMEDOUT:
     case ENODEV:
     case ENOTCONN:
+    case ENOLINK:
+    case EREMOTEIO:
+    case ECONNRESET:
+    case EHOSTDOWN:
       // Says nothing of what the file holds.
       return MakeError(ErrorKind::kBusy, ErrorCode::kIo, std::move(message)).Retryable();
     case EEXIST:

@@ -150,6 +150,20 @@ TEST_F(StatusTest, AJqProgramThatFailsOnTheResultIsAnErrorWithoutAResult) {
   EXPECT_THAT(result.err, HasSubstr("ASR9003"));
 }
 
+TEST_F(StatusTest, JqProgramsStandAlone) {
+  for (const char* program :
+       {R"(import "a" as a; .)", R"(include "a"; .)", R"(import "./a" as a; .)"}) {
+    EXPECT_EQ(cli.RunWords({"vault", "list", "--jq", program}).exit_code, 2) << program;
+  }
+}
+
+TEST_F(StatusTest, AJqProgramThatHaltsWithAnErrorIsOne) {
+  const CommandResult failed = cli.RunWords({"vault", "list", "--jq", R"("no vault"|halt_error)"});
+  EXPECT_EQ(failed.exit_code, 1);
+  EXPECT_THAT(failed.err, HasSubstr("no vault"));
+  EXPECT_EQ(cli.RunWords({"vault", "list", "--jq", "halt"}).exit_code, 0);
+}
+
 TEST_F(StatusTest, JqOverridesTheVariable) {
   cli.variables["ASR_OUTPUT"] = "yaml";
   EXPECT_THAT(cli.RunWords({"vault", "list", "--jq", ".[0].target"}).out, StartsWith("file://"));

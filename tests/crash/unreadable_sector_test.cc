@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <fstream>
 #include <set>
 
 #include "core/points/verify_point.h"
@@ -28,6 +29,7 @@ class UnreadableSectorTest : public ::testing::Test {
       for (const std::uint64_t chunk : bad_chunks_) {
         const std::uint64_t offset = chunk * kChunkBytes + 4096;
         if (offset >= range.offset_bytes && offset < range.end_bytes()) {
+          if (reads_until_it_is_back_ > 0 && --reads_until_it_is_back_ == 0) bad_chunks_.clear();
           return Fail(ErrnoError(EIO, "cannot read " + path));
         }
       }
@@ -74,6 +76,7 @@ class UnreadableSectorTest : public ::testing::Test {
   FaultFileSystem disk_{PosixFileSystem()};
   World world_{11, disk_};
   std::set<std::uint64_t> bad_chunks_;
+  int reads_until_it_is_back_ = 0;  // 0: it stays bad
 };
 
 // The source still has the bytes: no point loses anything, not even those that lacked them.
@@ -131,6 +134,58 @@ TEST_F(UnreadableSectorTest, DeepResyncGivesUpWhatNobodyHas) {
   world_.ChangeAt(3 * kChunkBytes, 2 * kChunkBytes);
   ASSERT_TRUE(world_.Delta(disk_));
   world_.ExpectNewestPointOfNow();
+}
+
+// A cable that was touched: what the disk still has is not given up, although the source holds
+// something else by now.
+TEST_F(UnreadableSectorTest, DeepResyncGivesNothingUpThatReadsAgain) {
+  bad_chunks_ = {3};
+  world_.ChangeAt(3 * kChunkBytes, kChunkBytes);
+  ASSERT_FALSE(world_.Delta(disk_));
+  world_.warnings.lines.clear();
+  reads_until_it_is_back_ = 4;  // the group, and the chunk three times
+  const Status resynced = world_.ResyncNow(disk_, /*deep=*/true);
+  ASSERT_TRUE(resynced) << resynced.error().Line();
+  EXPECT_EQ(reads_until_it_is_back_, 0);
+  for (const std::string& line : world_.warnings.lines) {
+    EXPECT_THAT(line, Not(HasSubstr("could not be read")));
+  }
+  EXPECT_THAT(DamageOfPoints(), ::testing::Each(""));
+}
+
+// A device that fails as a whole has not lost each of its sectors.
+TEST_F(UnreadableSectorTest, DeepResyncStopsWhereTheDeviceIsAway) {
+  for (std::uint64_t chunk = 0; chunk < 80; ++chunk) bad_chunks_.insert(chunk);
+  world_.ChangeAt(3 * kChunkBytes, kChunkBytes);
+  const Status stopped = world_.ResyncNow(disk_, /*deep=*/true);
+  ASSERT_FALSE(stopped);
+  EXPECT_THAT(stopped.error().Line(), HasSubstr("80 of 128 chunks"));
+  EXPECT_EQ(bad_chunks_.size(), 80U);
+  bad_chunks_.clear();
+  EXPECT_THAT(DamageOfPoints(), ElementsAre("", ""));
+}
+
+// Bytes that are wrong, though they can be read: the points get the right ones from the source.
+TEST_F(UnreadableSectorTest, DeepResyncMendsRotInThePointsToo) {
+  std::string live;
+  const Status found = world_.Run(disk_, [&](Environment& environment) -> Status {
+    ASR_TRY(const auto vault, OpenVault(environment, ""));
+    ASR_TRY(const Item item, vault->FindItem("web"));
+    live = world_.Path("vault/items/" + item.id.value + "/disks/root.vhd");
+    return {};
+  });
+  ASSERT_TRUE(found) << found.error().Line();
+  std::fstream file(live, std::ios::in | std::ios::out | std::ios::binary);
+  for (const std::uint64_t chunk : {5, 41}) {
+    file.seekp(static_cast<std::streamoff>(chunk * kChunkBytes + 100));
+    file.write("rot", 3);
+  }
+  file.close();
+  ASSERT_TRUE(file.good());
+  EXPECT_THAT(DamageOfPoints(), ElementsAre(Not(IsEmpty()), Not(IsEmpty())));
+  const Status resynced = world_.ResyncNow(disk_, /*deep=*/true);
+  ASSERT_TRUE(resynced) << resynced.error().Line();
+  EXPECT_THAT(DamageOfPoints(), ElementsAre("", "", ""));
 }
 
 // Whatever fails or dies meanwhile: no point reads other bytes than it had, but for those that are

@@ -10,7 +10,13 @@ work=$(mktemp -d)
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
-trap 'as_root rm -rf "$work"' EXIT
+# A bootstrap that was cut leaves mounts: nothing of this machine may go with the root.
+clean_up() {
+  local mount
+  while read -r mount; do as_root umount "$mount"; done < <(awk -v top="$work/" 'index($2, top) == 1 {print $2}' /proc/mounts | tac)
+  as_root rm -rf --one-file-system "$work"
+}
+trap clean_up EXIT
 
 # Where this machine's own packages come from, there the root's do, too.
 mirror() {
