@@ -25,6 +25,9 @@ class UnreadableSectorTest : public ::testing::Test {
  protected:
   void SetUp() override {
     disk_.before_read = [this](const std::string& path, Extent range) -> Status {
+      if (path.ends_with("/item.json") && document_is_unreadable_) {
+        return Fail(ErrnoError(EIO, "cannot read " + path));
+      }
       if (!path.ends_with("/root.vhd")) return {};
       for (const std::uint64_t chunk : bad_chunks_) {
         const std::uint64_t offset = chunk * kChunkBytes + 4096;
@@ -76,6 +79,7 @@ class UnreadableSectorTest : public ::testing::Test {
   FaultFileSystem disk_{PosixFileSystem()};
   World world_{11, disk_};
   std::set<std::uint64_t> bad_chunks_;
+  bool document_is_unreadable_ = false;
   int reads_until_it_is_back_ = 0;  // 0: it stays bad
 };
 
@@ -176,7 +180,7 @@ TEST_F(UnreadableSectorTest, DeepResyncMendsRotInThePointsToo) {
   });
   ASSERT_TRUE(found) << found.error().Line();
   std::fstream file(live, std::ios::in | std::ios::out | std::ios::binary);
-  for (const std::uint64_t chunk : {5, 41}) {
+  for (const std::uint64_t chunk : {5U, 41U}) {
     file.seekp(static_cast<std::streamoff>(chunk * kChunkBytes + 100));
     file.write("rot", 3);
   }
@@ -206,6 +210,20 @@ TEST_F(UnreadableSectorTest, DeepResyncThatIsCutGoesOn) {
     world_.Advance(std::chrono::minutes(3));
   }
   EXPECT_THAT(DamageOfPoints(), ::testing::Each(""));
+}
+
+// A document that cannot be read now says nothing of the item: it is not deleted as damaged.
+TEST_F(UnreadableSectorTest, ADocumentThatCannotBeReadDeletesNoItem) {
+  const Status deleted = world_.Run(disk_, [&](Environment& environment) -> Status {
+    ASR_TRY(const auto vault, OpenVault(environment, ""));
+    ASR_TRY(const Item item, vault->FindItem("web"));
+    document_is_unreadable_ = true;
+    return vault->DeleteDamagedItem(item.id);
+  });
+  document_is_unreadable_ = false;
+  ASSERT_FALSE(deleted);
+  EXPECT_THAT(deleted.error().action, HasSubstr("make it readable"));
+  world_.CheckPoints(2);
 }
 
 // One damaged pin is no reason to remove what it may keep, nor to stop.
