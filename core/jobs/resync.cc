@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/jobs/deep_check.h"
+#include "core/jobs/verify.h"
 
 namespace asr {
 namespace {
@@ -36,6 +37,13 @@ void WarnOfDamage(ReplicationPass& pass, const DiskName& disk, const DeepFinding
   pass.environment.progress.Warn(text);
 }
 
+// Which points share what is lost, only a new verification tells.
+Status WithdrawVerifications(ReplicationPass& pass) {
+  ASR_TRY(const auto points, pass.vault.ListPointIds(pass.item.id));
+  for (const PointId& point : points) WithdrawVerification(pass.vault, pass.item.id, point);
+  return {};
+}
+
 Status CheckReplicas(ReplicationPass& pass) {
   for (std::size_t i = 0; i < pass.replicas.size(); ++i) {
     DiskReplica& replica = *pass.replicas[i];
@@ -46,6 +54,7 @@ Status CheckReplicas(ReplicationPass& pass) {
           MarkDamagedChunks(replica, *pass.source.disks()[i].disk, pass.vault.identity().algorithm,
                             pass.environment.clock, progress, pass.environment.stop));
       WarnOfDamage(pass, disk.name, found);
+      if (found.lost_chunks > 0) ASR_CHECK(WithdrawVerifications(pass));
       return {};
     };
     ASR_CHECK(pass.run.RunTask(fmt::format("Check replica of disk {}", disk.name.value),

@@ -68,7 +68,6 @@ class Verification {
   void OnRead(std::uint64_t bytes) { follow_({.bytes_read = bytes}); }
   Status Compare(const PointId& id, const Result<RecoveryPoint>& point);
   Status Prove(const PointId& id);
-  void Disprove(const PointId& id);
   Status PassOver(const PointId& id);
 
   Environment& environment_;
@@ -119,23 +118,9 @@ Status Verification::Compare(const PointId& id, const Result<RecoveryPoint>& poi
   } else {
     return Fail(point.error());
   }
-  Disprove(id);
+  WithdrawVerification(vault_, item_.id, id);
   return Fail(std::move(damage).WithAction(
       "restore another point; see which are whole: asr points list " + ShellQuote(item_.name)));
-}
-
-// What an earlier verification found is not true any more. Where the vault cannot be written to it
-// stays; the job's outcome says it.
-void Verification::Disprove(const PointId& id) {
-  const auto proofs = vault_.store().List(layout::ProofPrefix(item_.id, id));
-  if (!proofs) return;
-  for (const BlobInfo& blob : *proofs) {
-    if (!blob.name.ends_with(".json")) continue;
-    const auto text = vault_.store().Get(blob.name);
-    const Result<Proof> proof = text ? DecodeProof(blob.name, *text) : Fail(text.error());
-    if (!proof || *proof != Proof{.verified_at = proof->verified_at}) continue;
-    if (!vault_.store().Delete(blob.name)) return;
-  }
 }
 
 Status Verification::Prove(const PointId& id) {
@@ -195,6 +180,18 @@ Status Verification::Outcome() const {
 }
 
 }  // namespace
+
+void WithdrawVerification(Vault& vault, const ItemId& item, const PointId& point) {
+  const auto proofs = vault.store().List(layout::ProofPrefix(item, point));
+  if (!proofs) return;
+  for (const BlobInfo& blob : *proofs) {
+    if (!blob.name.ends_with(".json")) continue;
+    const auto text = vault.store().Get(blob.name);
+    const Result<Proof> proof = text ? DecodeProof(blob.name, *text) : Fail(text.error());
+    if (!proof || *proof != Proof{.verified_at = proof->verified_at}) continue;
+    if (!vault.store().Delete(blob.name)) return;
+  }
+}
 
 Result<Plan> PlanVerify(Environment& environment, Vault& vault, const Item& item,
                         const VerifyRequest& request) {

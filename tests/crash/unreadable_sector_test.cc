@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <fstream>
+#include <functional>
 #include <set>
 
 #include "core/points/verify_point.h"
@@ -76,6 +77,18 @@ class UnreadableSectorTest : public ::testing::Test {
     return texts;
   }
 
+  void OfOldestPoint(
+      const std::function<void(Environment&, Vault&, const ItemId&, const PointId&)>& visit) {
+    const Status status = world_.Run(disk_, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      ASR_TRY(const auto ids, vault->ListPointIds(item.id));
+      visit(environment, *vault, item.id, ids.back());
+      return {};
+    });
+    EXPECT_TRUE(status) << status.error().Line();
+  }
+
   FaultFileSystem disk_{PosixFileSystem()};
   World world_{11, disk_};
   std::set<std::uint64_t> bad_chunks_;
@@ -118,6 +131,10 @@ TEST_F(UnreadableSectorTest, DeltaStopsAndNamesTheWayOut) {
 
 // What the source does not hold any more is lost, and the points that need it say so.
 TEST_F(UnreadableSectorTest, DeepResyncGivesUpWhatNobodyHas) {
+  OfOldestPoint([](Environment& environment, Vault& vault, const ItemId& item, const PointId& id) {
+    const Timestamp now = environment.clock.Now();
+    ASSERT_TRUE(vault.AddProof(item, id, {.verified_at = now}, now));
+  });
   bad_chunks_ = {3, 70};
   world_.ChangeAt(3 * kChunkBytes, kChunkBytes);
   ASSERT_FALSE(world_.Delta(disk_));
@@ -133,6 +150,9 @@ TEST_F(UnreadableSectorTest, DeepResyncGivesUpWhatNobodyHas) {
       "disk root: 1 chunk of 64 KiB does not hold what was replicated, the "
       "first at offset 196608";
   EXPECT_THAT(DamageOfPoints(), ElementsAre("", chunk_3, chunk_3));
+  OfOldestPoint([](Environment&, Vault& vault, const ItemId& item, const PointId& id) {
+    EXPECT_EQ(vault.ReadProof(item, id).value(), std::nullopt);
+  });
   // Replication goes on.
   world_.Advance(std::chrono::minutes(6));
   world_.ChangeAt(3 * kChunkBytes, 2 * kChunkBytes);
