@@ -169,6 +169,7 @@ const std::vector<Command>& Commands() {
     AddProtectCommands(all);
     AddItemCommands(all);
     AddPointsCommands(all);
+    AddPinCommands(all);
     AddRecoverCommands(all);
     AddTestFailoverCommands(all);
     AddStatusCommands(all);

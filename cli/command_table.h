@@ -56,6 +56,7 @@ void AddPolicyCommands(std::vector<Command>& commands);
 void AddProtectCommands(std::vector<Command>& commands);
 void AddItemCommands(std::vector<Command>& commands);
 void AddPointsCommands(std::vector<Command>& commands);
+void AddPinCommands(std::vector<Command>& commands);
 void AddRecoverCommands(std::vector<Command>& commands);
 void AddTestFailoverCommands(std::vector<Command>& commands);
 void AddJobsCommands(std::vector<Command>& commands);

@@ -206,6 +206,15 @@ const View& PointView() {
   return view;
 }
 
+const View& PinView() {
+  static const View view = {
+      .columns = {Make("Pin", "/id"), Make("Point", "/point"), Elastic("Reader", "/reader"),
+                  Make("Until", "/until", Kind::kTime)},
+      .fields = {},
+      .sections = {}};
+  return view;
+}
+
 const View& ReplicateView() {
   static const View view = {
       .columns = {Make("Point", "/point/id"), Make("Time", "/point/time", Kind::kTime),

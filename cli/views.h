@@ -12,6 +12,7 @@ namespace asr {
 [[nodiscard]] const View& CheckView();
 [[nodiscard]] const View& ItemView();
 [[nodiscard]] const View& PointView();
+[[nodiscard]] const View& PinView();
 [[nodiscard]] const View& ReplicateView();
 [[nodiscard]] const View& JobView();
 [[nodiscard]] const View& TestFailoverView();

@@ -137,6 +137,12 @@ def recover(asr):
     asr.run(f"points verify web {oldest}", "job")
     assert asr.run(f"points show web {oldest}", "point")["proof"]["verifiedAt"]
     asr.run(f"points hold web {oldest}", "point")
+    pins = asr.run("points pins web", "pins")
+    assert [pin["point"] for pin in pins] == [oldest], pins
+    asr.run(f"points unpin web {pins[0]['id']} --dry-run", "plan")
+    asr.run(f"points unpin web {pins[0]['id']}", None, code=2, beside="error")
+    asr.run(f"points unpin web {pins[0]['id']} --yes", None)
+    asr.run(f"points unpin web {pins[0]['id']} --yes", None, code=3, beside="error")
     asr.run(f"points release web {oldest}", "point")
     asr.run("points prune web --dry-run", "plan")
     asr.run("points prune web --yes", "job")
