@@ -106,18 +106,34 @@ struct CleanupTarget {
   Vault* vault = nullptr;
 };
 
+// The id of the vault that is addressed, without opening it; empty if this machine knows it no
+// more.
+std::string RegisteredVaultId(Session& session, Environment& environment) {
+  const auto vault = environment.state.FindVault(session.options().vault.value_or(""));
+  return vault ? vault->id : "";
+}
+
 // This machine alone knows what runs here; the vault, or the item in it, may be gone meanwhile.
 Result<CleanupTarget> FindTarget(Session& session, const std::string& vm) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
-  const auto item = session.FindItemToRead(vm);
+  const auto vault = session.OpenVault();
+  const auto find_item = [&]() -> Result<Item> {
+    ASR_CHECK(vault);
+    return session.FindItemToRead(vm);
+  };
+  const auto item = find_item();
+  const std::string vault_id =
+      vault ? (*vault)->identity().id : RegisteredVaultId(session, *environment);
   if (!item) {
-    ASR_TRY(auto status, FindTestFailoverByName(*environment, vm));
-    if (!status) return Fail(item.error());
+    ASR_TRY(auto status, FindTestFailoverByName(*environment, vault_id, vm));
+    // An item that is there but cannot be read, or is one of several, may be another than the one
+    // of that name here; its id is no other's.
+    const bool may_be_another = vault && item.error().kind != ErrorKind::kNotFound;
+    if (!status || (may_be_another && status->test.item.value != vm)) return Fail(item.error());
     return CleanupTarget{.test = std::move(status->test)};
   }
-  ASR_TRY(Vault* const vault, session.OpenVault());
-  ASR_TRY(auto status, FindTestFailover(*environment, vault->identity().id, item->id));
-  if (status) return CleanupTarget{.test = std::move(status->test), .vault = vault};
+  ASR_TRY(auto status, FindTestFailover(*environment, vault_id, item->id));
+  if (status) return CleanupTarget{.test = std::move(status->test), .vault = *vault};
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverNone,
                         fmt::format("there is no test failover of VM {}", item->name))
                   .WithAction("start one: asr test-failover " + item->name));
@@ -126,7 +142,11 @@ Result<CleanupTarget> FindTarget(Session& session, const std::string& vm) {
 Status CleanUpLater(Session& session, const std::string& vm) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   // Needs no vault, and so none is opened.
-  ASR_TRY(const auto status, FindTestFailoverByName(*environment, vm));
+  ASR_TRY(auto status, FindTestFailoverById(*environment, {vm}));
+  if (!status) {
+    ASR_TRY(status,
+            FindTestFailoverByName(*environment, RegisteredVaultId(session, *environment), vm));
+  }
   if (!status) {
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverNone,
                           fmt::format("there is no test failover of VM {}", vm))
@@ -134,7 +154,7 @@ Status CleanUpLater(Session& session, const std::string& vm) {
   }
   ASR_TRY(const auto job, CleanUpWhenDue(*environment, status->test));
   if (job) return session.FinishJob(*job);
-  session.Note("It was cleaned up already.");
+  session.Note("Nothing is left of it.");
   return {};
 }
 

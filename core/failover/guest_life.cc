@@ -9,6 +9,7 @@
 
 #include "core/failover/agent_watch.h"
 #include "core/failover/guest_error.h"
+#include "core/failover/guest_seal.h"
 #include "core/failover/qemu_machine.h"
 #include "core/failover/qmp_client.h"
 #include "core/failover/serial_watch.h"
@@ -67,7 +68,8 @@ Error StoppedError(const std::string& state) {
 class LifeWatch {
  public:
   LifeWatch(FileSystem& fs, Clock& clock, const RunningMachine& machine, const SignOfLife& sign)
-      : clock_(clock),
+      : fs_(fs),
+        clock_(clock),
         machine_(machine),
         sign_(sign),
         serial_(fs, machine.SerialLog(), sign.serial_text),
@@ -81,6 +83,7 @@ class LifeWatch {
       ASR_CHECK(CheckStop(stop));
       // Before the look at the log: what a guest wrote before it ended counts.
       Status guest = CheckGuest();
+      LimitSerialLog();
       ASR_TRY(auto sign, Look(guest.has_value()));
       if (sign) return LifeSign{std::move(*sign), Seconds()};
       ASR_CHECK(std::move(guest));
@@ -104,17 +107,34 @@ class LifeWatch {
     return tcp_.Look(ParseForwardTable(table->is_string() ? table->get<std::string>() : ""));
   }
 
+  // What QEMU refuses is asked again at the next look.
+  void LimitSerialLog() {
+    if (serial_log_ended_ || client_ == nullptr) return;
+    const auto stamp = fs_.Stat(machine_.SerialLog());
+    if (!stamp || stamp->size_bytes <= kMostSerialLogBytes) return;
+    serial_log_ended_ = EndSerialLog(*client_).has_value();
+  }
+
+  Error NoText() {
+    Error error =
+        NoSign(fmt::format("the guest did not write \"{}\" to its serial port within {} s",
+                           PrintableText(sign_.serial_text), sign_.wait.count()))
+            .WithCause(
+                "the guest's system does not use the serial port as a console, or writes "
+                "another text");
+    if (!serial_log_ended_) return error;
+    return std::move(error).WithCause(
+        fmt::format("it wrote more than {} MiB there, and the rest was thrown away",
+                    kMostSerialLogBytes / kMiB));
+  }
+
   Result<LifeSign> JudgeAtTheEnd() {
     const auto seconds = sign_.wait.count();
     switch (sign_.kind()) {
       case Kind::kDisk:
         return JudgeByDisk();
       case Kind::kSerialText:
-        return Fail(
-            NoSign(fmt::format("the guest did not write \"{}\" to its serial port within {} s",
-                               PrintableText(sign_.serial_text), seconds))
-                .WithCause("the guest's system does not use the serial port as a console, or "
-                           "writes another text"));
+        return Fail(NoText());
       case Kind::kTcpPort:
         return Fail(NoSign(fmt::format("the guest did not answer on TCP port {} within {} s",
                                        sign_.tcp_port, seconds))
@@ -211,6 +231,7 @@ class LifeWatch {
     return error;
   }
 
+  FileSystem& fs_;
   Clock& clock_;
   const RunningMachine& machine_;
   const SignOfLife& sign_;
@@ -220,6 +241,7 @@ class LifeWatch {
   double start_;
   double deadline_;
   std::unique_ptr<QmpClient> client_;
+  bool serial_log_ended_ = false;
   int restarts_ = 0;
   std::string ending_;  // the reason that QEMU gave for its end
 };

@@ -56,20 +56,21 @@ std::string DiskDevice(const MachineSpec& spec, std::size_t index) {
 
 // A test must never meet the original on a network. The isolated one is QEMU's own, with its own
 // DHCP server and a guest that reaches nothing beyond it; only the port that is asked for sign of
-// life can be reached, from this machine alone, by a port that the kernel chooses.
+// life can be reached, from this machine alone, by a port that the kernel chooses, until SealGuest
+// closes it.
 void AddNetwork(std::vector<std::string>& arguments, const MachineSpec& spec) {
   if (!spec.settings.has_network()) {
     arguments.insert(arguments.end(), {"-nic", "none"});
     return;
   }
-  std::string backend = "user,id=net0,restrict=on";
+  std::string backend = fmt::format("user,id={},restrict=on", kNetworkId);
   if (const auto port = spec.settings.sign_of_life.tcp_port; port != 0) {
     backend += fmt::format(",hostfwd=tcp:127.0.0.1:0-:{}", port);
   }
   // As with disks: generation 1 has what systems of its time know, generation 2 virtio.
   const char* card = spec.generation == 1 ? "e1000" : "virtio-net-pci";
-  arguments.insert(arguments.end(),
-                   {"-netdev", backend, "-device", fmt::format("{},netdev=net0,romfile=", card)});
+  arguments.insert(arguments.end(), {"-netdev", backend, "-device",
+                                     fmt::format("{},netdev={},romfile=", card, kNetworkId)});
 }
 
 void AddGuestAgent(std::vector<std::string>& arguments, const MachineSpec& spec) {
@@ -127,9 +128,9 @@ std::vector<std::string> QemuCommand(const MachineSpec& spec, const QemuHost& ho
       "-action",
       "panic=pause,reboot=reset,shutdown=poweroff",
       "-chardev",
-      fmt::format("file,id=serial0,path={}", kSerialLogName),
+      fmt::format("file,id={},path={}", kSerialId, kSerialLogName),
       "-serial",
-      "chardev:serial0",
+      fmt::format("chardev:{}", kSerialId),
       "-qmp",
       fmt::format("unix:{},server=on,wait=off", kQmpSocketName),
       "-pidfile",

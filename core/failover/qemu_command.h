@@ -33,6 +33,10 @@ inline constexpr const char* kQemuLogName = "qemu.log";
 inline constexpr const char* kPidFileName = "qemu.pid";
 inline constexpr const char* kFirmwareVariablesName = "firmware-variables.fd";
 
+// What QEMU's network and its log of the first serial port are called.
+inline constexpr const char* kNetworkId = "net0";
+inline constexpr const char* kSerialId = "serial0";
+
 // Names of the disks in QEMU's statistics begin with this.
 inline constexpr const char* kDiskNodePrefix = "disk";
 

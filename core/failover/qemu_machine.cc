@@ -215,6 +215,11 @@ Status StopMachine(Clock& clock, const RunningMachine& machine) {
     static_cast<void>((*client)->Execute("quit", kConnectSeconds));
     if (WaitForEnd(clock, machine, kStopStepSeconds)) return {};
   }
+  return KillMachine(clock, machine);
+}
+
+Status KillMachine(Clock& clock, const RunningMachine& machine) {
+  if (!IsRunning(machine)) return {};
   for (const int signal_number : {SIGTERM, SIGKILL}) {
     ASR_CHECK(SignalProcess(machine.process, signal_number));
     if (WaitForEnd(clock, machine, kStopStepSeconds)) return {};

@@ -57,13 +57,17 @@ struct LifeSign {
 inline constexpr std::uint64_t kLeastBytesReadByAGuest = 4 * kMiB;
 // A guest that restarts more often while we wait for it is in a loop.
 inline constexpr int kMostRestarts = 5;
+// A guest that writes more to its serial port while we wait for it is not listened to any more: a
+// file system of this machine is not its to fill.
+inline constexpr std::uint64_t kMostSerialLogBytes = 64 * kMiB;
 
 // Waits at most `sign.wait`: until the guest has written the text, has answered on the port
 // (tcp_watch.h), or its agent has answered (the machine was started for that); or else the whole
 // time, after which the guest must run and have read its disks. kIo: kGuestDidNotStart if the guest
 // powered off, panicked, restarts over and over, or was stopped by QEMU (I/O error of this host),
 // or QEMU ended; kGuestNoSignOfLife if the time is over. Both tell the last lines of the serial
-// log and of QEMU. kCancelled on `stop`. The guest is left as it is.
+// log and of QEMU. kCancelled on `stop`. The guest is left as it is, but that what it writes beyond
+// kMostSerialLogBytes is thrown away.
 [[nodiscard]] Result<LifeSign> WaitForLife(FileSystem& fs, Clock& clock,
                                            const RunningMachine& machine, const SignOfLife& sign,
                                            const std::stop_token& stop);
@@ -71,5 +75,8 @@ inline constexpr int kMostRestarts = 5;
 // Ends the guest as if its power were cut: asks QEMU, then SIGTERM, then SIGKILL to that very
 // process. Returns when it is gone; fine if it is gone already.
 [[nodiscard]] Status StopMachine(Clock& clock, const RunningMachine& machine);
+// The same without a word to QEMU, for a guest whose directory is gone: another guest's may be in
+// its place by now.
+[[nodiscard]] Status KillMachine(Clock& clock, const RunningMachine& machine);
 
 }  // namespace asr

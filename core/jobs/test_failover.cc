@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/failover/boot_disk.h"
+#include "core/failover/guest_seal.h"
 #include "core/failover/qemu_machine.h"
 #include "core/failover/restore_disk.h"
 #include "core/failover/screenshot.h"
@@ -12,6 +13,7 @@
 #include "core/model/duration.h"
 #include "storage/base/subprocess.h"
 #include "storage/base/text.h"
+#include "storage/fs/private_directory.h"
 
 namespace asr {
 namespace {
@@ -134,6 +136,7 @@ class TestFailoverRun {
       return {};
     });
     if (!lives && lives.error().kind == ErrorKind::kCancelled) return lives;
+    Seal(*machine, lives.has_value());
     outcome.serial_log = machine->SerialLog();
     outcome.process_id = machine->process.pid;
     const Status recorded = RecordProof(lives.has_value(), outcome, Picture(*machine));
@@ -153,7 +156,9 @@ class TestFailoverRun {
     ASR_TRY(const auto pin,
             PointPin::Take(environment_, vault_, item_.id, point_.id, "test-failover"));
     ASR_CHECK(environment_.fs.RemoveTree(row_.directory));
-    ASR_CHECK(environment_.fs.CreateDirectories(row_.directory));
+    // Whatever the mode of the state directory: they hold what a production machine has.
+    ASR_CHECK(CreatePrivateDirectory(environment_.fs, ParentOf(row_.directory)));
+    ASR_CHECK(CreatePrivateDirectory(environment_.fs, row_.directory));
     for (std::size_t i = 0; i < point_.disks.size(); ++i) {
       const PointDisk& disk = point_.disks[i];
       const std::string path = JoinPath(row_.directory, fmt::format("disk{}.raw", i));
@@ -175,6 +180,16 @@ class TestFailoverRun {
   Status RestoreOne(const PointDisk& disk, const std::string& path, TaskProgress& progress) {
     return RestoreDisk(environment_.fs, vault_, point_, disk, {.path = path, .format = "raw"},
                        {.on_progress = run_.Follow(progress), .stop = environment_.stop});
+  }
+
+  // A guest that stays, for a month maybe, is reached by nobody and fills no disk.
+  void Seal(const RunningMachine& machine, bool stays) {
+    const Status sealed = SealGuest(environment_.clock, machine);
+    if (sealed || !stays || !IsRunning(machine)) return;
+    environment_.progress.Warn(fmt::format(
+        "VM {}: its guest may still be reached from this machine, or go on to write its serial "
+        "log: {}",
+        item_.name, sealed.error().Line()));
   }
 
   // Empty if there is none: what it would show is no part of the test's outcome.

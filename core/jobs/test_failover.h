@@ -56,28 +56,35 @@ struct TestFailoverStatus {
   bool is_recorded = true;
   bool is_busy = false;  // a process starts it or cleans it up
   bool guest_runs = false;
-  bool is_overdue = false;  // its own cleanup should be over
+  bool is_overdue = false;   // its own cleanup should be over
+  std::string vault_name{};  // on this machine; empty if it knows that vault no more
 };
 
 // All of this machine.
 [[nodiscard]] Result<std::vector<TestFailoverStatus>> ListTestFailovers(Environment& environment);
 [[nodiscard]] Result<std::optional<TestFailoverStatus>> FindTestFailover(
     Environment& environment, const std::string& vault_id, const ItemId& item);
-// By the VM's name or the item's id, whichever vault it is of. kVmAmbiguous with the ids.
+// For an item that its vault does not tell. By the VM's name, never with a host, among those of
+// `vault_id`; by the item's id also what is of no vault that this machine knows. kVmAmbiguous with
+// the ids.
 [[nodiscard]] Result<std::optional<TestFailoverStatus>> FindTestFailoverByName(
-    Environment& environment, const std::string& name);
+    Environment& environment, const std::string& vault_id, const std::string& name);
+// Whichever vault it is of.
+[[nodiscard]] Result<std::optional<TestFailoverStatus>> FindTestFailoverById(
+    Environment& environment, const ItemId& item);
 
 // Why it wants to be cleaned up, and how; nothing if all is as it should be.
 [[nodiscard]] std::optional<std::string> DescribeLeftOver(const TestFailoverStatus& status);
 
 // Stops the guest and removes its disks. The notes go to the point's proof in `vault`, which may be
-// null: then they are not kept, with a warning. kState (kTestFailoverNone) if it is that very one
-// no more.
+// null: then they are not kept, with a warning; nor are they if the vault does not take them.
+// kState (kTestFailoverNone) if it is that very one no more.
 [[nodiscard]] Result<Job> CleanUpTestFailover(Environment& environment, Vault* vault,
                                               const TestFailover& test, const std::string& notes);
 
 // Waits until the time of `test` has come, then cleans it up, and nothing but it. nullopt if
-// somebody did that before. kState if it has no such time; kCancelled on a stop.
+// somebody did that before, or if the state directory went: then nobody else finds the guest any
+// more, and it is stopped at once. kState if it has no such time; kCancelled on a stop.
 [[nodiscard]] Result<std::optional<Job>> CleanUpWhenDue(Environment& environment,
                                                         const TestFailover& test);
 

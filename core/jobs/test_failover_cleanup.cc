@@ -2,6 +2,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "core/failover/qemu_machine.h"
 #include "core/jobs/job_run.h"
@@ -26,10 +27,28 @@ std::string TestsDirectory(const Environment& environment) {
 // "web-1a2b3c4d" -> "web": for rows that do not tell the VM.
 std::string NameInId(const ItemId& item) { return item.value.substr(0, item.value.rfind('-')); }
 
+std::string VaultName(Environment& environment, const std::string& id) {
+  const auto vaults = environment.state.ListVaults();
+  if (!vaults) return "";
+  const auto found = std::ranges::find(*vaults, id, &VaultRegistration::id);
+  return found == vaults->end() ? "" : found->name;
+}
+
+// The very process that was noted when it started, if it still runs. It goes on where its directory
+// was removed or its files were lost.
+std::optional<RunningMachine> NotedGuest(const TestFailover& test) {
+  if (test.machine_json.empty()) return std::nullopt;
+  const auto json = nlohmann::json::parse(test.machine_json, nullptr, /*allow_exceptions=*/false);
+  auto machine = MachineFromJson(json);
+  if (!machine || !IsRunning(*machine)) return std::nullopt;
+  return *std::move(machine);
+}
+
 Result<TestFailoverStatus> StatusOf(Environment& environment, TestFailover test) {
   TestFailoverStatus status{.test = std::move(test)};
   if (status.test.vm.empty()) status.test.vm = NameInId(status.test.item);
-  status.guest_runs = FindMachine(environment.fs, status.test.directory).has_value();
+  status.guest_runs = FindMachine(environment.fs, status.test.directory) || NotedGuest(status.test);
+  status.vault_name = VaultName(environment, status.test.vault_id);
   const auto due = status.test.cleanup_due;
   status.is_overdue = due && *due + kOverdue < environment.clock.Now();
   ASR_TRY(const auto jobs,
@@ -66,23 +85,37 @@ Result<TestFailover> FindAgain(Environment& environment, const TestFailover& tes
   return Fail(NoTestFailover(test.vm));
 }
 
-std::string VaultName(Environment& environment, const std::string& id) {
-  const auto vaults = environment.state.ListVaults();
-  if (!vaults) return "";
-  const auto found = std::ranges::find(*vaults, id, &VaultRegistration::id);
-  return found == vaults->end() ? "" : found->name;
+// Guest and disks are gone by then: the cleanup does not fail for want of a remark.
+void KeepNotes(Environment& environment, Vault* vault, const TestFailover& test,
+               const std::string& notes) {
+  if (notes.empty()) return;
+  std::string reason = "its vault or its recovery points cannot be reached";
+  if (vault != nullptr) {
+    const Status added =
+        vault->AddProof(test.item, test.point, {.notes = notes}, environment.clock.Now());
+    if (added) return;
+    reason = added.error().Line();
+  }
+  environment.progress.Warn(fmt::format("VM {}: the notes are not kept: {}", test.vm, reason));
 }
 
-Status KeepNotes(Environment& environment, Vault* vault, const TestFailover& test,
-                 const std::string& notes) {
-  if (notes.empty()) return {};
-  if (vault != nullptr) {
-    return vault->AddProof(test.item, test.point, {.notes = notes}, environment.clock.Now());
-  }
-  environment.progress.Warn(fmt::format(
-      "VM {}: the notes are not kept: its vault or its recovery points cannot be reached",
-      test.vm));
-  return {};
+// False once `path` is gone, or another is in its place than it was when `known` was asked for.
+bool IsStill(FileSystem& fs, const std::string& path, const Result<FileStamp>& known) {
+  const auto now = fs.Stat(path);
+  // A disk that cannot be read for a while has not lost anything.
+  if (!now) return now.error().kind != ErrorKind::kNotFound;
+  return !known || (now->device == known->device && now->inode == known->inode);
+}
+
+Result<std::optional<TestFailoverStatus>> OnlyOne(std::vector<TestFailoverStatus> list,
+                                                  const std::string& name) {
+  if (list.empty()) return std::optional<TestFailoverStatus>();
+  if (list.size() == 1) return std::optional<TestFailoverStatus>(std::move(list.front()));
+  std::vector<std::string> ids;
+  for (const TestFailoverStatus& status : list) ids.push_back(status.test.item.value);
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kVmAmbiguous,
+                        fmt::format("'{}' may be {}", name, fmt::join(ids, " or ")))
+                  .WithAction("give one of these ids"));
 }
 
 }  // namespace
@@ -104,8 +137,11 @@ Result<std::unique_ptr<FileLock>> LockTestFailover(Environment& environment, con
 }
 
 Status StopGuest(Environment& environment, const TestFailover& test) {
-  const auto machine = FindMachine(environment.fs, test.directory);
-  return machine ? StopMachine(environment.clock, *machine) : Status();
+  if (const auto machine = FindMachine(environment.fs, test.directory)) {
+    ASR_CHECK(StopMachine(environment.clock, *machine));
+  }
+  const auto noted = NotedGuest(test);
+  return noted ? KillMachine(environment.clock, *noted) : Status();
 }
 
 Status RemoveTestFailover(Environment& environment, const TestFailover& test) {
@@ -153,19 +189,23 @@ Result<std::optional<TestFailoverStatus>> FindTestFailover(Environment& environm
 }
 
 Result<std::optional<TestFailoverStatus>> FindTestFailoverByName(Environment& environment,
+                                                                 const std::string& vault_id,
                                                                  const std::string& name) {
-  const std::string vm = name.substr(name.find('/') + 1);
   ASR_TRY(auto list, ListTestFailovers(environment));
   std::erase_if(list, [&](const TestFailoverStatus& status) {
-    return status.test.item.value != name && status.test.vm != vm;
+    const TestFailover& test = status.test;
+    const bool is_asked = status.is_recorded && test.vault_id == vault_id;
+    if (test.item.value == name) return !is_asked && !status.vault_name.empty();
+    return !is_asked || test.vm != name;
   });
-  if (list.empty()) return std::optional<TestFailoverStatus>();
-  if (list.size() == 1) return std::optional<TestFailoverStatus>(std::move(list.front()));
-  std::vector<std::string> ids;
-  for (const TestFailoverStatus& status : list) ids.push_back(status.test.item.value);
-  return Fail(MakeError(ErrorKind::kState, ErrorCode::kVmAmbiguous,
-                        fmt::format("'{}' may be {}", name, fmt::join(ids, " or ")))
-                  .WithAction("give one of these ids"));
+  return OnlyOne(std::move(list), name);
+}
+
+Result<std::optional<TestFailoverStatus>> FindTestFailoverById(Environment& environment,
+                                                               const ItemId& item) {
+  ASR_TRY(auto list, ListTestFailovers(environment));
+  std::erase_if(list, [&](const TestFailoverStatus& status) { return status.test.item != item; });
+  return OnlyOne(std::move(list), item.value);
 }
 
 std::optional<std::string> DescribeLeftOver(const TestFailoverStatus& status) {
@@ -185,8 +225,10 @@ std::optional<std::string> DescribeLeftOver(const TestFailoverStatus& status) {
   } else {
     return std::nullopt;
   }
-  return fmt::format("VM {}: {}; remove what is left: asr test-failover-cleanup {}", test.vm, what,
-                     ShellQuote(status.is_recorded ? test.vm : test.item.value));
+  // Its vault need not be the default one, nor need the VM's name be one item's alone.
+  return fmt::format("VM {}: {}; remove what is left: asr test-failover-cleanup {}{}", test.vm,
+                     what, ShellQuote(test.item.value),
+                     status.vault_name.empty() ? "" : " --vault " + ShellQuote(status.vault_name));
 }
 
 Result<Job> CleanUpTestFailover(Environment& environment, Vault* vault, const TestFailover& found,
@@ -204,7 +246,7 @@ Result<Job> CleanUpTestFailover(Environment& environment, Vault* vault, const Te
     ASR_CHECK(run.RunTask("Remove disks", 0, [&](TaskProgress&) {
       return environment.fs.RemoveTree(test.directory);
     }));
-    ASR_CHECK(KeepNotes(environment, vault, test, notes));
+    KeepNotes(environment, vault, test, notes);
     return environment.state.RemoveTestFailover(test.vault_id, test.item);
   };
   return run.End(clean_up());
@@ -218,10 +260,17 @@ Result<std::optional<Job>> CleanUpWhenDue(Environment& environment, const TestFa
             fmt::format("the test failover of VM {} is not to be cleaned up by itself", test.vm))
             .WithAction("clean it up now: asr test-failover-cleanup " + ShellQuote(test.vm)));
   }
+  const auto state_directory = environment.fs.Stat(environment.state_directory);
   double next_try_at = 0;
   int tries = 0;
   while (true) {
     ASR_CHECK(CheckStop(environment.stop));
+    if (!IsStill(environment.fs, environment.state_directory, state_directory)) {
+      if (const auto guest = NotedGuest(test)) {
+        ASR_CHECK(KillMachine(environment.clock, *guest));
+      }
+      return std::optional<Job>();
+    }
     // Whatever happened meanwhile to the one that was meant: a later one is not touched.
     const auto row = environment.state.FindTestFailover(test.vault_id, test.item);
     if (row && (!*row || (*row)->job != test.job)) return std::optional<Job>();

@@ -17,7 +17,8 @@ namespace asr {
                                                                  const ItemId& item,
                                                                  const std::string& vm);
 
-// By its directory, for the process that started the guest may have died before it could note it.
+// By its directory, for the process that started the guest may have died before it could note it;
+// and by what was noted of it, for its directory may be gone.
 [[nodiscard]] Status StopGuest(Environment& environment, const TestFailover& test);
 
 // Guest, directory, and the row last: whatever is left after a crash can be found again.

@@ -7,6 +7,7 @@
 
 #include "core/jobs/send_changes.h"
 #include "core/vault/layout.h"
+#include "storage/base/text.h"
 #include "storage/blob/directory_store.h"
 
 namespace asr {
@@ -179,7 +180,8 @@ Status RequireNoTestFailovers(Environment& environment, const VaultRegistration&
     return Fail(
         MakeError(ErrorKind::kState, ErrorCode::kTestFailoverExists,
                   fmt::format("a test failover of item {} is not cleaned up yet", test.item.value))
-            .WithAction("asr test-failover-cleanup " + test.item.value));
+            .WithAction(fmt::format("asr test-failover-cleanup {} --vault {}",
+                                    ShellQuote(test.item.value), ShellQuote(registration.name))));
   }
   return {};
 }
