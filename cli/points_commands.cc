@@ -172,9 +172,8 @@ Status RunPrune(Session& session, const std::string& vm) {
     ASR_CHECK(session.Confirm(fmt::format("removes {} recovery point(s) of VM {} for good",
                                           plan.steps.size(), item.name)));
   }
-  ASR_TRY(const Job job,
-          PrunePoints(*environment, *vault, item,
-                      lost.empty() ? LostPoints::kRefuse : LostPoints::kDrop));
+  ASR_TRY(const Job job, PrunePoints(*environment, *vault, item,
+                                     lost.empty() ? LostPoints::kRefuse : LostPoints::kDrop));
   return session.FinishJob(job);
 }
 

@@ -81,8 +81,7 @@ Status ApplyRetention(Environment& environment, Vault& vault, const ItemLease& l
   return {};
 }
 
-Result<Job> PrunePoints(Environment& environment, Vault& vault, const Item& item,
-                        LostPoints lost) {
+Result<Job> PrunePoints(Environment& environment, Vault& vault, const Item& item, LostPoints lost) {
   ASR_TRY(JobRun run, JobRun::Start(environment, "PrunePoints", item.name, vault.name()));
   const auto prune = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));

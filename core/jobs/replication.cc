@@ -41,10 +41,11 @@ Error PointsAreGone(const Item& item) {
 // Dropping their snapshots would destroy what they hold.
 Error SomePointsAreGone(const Item& item, const std::set<SnapshotId>& unsealed) {
   const std::string name = ShellQuote(item.name);
-  return MakeError(ErrorKind::kCorrupt, ErrorCode::kVaultDamaged,
-                   fmt::format("VM {}: {} snapshots, the first {}, have no recovery point: it seems "
-                               "that their documents are gone from the vault",
-                               item.name, unsealed.size(), unsealed.begin()->value))
+  return MakeError(
+             ErrorKind::kCorrupt, ErrorCode::kVaultDamaged,
+             fmt::format("VM {}: {} snapshots, the first {}, have no recovery point: it seems "
+                         "that their documents are gone from the vault",
+                         item.name, unsealed.size(), unsealed.begin()->value))
       .WithCause("the vault is being copied, or was brought back in part")
       .WithCause("somebody removed files of the vault, or a repair of its file system did")
       .WithAction(

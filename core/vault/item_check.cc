@@ -392,12 +392,12 @@ void ItemCheck::AddLostPoints(const std::set<SnapshotId>& unsealed) {
           ? "or, if the item was being deleted: asr items delete " + ShellQuote(id_.value)
           : "nothing replicates before; or, if nobody needs what they held: asr points prune " +
                 name;
-  findings_.Add(Severity::kError, layout::PointsPrefix(id_),
-                fmt::format("{} snapshots, the first {}, belong to no point: the documents of "
-                            "their points are gone",
-                            unsealed.size(), unsealed.begin()->value),
-                std::string(kLetItEnd) + "then bring them back from a copy of the vault; " +
-                    way_out);
+  findings_.Add(
+      Severity::kError, layout::PointsPrefix(id_),
+      fmt::format("{} snapshots, the first {}, belong to no point: the documents of "
+                  "their points are gone",
+                  unsealed.size(), unsealed.begin()->value),
+      std::string(kLetItEnd) + "then bring them back from a copy of the vault; " + way_out);
 }
 
 void ItemCheck::CheckPin(const std::string& blob) {
