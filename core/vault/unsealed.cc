@@ -40,7 +40,8 @@ Result<std::set<SnapshotId>> FindLostPoints(Vault& vault, const Item& item) {
   ASR_TRY(const auto points, vault.ListPointIds(item.id));
   std::set<SnapshotId> unsealed;
   AddUnsealed(snapshots, points, unsealed);
-  if (!MayBeLostPoints(points, unsealed)) unsealed.clear();
+  const bool all_are_gone = points.empty() && item.state == ProtectionState::kProtected;
+  if (all_are_gone || !MayBeLostPoints(points, unsealed)) unsealed.clear();
   return unsealed;
 }
 

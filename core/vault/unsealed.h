@@ -20,7 +20,8 @@ void AddUnsealed(std::span<const SnapshotId> snapshots, std::span<const PointId>
 [[nodiscard]] bool MayBeLostPoints(std::span<const PointId> sealed,
                                    const std::set<SnapshotId>& unsealed);
 
-// All snapshots of the item without a document, if MayBeLostPoints; else none. Needs no lease.
+// All snapshots of the item without a document, if MayBeLostPoints; else none. None either of a
+// protected item without any point, whose snapshots nobody may drop. Needs no lease.
 [[nodiscard]] Result<std::set<SnapshotId>> FindLostPoints(Vault& vault, const Item& item);
 
 }  // namespace asr

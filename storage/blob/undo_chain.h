@@ -58,8 +58,7 @@ struct ListedChain {
 
 // Gives `older` every chunk that `newer`, the next in the chain, holds and `older` lacks; durable
 // when it returns. Both read the same as before, and `newer` may go afterwards. kIo (kBlobCorrupt)
-// if `newer` has bytes that cannot be read any more: then `older` is complete without them no more
-// than before.
+// if `newer` has bytes that cannot be read any more: then it must stay.
 [[nodiscard]] Status FoldUndoFile(const UndoFile& newer, UndoFile& older);
 
 }  // namespace asr
