@@ -6,6 +6,7 @@
 
 #include "core/jobs/prune.h"
 #include "core/jobs/verify.h"
+#include "core/vault/unsealed.h"
 
 #include "cli/command_table.h"
 #include "cli/item_texts.h"
@@ -149,16 +150,30 @@ Status RunPrune(Session& session, const std::string& vm) {
   ASR_TRY(const Item item, session.FindItem(vm));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
-  ASR_TRY(const Plan plan, PlanPrune(*environment, *vault, item));
+  ASR_TRY(Plan plan, PlanPrune(*environment, *vault, item));
+  ASR_TRY(const auto lost, FindLostPoints(*vault, item));
   if (session.options().dry_run) {
+    for (const SnapshotId& snapshot : lost) {
+      plan.steps.push_back({.step = fmt::format("Drop snapshot {}, whose recovery point has lost "
+                                                "its document",
+                                                snapshot.value),
+                            .item = item.name,
+                            .disk = ""});
+    }
     session.PrintPlan(plan);
     return {};
   }
-  if (!plan.steps.empty()) {
+  if (!lost.empty()) {
+    ASR_CHECK(session.Confirm(
+        fmt::format("removes {} recovery point(s) of VM {} for good, and all that {} more hold "
+                    "whose documents are gone, which a copy of the vault may bring back",
+                    plan.steps.size(), item.name, lost.size())));
+  } else if (!plan.steps.empty()) {
     ASR_CHECK(session.Confirm(fmt::format("removes {} recovery point(s) of VM {} for good",
                                           plan.steps.size(), item.name)));
   }
-  ASR_TRY(const Job job, PrunePoints(*environment, *vault, item));
+  ASR_TRY(const Job job, PrunePoints(*environment, *vault, item,
+                                     lost.empty() ? LostPoints::kRefuse : LostPoints::kDrop));
   return session.FinishJob(job);
 }
 

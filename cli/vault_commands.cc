@@ -191,6 +191,12 @@ Result<Plan> PlanDelete(Vault& vault, const VaultRegistration& registration) {
                             .bytes = disk.size_bytes});
     }
   }
+  for (const UnreadableItem& damaged : listing.unreadable) {
+    ASR_TRY(const auto points, vault.ListPointIds(damaged.id));
+    plan.steps.push_back({.step = fmt::format("Delete {} recovery points", points.size()),
+                          .item = damaged.id.value,
+                          .disk = ""});
+  }
   plan.steps.push_back(
       {.step = fmt::format("Delete vault {}, all of {}", registration.name, registration.target),
        .item = "",
@@ -203,6 +209,10 @@ Result<std::string> NameLoss(Vault& vault, const VaultRegistration& registration
   std::size_t points = 0;
   for (const Item& item : listing.items) {
     ASR_TRY(const auto ids, vault.ListPointIds(item.id));
+    points += ids.size();
+  }
+  for (const UnreadableItem& damaged : listing.unreadable) {
+    ASR_TRY(const auto ids, vault.ListPointIds(damaged.id));
     points += ids.size();
   }
   return fmt::format("deletes vault {} at {}, with {} replicated items and {} recovery points",

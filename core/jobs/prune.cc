@@ -6,14 +6,24 @@
 #include <fmt/format.h>
 
 #include "core/jobs/job_run.h"
-#include "core/jobs/replication.h"
 
 namespace asr {
 namespace {
 
-Status RemoveAll(Vault& vault, const ItemLease& lease, const Replicas& replicas,
-                 const std::vector<Removal>& removals) {
+// A point with bytes that cannot be read any more stays whole, with its document: older points may
+// need these bytes. It goes once it is the oldest, which needs nothing of it.
+Status RemoveAll(Environment& environment, Vault& vault, const ItemLease& lease,
+                 const Replicas& replicas, const std::vector<Removal>& removals) {
+  WarnOfLeftOvers(environment, lease.item(), replicas);
   for (const Removal& removal : removals) {
+    const Status ready = PrepareRemoval(replicas, removal.id);
+    if (!ready && IsUnreadableUndo(ready.error())) {
+      environment.progress.Warn(
+          fmt::format("VM {}: recovery point {} stays until it is the oldest: {}",
+                      lease.item().name, removal.id.value, ready.error().Line()));
+      continue;
+    }
+    ASR_CHECK(ready);
     ASR_CHECK(RemovePoint(vault, lease, replicas, removal.id));
   }
   return {};
@@ -62,7 +72,8 @@ Status ApplyRetention(Environment& environment, Vault& vault, const ItemLease& l
                       const Replicas& replicas) {
   const Item& item = lease.item();
   ASR_TRY(const RetentionDecision decision, DecideRemovals(environment, vault, item));
-  if (!decision.asks) return RemoveAll(vault, lease, replicas, decision.removals);
+  if (!decision.asks) return RemoveAll(environment, vault, lease, replicas, decision.removals);
+  WarnOfLeftOvers(environment, item, replicas);
   environment.progress.Warn(fmt::format(
       "VM {0}: policy {1} would remove {2} recovery points at once, over half of them, and has "
       "removed none. Look at the clock and at the policy; if it is right: asr points prune {0}",
@@ -70,14 +81,14 @@ Status ApplyRetention(Environment& environment, Vault& vault, const ItemLease& l
   return {};
 }
 
-Result<Job> PrunePoints(Environment& environment, Vault& vault, const Item& item) {
+Result<Job> PrunePoints(Environment& environment, Vault& vault, const Item& item, LostPoints lost) {
   ASR_TRY(JobRun run, JobRun::Start(environment, "PrunePoints", item.name, vault.name()));
   const auto prune = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     return run.RunTask("Remove recovery points", 0, [&](TaskProgress&) -> Status {
-      ASR_TRY(const Replicas replicas, OpenReplicas(vault, *lease, /*create=*/false));
+      ASR_TRY(const Replicas replicas, OpenReplicas(vault, *lease, /*create=*/false, lost));
       ASR_TRY(const RetentionDecision decision, DecideRemovals(environment, vault, item));
-      return RemoveAll(vault, *lease, replicas, decision.removals);
+      return RemoveAll(environment, vault, *lease, replicas, decision.removals);
     });
   };
   return run.End(prune());

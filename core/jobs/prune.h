@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/jobs/environment.h"
+#include "core/jobs/replication.h"
 #include "core/model/item.h"
 #include "core/model/plan.h"
 #include "core/points/retention.h"
@@ -19,8 +20,10 @@ namespace asr {
 [[nodiscard]] Status ApplyRetention(Environment& environment, Vault& vault, const ItemLease& lease,
                                     const Replicas& replicas);
 
-// The same on request, without the limit of a half: the caller has asked.
-[[nodiscard]] Result<Job> PrunePoints(Environment& environment, Vault& vault, const Item& item);
+// The same on request, without the limit of a half: the caller has asked. With kDrop it also drops
+// what FindLostPoints tells of.
+[[nodiscard]] Result<Job> PrunePoints(Environment& environment, Vault& vault, const Item& item,
+                                      LostPoints lost);
 [[nodiscard]] Result<Plan> PlanPrune(Environment& environment, Vault& vault, const Item& item);
 
 }  // namespace asr

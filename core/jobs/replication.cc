@@ -1,12 +1,15 @@
 #include "core/jobs/replication.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "core/jobs/replica_target.h"
 #include "core/transfer/make_equal.h"
+#include "core/vault/unsealed.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -33,6 +36,22 @@ Error PointsAreGone(const Item& item) {
           fmt::format("bring items/{0}/points back from a copy of the vault; or start anew, "
                       "without what they held: asr disable {1}, then asr enable {1}",
                       item.id.value, item.name));
+}
+
+// Dropping their snapshots would destroy what they hold.
+Error SomePointsAreGone(const Item& item, const std::set<SnapshotId>& unsealed) {
+  const std::string name = ShellQuote(item.name);
+  return MakeError(
+             ErrorKind::kCorrupt, ErrorCode::kVaultDamaged,
+             fmt::format("VM {}: {} snapshots, the first {}, have no recovery point: it seems "
+                         "that their documents are gone from the vault",
+                         item.name, unsealed.size(), unsealed.begin()->value))
+      .WithCause("the vault is being copied, or was brought back in part")
+      .WithCause("somebody removed files of the vault, or a repair of its file system did")
+      .WithAction(
+          fmt::format("bring items/{}/points back from a copy of the vault; or, if nobody needs "
+                      "what they held: asr points prune {}",
+                      item.id.value, name));
 }
 
 Status NoteCursor(ReplicationPass& pass, std::size_t index, const PointId& point, bool was_read) {
@@ -130,13 +149,14 @@ RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<Poi
   return point;
 }
 
-Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create) {
+Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create, LostPoints lost) {
   const Item& item = lease.item();
   ASR_TRY(const auto points, vault.ListPointIds(item.id));
   if (points.empty() && item.state == ProtectionState::kProtected) {
     return Fail(PointsAreGone(item));
   }
   Replicas replicas;
+  std::set<SnapshotId> unsealed;
   for (const ItemDisk& disk : item.disks) {
     auto replica = create ? DiskReplica::OpenOrCreate(vault, lease, disk)
                           : DiskReplica::Open(vault, lease, disk);
@@ -144,10 +164,32 @@ Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create)
       return Fail(std::move(replica).error().WithContext(
           fmt::format("VM {}, disk {}", item.name, disk.name.value)));
     }
-    ASR_CHECK((*replica)->DropUnsealed(points));
+    ASR_TRY(auto of_disk, (*replica)->FindUnsealed(points));
+    unsealed.merge(of_disk);
     replicas.push_back(*std::move(replica));
   }
+  if (lost == LostPoints::kRefuse && MayBeLostPoints(points, unsealed)) {
+    return Fail(SomePointsAreGone(item, unsealed));
+  }
+  for (const auto& replica : replicas) {
+    Status dropped = replica->DropUnsealed(points);
+    if (!dropped) {
+      return Fail(std::move(dropped).error().WithContext(
+          fmt::format("VM {}, disk {}", item.name, replica->disk().name.value)));
+    }
+  }
   return replicas;
+}
+
+void WarnOfLeftOvers(Environment& environment, const Item& item, const Replicas& replicas) {
+  for (const auto& replica : replicas) {
+    for (const Error& error : replica->left_overs()) {
+      environment.progress.Warn(fmt::format(
+          "VM {}, disk {}: the rest of a recovery point that was removed stays, and does no harm: "
+          "{}",
+          item.name, replica->disk().name.value, error.Line()));
+    }
+  }
 }
 
 Result<SourceSnapshot> SnapshotOf(Environment& environment, const Item& item,

@@ -43,8 +43,16 @@ struct ResyncRequest {
   std::optional<std::size_t> disk = {};  // the only one that is concerned; none: all of them
 };
 
-// Replicas of all disks of the item, cleared of what an interrupted seal or prune left.
-[[nodiscard]] Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create);
+enum class LostPoints : std::uint8_t { kRefuse, kDrop };
+
+// Replicas of all disks of the item, cleared of what an interrupted seal or prune left. kCorrupt
+// if points may have lost their documents (MayBeLostPoints), which kDrop gives up; of all points,
+// in any case.
+[[nodiscard]] Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create,
+                                            LostPoints lost = LostPoints::kRefuse);
+
+// Warns of snapshots that could not be dropped then.
+void WarnOfLeftOvers(Environment& environment, const Item& item, const Replicas& replicas);
 
 // The VM's snapshot with its disks in the order of the item's. kState (kDiskSetChanged) if a disk
 // is missing, of another size, or has other sectors than the item's.

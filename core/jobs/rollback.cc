@@ -23,6 +23,7 @@ Result<RecoveryPoint> NewestOf(Vault& vault, const Item& item) {
 Status RollBackDisks(Environment& environment, Vault& vault, const ItemLease& lease, JobRun& run) {
   ASR_TRY(const RecoveryPoint point, NewestOf(vault, lease.item()));
   ASR_TRY(const Replicas replicas, OpenReplicas(vault, lease, /*create=*/false));
+  WarnOfLeftOvers(environment, lease.item(), replicas);
   for (const auto& replica : replicas) {
     const DiskName& name = replica->disk().name;
     const auto disk = std::ranges::find(point.disks, name, &PointDisk::name);

@@ -191,6 +191,15 @@ Status RequireNoTestFailovers(Environment& environment, const VaultRegistration&
 Status DeleteContent(Environment& environment, const VaultRegistration& registration,
                      Vault& vault) {
   ASR_TRY(const auto listing, vault.ListItems());
+  // These first: they are refused where a newer version may read them, or another process works.
+  for (const UnreadableItem& damaged : listing.unreadable) {
+    ASR_CHECK(vault.DeleteDamagedItem(damaged.id));
+    Item item;
+    item.id = damaged.id;
+    item.name = damaged.id.value;
+    ASR_CHECK(DropWaitingChanges(environment, vault, item));
+    ASR_CHECK(environment.state.RemoveCursors(registration.id, item.id));
+  }
   for (const Item& item : listing.items) {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     ASR_CHECK(DropWaitingChanges(environment, vault, item));
@@ -201,6 +210,9 @@ Status DeleteContent(Environment& environment, const VaultRegistration& registra
     ASR_TRY(const auto blobs, vault.store().List(std::string(prefix)));
     for (const BlobInfo& blob : blobs) ASR_CHECK(vault.store().Delete(blob.name));
   }
+  // Of deletions that were cut: no list of blobs shows these.
+  ASR_TRY(const auto remains, vault.store().ListRemains(std::string(layout::kItems)));
+  for (const BlobRemains& left : remains) ASR_CHECK(vault.store().Delete(left.name));
   return vault.store().Delete(std::string(layout::kVaultDocument));
 }
 

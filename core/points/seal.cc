@@ -19,6 +19,11 @@ Status SealPoint(Vault& vault, const ItemLease& lease, const Replicas& replicas,
   return vault.PutPoint(point);
 }
 
+Status PrepareRemoval(const Replicas& replicas, const PointId& point) {
+  for (const auto& replica : replicas) ASR_CHECK(replica->PrepareDelete(point));
+  return {};
+}
+
 Status RemovePoint(Vault& vault, const ItemLease& lease, const Replicas& replicas,
                    const PointId& point) {
   ASR_CHECK(lease.Check());

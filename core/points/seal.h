@@ -22,6 +22,10 @@ using Replicas = std::vector<std::unique_ptr<DiskReplica>>;
 [[nodiscard]] Status SealPoint(Vault& vault, const ItemLease& lease, const Replicas& replicas,
                                const RecoveryPoint& point);
 
+// Before RemovePoint: afterwards no bytes of the point have to be read for it, so that it does not
+// stop half-way. kIo (kBlobCorrupt) if they cannot be read; then the point is as it was.
+[[nodiscard]] Status PrepareRemoval(const Replicas& replicas, const PointId& point);
+
 // In reverse: the document goes first.
 [[nodiscard]] Status RemovePoint(Vault& vault, const ItemLease& lease, const Replicas& replicas,
                                  const PointId& point);

@@ -8,8 +8,13 @@
 #include <fmt/format.h>
 
 #include "core/vault/layout.h"
+#include "core/vault/unsealed.h"
 
 namespace asr {
+
+bool IsUnreadableUndo(const Error& error) {
+  return error.kind == ErrorKind::kIo && error.code == ErrorCode::kBlobCorrupt;
+}
 
 VhdFooter FooterOf(const Item& item, const ItemDisk& disk) {
   return MakeFixedVhdFooter(PaddedDiskBytes(disk.size_bytes), disk.unique_id,
@@ -148,16 +153,40 @@ Status DiskReplica::Snapshot(const PointId& point) {
   return digests_.blob().CreateSnapshot({point.value});
 }
 
-Status DiskReplica::DropUnsealed(std::span<const PointId> sealed) {
+Result<std::set<SnapshotId>> DiskReplica::FindUnsealed(std::span<const PointId> sealed) {
+  std::set<SnapshotId> unsealed;
   for (PageBlob* blob : {pages_.get(), &digests_.blob()}) {
     ASR_TRY(const auto snapshots, blob->ListSnapshots());
-    for (const SnapshotId& snapshot : snapshots) {
-      const bool is_sealed = std::ranges::any_of(
-          sealed, [&](const PointId& point) { return point.value == snapshot.value; });
-      if (is_sealed) continue;
+    AddUnsealed(snapshots, sealed, unsealed);
+  }
+  return unsealed;
+}
+
+Status DiskReplica::DropUnsealed(std::span<const PointId> sealed) {
+  left_overs_.clear();
+  for (PageBlob* blob : {pages_.get(), &digests_.blob()}) {
+    ASR_TRY(const auto snapshots, blob->ListSnapshots());
+    std::set<SnapshotId> unsealed;
+    AddUnsealed(snapshots, sealed, unsealed);
+    for (const SnapshotId& snapshot : unsealed) {
       ASR_CHECK(lease_.Check());
+      const Status ready = blob->PrepareDelete(snapshot);
+      if (!ready && IsUnreadableUndo(ready.error())) {
+        left_overs_.push_back(ready.error());
+        continue;
+      }
+      ASR_CHECK(ready);
       ASR_CHECK(blob->DeleteSnapshot(snapshot));
     }
+  }
+  return {};
+}
+
+Status DiskReplica::PrepareDelete(const PointId& point) {
+  ASR_CHECK(lease_.Check());
+  for (PageBlob* blob : {&digests_.blob(), pages_.get()}) {
+    Status ready = blob->PrepareDelete({point.value});
+    if (!ready && ready.error().kind != ErrorKind::kNotFound) return ready;
   }
   return {};
 }

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/model/item.h"
 #include "core/model/point.h"
@@ -55,8 +57,17 @@ class DiskReplica {
   // Freezes pages and digests under the point's id. Only while no digest is unknown: else
   // kInternal.
   [[nodiscard]] Status Snapshot(const PointId& point);
-  // Drops snapshots that no point's document names: left-overs of a seal or a prune that was cut.
+  // Snapshots that no point's document names: left-overs of a seal or a prune that was cut, or
+  // points that lost their documents (MayBeLostPoints).
+  [[nodiscard]] Result<std::set<SnapshotId>> FindUnsealed(std::span<const PointId> sealed);
+  // Drops these. One that older points share bytes with which cannot be read any more stays, and
+  // does no harm: see left_overs().
   [[nodiscard]] Status DropUnsealed(std::span<const PointId> sealed);
+  // Why each snapshot stayed.
+  [[nodiscard]] const std::vector<Error>& left_overs() const { return left_overs_; }
+  // Before the point's document goes: older points need nothing of it then. kIo (kBlobCorrupt) if
+  // it has bytes that cannot be read any more.
+  [[nodiscard]] Status PrepareDelete(const PointId& point);
   [[nodiscard]] Status DeleteSnapshot(const PointId& point);
 
   // True if the live pages hold exactly what `point` holds.
@@ -72,6 +83,10 @@ class DiskReplica {
   ItemDisk disk_;
   std::unique_ptr<PageBlob> pages_;
   DigestTable digests_;
+  std::vector<Error> left_overs_;
 };
+
+// True of errors for bytes of an undo file that the disk cannot read any more.
+[[nodiscard]] bool IsUnreadableUndo(const Error& error);
 
 }  // namespace asr

@@ -9,6 +9,7 @@
 #include "core/vault/document_list.h"
 #include "core/vault/documents.h"
 #include "core/vault/layout.h"
+#include "core/vault/unsealed.h"
 #include "storage/base/checksum.h"
 #include "storage/base/text.h"
 #include "storage/image/vhd_footer.h"
@@ -19,6 +20,8 @@ namespace {
 constexpr std::string_view kJson = ".json";
 constexpr std::string_view kProof = ".proof/";
 constexpr std::string_view kPng = ".png";
+constexpr std::string_view kLetItEnd =
+    "if the vault is being copied or brought back, let that end first; ";
 // Groups whose digests are read at a time.
 constexpr std::uint64_t kGroupsAtOnce = 4096;
 
@@ -110,7 +113,8 @@ void ItemCheck::CheckLeftOvers() {
   } else {
     findings_.Add(Severity::kWarning, blobs->front().name,
                   fmt::format("{} blob(s) of an item that does not exist", blobs->size()),
-                  "remove them by hand if nobody needs them; nothing uses them");
+                  std::string(kLetItEnd) +
+                      "then remove them by hand if nobody needs them; nothing uses them");
   }
 }
 
@@ -361,16 +365,39 @@ void ItemCheck::CheckSnapshot(const RecoveryPoint& point, const PointDisk& disk)
 void ItemCheck::CheckUnsealed() {
   // Then they may be all that is left.
   if (points_.empty() && item_.state == ProtectionState::kProtected) return;
-  for (const auto& [snapshot, blob] : snapshots_) {
-    if (std::ranges::find(points_, PointId{snapshot.value}) != points_.end()) continue;
-    findings_.Add(Severity::kNote, blob,
+  std::vector<SnapshotId> all;
+  for (const auto& [snapshot, blob] : snapshots_) all.push_back(snapshot);
+  std::set<SnapshotId> unsealed;
+  AddUnsealed(all, points_, unsealed);
+  // A deletion that goes on leaves as many as it likes.
+  if (item_.state != ProtectionState::kDisablingProtection && MayBeLostPoints(points_, unsealed)) {
+    return AddLostPoints(unsealed);
+  }
+  const bool is_unprotected = item_.state == ProtectionState::kUnprotected;
+  for (const SnapshotId& snapshot : unsealed) {
+    findings_.Add(Severity::kNote, snapshots_.at(snapshot),
                   fmt::format("snapshot {} belongs to no point: a seal or a removal runs, or was "
                               "interrupted",
                               snapshot.value),
-                  item_.state == ProtectionState::kUnprotected
-                      ? "nothing: it does no harm"
-                      : "nothing: the next replication drops it");
+                  is_unprotected ? "nothing: it does no harm"
+                                 : "nothing: the next replication drops it, or warns that it "
+                                   "stays, which does no harm either");
   }
+}
+
+void ItemCheck::AddLostPoints(const std::set<SnapshotId>& unsealed) {
+  const std::string name = ShellQuote(item_.name);
+  const std::string way_out =
+      item_.state == ProtectionState::kUnprotected
+          ? "or, if the item was being deleted: asr items delete " + ShellQuote(id_.value)
+          : "nothing replicates before; or, if nobody needs what they held: asr points prune " +
+                name;
+  findings_.Add(
+      Severity::kError, layout::PointsPrefix(id_),
+      fmt::format("{} snapshots, the first {}, belong to no point: the documents of "
+                  "their points are gone",
+                  unsealed.size(), unsealed.begin()->value),
+      std::string(kLetItEnd) + "then bring them back from a copy of the vault; " + way_out);
 }
 
 void ItemCheck::CheckPin(const std::string& blob) {

@@ -32,6 +32,7 @@ class ItemCheck {
   void CheckPoint(const PointId& id);
   void CheckSnapshot(const RecoveryPoint& point, const PointDisk& disk);
   void CheckUnsealed();
+  void AddLostPoints(const std::set<SnapshotId>& unsealed);
   void CheckPin(const std::string& blob);
   [[nodiscard]] bool IsUnfinished() const;
   // Nothing is lost with its page blobs: it is being made, or deleted.

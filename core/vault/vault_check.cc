@@ -101,6 +101,15 @@ void CheckItem(BlobStore& store, const ItemId& id, Timestamp now, VaultReport& r
   }
 }
 
+// An item that cannot be read, or has lost its document, may use what is left of its disks.
+bool IsSurelyNoItem(BlobStore& store, const ItemId& id) {
+  const auto document = store.Get(layout::ItemDocument(id));
+  if (document || document.error().kind != ErrorKind::kNotFound) return false;
+  const auto points = store.ListNames(layout::PointsPrefix(id));
+  return points && std::ranges::none_of(
+                       *points, [](const std::string& name) { return name.ends_with(kJson); });
+}
+
 // Undo files that no reader uses, which no list of blobs or snapshots shows.
 void CheckRemains(BlobStore& store, VaultReport& report) {
   FindingList findings(report, "");
@@ -130,15 +139,16 @@ void CheckRemains(BlobStore& store, VaultReport& report) {
       return left.name == layout::DiskBlob(item->id, disk.name) ||
              left.name == layout::DigestBlob(item->id, disk.name);
     };
-    // That a blob of an item is missing was told; an item that cannot be read may have this one.
-    if (is_known ? std::ranges::any_of(item->disks, is_its)
-                 : store.Get(layout::ItemDocument({id})).has_value()) {
+    // That a blob of an item is missing was told.
+    if (is_known ? std::ranges::any_of(item->disks, is_its) : !IsSurelyNoItem(store, {id})) {
       continue;
     }
     findings.Add(
         Severity::kWarning, left.name,
         fmt::format("{} undo file(s) of a disk that no item has", left.snapshots.size()),
-        fmt::format("remove {}.undo by hand if nobody needs it; nothing uses it", left.name));
+        fmt::format("if the vault is being copied or brought back, let that end first; then remove "
+                    "{}.undo by hand if nobody needs it; nothing uses it",
+                    left.name));
   }
 }
 

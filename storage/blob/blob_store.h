@@ -73,6 +73,10 @@ class PageBlob : public PageBlobReader {
   [[nodiscard]] virtual Status CreateSnapshot(const SnapshotId& id) = 0;
   // Oldest first.
   [[nodiscard]] virtual Result<std::vector<SnapshotId>> ListSnapshots() = 0;
+  // Before DeleteSnapshot, where a drop must not stop half-way: what the older snapshot shares with
+  // this one is its own when this returns; all of them read the same as before. kIo (kBlobCorrupt)
+  // if bytes of `id` cannot be read any more; kNotFound if there is none.
+  [[nodiscard]] virtual Status PrepareDelete(const SnapshotId&) { return {}; }
   // Any of them; the others and the live blob read the same as before. kNotFound if there is none.
   [[nodiscard]] virtual Status DeleteSnapshot(const SnapshotId& id) = 0;
 };

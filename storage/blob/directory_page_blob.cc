@@ -157,6 +157,13 @@ Result<std::vector<SnapshotId>> DirectoryPageBlob::ListSnapshots() {
   return snapshots_;
 }
 
+Status DirectoryPageBlob::PrepareDelete(const SnapshotId& id) {
+  ASR_CHECK(EnsureChain());
+  const auto found = std::find(snapshots_.begin(), snapshots_.end(), id);
+  if (found == snapshots_.end()) return Fail(SnapshotNotFound(name_, id));
+  return FoldSnapshot(static_cast<std::size_t>(found - snapshots_.begin()));
+}
+
 Status DirectoryPageBlob::DeleteSnapshot(const SnapshotId& id) {
   ASR_CHECK(EnsureChain());
   const auto found = std::find(snapshots_.begin(), snapshots_.end(), id);
@@ -169,15 +176,19 @@ Status DirectoryPageBlob::DeleteSnapshot(const SnapshotId& id) {
   return EnsureChain();
 }
 
+Status DirectoryPageBlob::FoldSnapshot(std::size_t index) {
+  if (index == 0) return {};
+  ASR_TRY(const auto dropped,
+          UndoFile::Open(fs_, UndoPath(snapshots_[index]), UndoFile::Access::kRead));
+  ASR_TRY(const auto heir,
+          UndoFile::Open(fs_, UndoPath(snapshots_[index - 1]), UndoFile::Access::kWrite));
+  return FoldUndoFile(*dropped, *heir);
+}
+
 Status DirectoryPageBlob::DropSnapshot(std::size_t index) {
   const std::string path = UndoPath(snapshots_[index]);
-  SnapshotId older;
-  if (index > 0) {
-    older = snapshots_[index - 1];
-    ASR_TRY(const auto dropped, UndoFile::Open(fs_, path, UndoFile::Access::kRead));
-    ASR_TRY(const auto heir, UndoFile::Open(fs_, UndoPath(older), UndoFile::Access::kWrite));
-    ASR_CHECK(FoldUndoFile(*dropped, *heir));
-  }
+  const SnapshotId older = index > 0 ? snapshots_[index - 1] : SnapshotId{};
+  ASR_CHECK(FoldSnapshot(index));
   if (index + 1 < snapshots_.size()) {
     ASR_TRY(const auto newer,
             UndoFile::Open(fs_, UndoPath(snapshots_[index + 1]), UndoFile::Access::kWrite));

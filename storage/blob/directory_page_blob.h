@@ -32,6 +32,7 @@ class DirectoryPageBlob : public PageBlob {
   [[nodiscard]] Status Flush() override;
   [[nodiscard]] Status CreateSnapshot(const SnapshotId& id) override;
   [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots() override;
+  [[nodiscard]] Status PrepareDelete(const SnapshotId& id) override;
   [[nodiscard]] Status DeleteSnapshot(const SnapshotId& id) override;
 
  private:
@@ -46,6 +47,7 @@ class DirectoryPageBlob : public PageBlob {
   [[nodiscard]] Status LoadChain();
   [[nodiscard]] Status Keep(const std::vector<Extent>& ranges);
   [[nodiscard]] Status TakeSnapshot(const SnapshotId& id);
+  [[nodiscard]] Status FoldSnapshot(std::size_t index);
   [[nodiscard]] Status DropSnapshot(std::size_t index);
 
   FileSystem& fs_;

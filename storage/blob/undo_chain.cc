@@ -51,14 +51,24 @@ Status WritePredecessorsAgain(FileSystem& fs, const std::string& directory,
   return {};
 }
 
+// A sector that the disk cannot read any more, in contrast to a passing trouble.
+Error UndoBytesLost(const UndoFile& file, Error error) {
+  if (error.kind != ErrorKind::kIo || error.code != ErrorCode::kIo) return error;
+  return MakeError(ErrorKind::kIo, ErrorCode::kBlobCorrupt,
+                   fmt::format("the undo file of snapshot {} cannot be read: {}",
+                               file.header().snapshot.value, error.Line()))
+      .WithCause("the disk under the vault has sectors that it cannot read");
+}
+
 // Runs of chunks in `window` that `newer` holds and `older` lacks.
 Result<std::vector<ChunkRun>> LackingRuns(const UndoFile& newer, const UndoFile& older,
                                           ChunkRun window) {
-  ASR_TRY(const PresenceBits newer_bits, newer.ReadBits(window));
+  const auto newer_bits = newer.ReadBits(window);
+  if (!newer_bits) return Fail(UndoBytesLost(newer, newer_bits.error()));
   ASR_TRY(const PresenceBits older_bits, older.ReadBits(window));
   std::vector<ChunkRun> runs;
   for (std::uint64_t chunk = window.first; chunk < window.end(); ++chunk) {
-    if (newer_bits.Has(chunk) && !older_bits.Has(chunk)) AppendChunk(runs, chunk);
+    if (newer_bits->Has(chunk) && !older_bits.Has(chunk)) AppendChunk(runs, chunk);
   }
   return runs;
 }
@@ -71,7 +81,8 @@ Status CopyRun(const UndoFile& from, UndoFile& to, ChunkRun run, AlignedBuffer& 
       const std::size_t count =
           std::min<std::uint64_t>(buffer.size_bytes(), extent.end_bytes() - offset);
       const MutableByteSpan piece = buffer.span().first(count);
-      ASR_CHECK(from.ReadData(offset, piece));
+      const Status read = from.ReadData(offset, piece);
+      if (!read) return Fail(UndoBytesLost(from, read.error()));
       if (!IsZero(piece)) ASR_CHECK(to.WriteData(offset, piece));
       offset += count;
     }

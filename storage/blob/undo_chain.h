@@ -57,7 +57,8 @@ struct ListedChain {
 [[nodiscard]] Result<UndoChain> RecoverUndoChain(FileSystem& fs, const std::string& directory);
 
 // Gives `older` every chunk that `newer`, the next in the chain, holds and `older` lacks; durable
-// when it returns. Both read the same as before, and `newer` may go afterwards.
+// when it returns. Both read the same as before, and `newer` may go afterwards. kIo (kBlobCorrupt)
+// if `newer` has bytes that cannot be read any more: then it must stay.
 [[nodiscard]] Status FoldUndoFile(const UndoFile& newer, UndoFile& older);
 
 }  // namespace asr

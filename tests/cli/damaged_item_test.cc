@@ -127,6 +127,29 @@ TEST_F(DamagedItemTest, IsDeletedByWhoInsists) {
   }
 }
 
+TEST_F(DamagedItemTest, GoesWithItsVault) {
+  // What is left of this disk shows in no list of blobs.
+  std::filesystem::remove(lab.ItemPath("disks/root.vhd"));
+  Damage();
+  const CommandResult planned = lab.cli.Run("vault delete main --dry-run -o json");
+  EXPECT_THAT(planned.out, AllOf(HasSubstr("Delete 2 recovery points"), HasSubstr(id.value)));
+  lab.cli.terminal.in_is_terminal = true;
+  lab.cli.typed = "n\n";
+  const CommandResult asked = lab.cli.Run("vault delete main");
+  EXPECT_EQ(asked.exit_code, 130);
+  EXPECT_THAT(asked.err, HasSubstr("1 replicated items and 2 recovery points"));
+  lab.cli.terminal.in_is_terminal = false;
+  {
+    const auto lease = lab.vault->store().AcquireLease(layout::ItemLease(id));
+    ASSERT_TRUE(lease.has_value());
+    EXPECT_NE(lab.cli.Run("vault delete main --yes").exit_code, 0);
+    EXPECT_THAT(lab.vault->ListPointIds(id).value(), ::testing::SizeIs(2));
+  }
+  const CommandResult deleted = lab.cli.Run("vault delete main --yes");
+  EXPECT_EQ(deleted.exit_code, 0) << deleted.err;
+  EXPECT_FALSE(std::filesystem::exists(lab.cli.Path("vault/items/" + id.value)));
+}
+
 TEST_F(DamagedItemTest, WhatIsNoDamageIsNotDeleted) {
   lab.cli.WriteFile("vault/" + layout::ItemDocument(id), "{\"version\": 99}");
   EXPECT_EQ(lab.cli.Run("items delete web -y").exit_code, 4);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <functional>
@@ -58,6 +59,9 @@ class BusyStore : public CountingStore {
   int at_;
   std::function<void()> work_;
 };
+
+constexpr const char* kWhileItIsCopied =
+    "if the vault is being copied or brought back, let that end first; then ";
 
 class VaultCheckBesideTest : public ::testing::Test {
  protected:
@@ -148,9 +152,59 @@ TEST_F(VaultCheckBesideTest, UndoFilesOfNoDisk) {
     const auto findings = lab.cli.Json("vault check")["findings"];
     ASSERT_EQ(findings.size(), 1U) << findings.dump(2);
     EXPECT_EQ(findings[0]["severity"], "warning");
-    EXPECT_THAT(findings[0]["action"].get<std::string>(), HasSubstr("disks/old.vhd.undo"));
+    EXPECT_THAT(
+        findings[0]["action"].get<std::string>(),
+        ::testing::AllOf(::testing::StartsWith(kWhileItIsCopied), HasSubstr("disks/old.vhd.undo")));
     std::filesystem::remove_all(lab.cli.Path(ghost));
   }
+}
+
+// A vault that is being copied lacks documents and disks for a while.
+TEST_F(VaultCheckBesideTest, NoAdviceLosesWhatIsBeingCopied) {
+  const std::string gone = "vault/items/gone-12345678/disks";
+  std::filesystem::create_directories(lab.cli.Path(gone));
+  lab.cli.WriteFile(gone + "/old.vhd", "x");
+  const auto findings = lab.cli.Json("vault check")["findings"];
+  ASSERT_EQ(findings.size(), 1U) << findings.dump(2);
+  EXPECT_THAT(findings[0]["action"].get<std::string>(), ::testing::StartsWith(kWhileItIsCopied));
+}
+
+// Undo files of an item whose document is missing, or cannot be read just now, may be needed.
+TEST_F(VaultCheckBesideTest, UndoFilesOfAnItemThatCannotBeReadAreNotGivenUp) {
+  lab.Replicate(1);
+  const std::string document = lab.ItemPath("item.json");
+  const std::string points = lab.ItemPath("points");
+  std::filesystem::remove(lab.ItemPath("disks/root.vhd"));
+  const auto state = StateDatabase::Open(PosixFileSystem(), SystemClock(), lab.cli.Path("state"));
+  ASSERT_TRUE(state.has_value());
+  const auto registration = (*state)->FindVault("main");
+  ASSERT_TRUE(registration.has_value());
+  const auto advised = [&](bool document_is_readable) {
+    FaultFileSystem fs(PosixFileSystem());
+    fs.before_read = [&](const std::string& path, Extent) -> Status {
+      if (document_is_readable || !path.ends_with("/item.json")) return {};
+      return Fail(ErrnoError(EIO, "cannot read " + path));
+    };
+    Environment environment{.fs = fs,
+                            .clock = SystemClock(),
+                            .state = **state,
+                            .progress = NoProgress(),
+                            .state_directory = lab.cli.Path("state"),
+                            .stop = {}};
+    const auto report = CheckVault(environment, *registration);
+    EXPECT_TRUE(report.has_value());
+    return report && std::ranges::any_of(report->findings, [](const Finding& finding) {
+             return finding.action.find(".undo by hand") != std::string::npos;
+           });
+  };
+  std::filesystem::rename(document, lab.cli.Path("kept.json"));
+  EXPECT_FALSE(advised(true));
+  std::filesystem::rename(lab.cli.Path("kept.json"), document);
+  std::filesystem::remove_all(points);
+  EXPECT_FALSE(advised(false));
+  // Without both it is no item.
+  std::filesystem::remove(document);
+  EXPECT_TRUE(advised(true));
 }
 
 // A deletion that was cut leaves such files; the next one of the item takes them along.

@@ -187,6 +187,72 @@ TEST_F(VaultCheckTest, LostPointDocumentsCostNoSnapshot) {
   EXPECT_THAT(Findings(0), IsEmpty());
 }
 
+// Two older ones, or two newer ones, are more than a crash leaves.
+TEST_F(VaultCheckTest, SomeLostPointDocumentsCostNoSnapshot) {
+  lab.Replicate(2);
+  lab.Replicate(3);
+  const std::vector<PointId> all = lab.points();
+  ASSERT_EQ(all.size(), 4U);
+  for (const std::size_t first : {0U, 1U, 2U}) {
+    for (const std::size_t i : {first, first + 1}) {
+      std::filesystem::rename(lab.ItemPath("points/" + all[i].value + ".json"),
+                              lab.cli.Path(all[i].value));
+    }
+    const Json finding = OnlyFinding("error");
+    EXPECT_EQ(finding["blob"], prefix + "points/");
+    EXPECT_THAT(finding["action"].get<std::string>(), HasSubstr("asr points prune web"));
+    for (const char* verb :
+         {"replicate web", "resync web --now", "resync web --now --deep", "vault rollback web"}) {
+      const CommandResult refused = lab.cli.Run(verb);
+      EXPECT_EQ(refused.exit_code, 1) << verb;
+      EXPECT_THAT(refused.err, HasSubstr("back from a copy")) << verb;
+    }
+    EXPECT_EQ(lab.cli.Run("points prune web").exit_code, 2);
+    EXPECT_EQ(lab.cli.Json("points prune web --dry-run")["plan"].size(), 2U);
+    for (const std::size_t i : {first, first + 1}) {
+      std::filesystem::rename(lab.cli.Path(all[i].value),
+                              lab.ItemPath("points/" + all[i].value + ".json"));
+    }
+    EXPECT_EQ(lab.cli.Run("points verify web").exit_code, 0);
+    EXPECT_THAT(Findings(0), IsEmpty());
+  }
+}
+
+TEST_F(VaultCheckTest, WhoDoesNotNeedLostPointsPrunes) {
+  lab.Replicate(2);
+  lab.Replicate(3);
+  const std::vector<PointId> all = lab.points();
+  for (const std::size_t i : {1U, 2U}) {
+    std::filesystem::remove(lab.ItemPath("points/" + all[i].value + ".json"));
+  }
+  lab.cli.terminal.in_is_terminal = true;
+  lab.cli.typed = "n\n";
+  const CommandResult asked = lab.cli.Run("points prune web");
+  EXPECT_EQ(asked.exit_code, 130);
+  EXPECT_THAT(asked.err, HasSubstr("2 more hold whose documents are gone"));
+  lab.cli.terminal.in_is_terminal = false;
+  EXPECT_EQ(OnlyFinding("error")["blob"], prefix + "points/");
+  EXPECT_EQ(lab.cli.Run("points prune web --yes").exit_code, 0);
+  EXPECT_THAT(Findings(0), IsEmpty());
+  EXPECT_THAT(lab.points(), ElementsAre(all[0], all[3]));
+  EXPECT_EQ(lab.cli.Run("points verify web").exit_code, 0);
+  lab.Replicate(4);
+}
+
+// What a removal that was cut, and a seal that was cut, leave at most.
+TEST_F(VaultCheckTest, OneOlderAndOneNewerSnapshotAreDropped) {
+  lab.Replicate(2);
+  const std::vector<PointId> all = lab.points();
+  for (const std::size_t i : {0U, 2U}) {
+    std::filesystem::remove(lab.ItemPath("points/" + all[i].value + ".json"));
+  }
+  for (const Json& finding : Findings(0)) EXPECT_EQ(finding["severity"], "note");
+  EXPECT_EQ(Findings(0).size(), 2U);
+  lab.Replicate(3);
+  EXPECT_THAT(Findings(0), IsEmpty());
+  EXPECT_EQ(lab.cli.Run("points verify web").exit_code, 0);
+}
+
 TEST_F(VaultCheckTest, AnInterruptedSealIsDroppedByTheNextReplication) {
   std::filesystem::remove(lab.ItemPath("points/" + points[0] + ".json"));
   EXPECT_THAT(OnlyFinding("note")["message"].get<std::string>(), HasSubstr(points[0]));

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/points/verify_point.h"
+#include "core/vault/vault_check.h"
 #include "tests/support/fault_file_system.h"
 #include "tests/support/replication_world.h"
 
@@ -27,6 +28,11 @@ class UnreadableSectorTest : public ::testing::Test {
   void SetUp() override {
     disk_.before_read = [this](const std::string& path, Extent range) -> Status {
       if (path.ends_with("/item.json") && document_is_unreadable_) {
+        return Fail(ErrnoError(EIO, "cannot read " + path));
+      }
+      // Its data, not its header and bits, which are read in smaller pieces.
+      if (!bad_undo_.empty() && path.ends_with("/root.vhd.undo/" + bad_undo_) &&
+          range.length_bytes >= kChunkBytes) {
         return Fail(ErrnoError(EIO, "cannot read " + path));
       }
       if (!path.ends_with("/root.vhd")) return {};
@@ -89,12 +95,117 @@ class UnreadableSectorTest : public ::testing::Test {
     EXPECT_TRUE(status) << status.error().Line();
   }
 
+  // As a person holds it; the points, the newest first.
+  std::vector<PointId> HoldOldestPoint() {
+    std::vector<PointId> points;
+    const Status status = world_.Run(disk_, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      ASR_TRY(points, vault->ListPointIds(item.id));
+      return vault->PinPoint(item.id, points.back(), "test",
+                             environment.clock.Now() + std::chrono::hours(10))
+                 ? Status()
+                 : Fail(MakeError(ErrorKind::kInternal, ErrorCode::kInternal, "no pin"));
+    });
+    EXPECT_TRUE(status) << status.error().Line();
+    return points;
+  }
+
+  std::vector<PointId> Points() {
+    std::vector<PointId> points;
+    const Status status = world_.Run(disk_, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      ASR_TRY(points, vault->ListPointIds(item.id));
+      return {};
+    });
+    EXPECT_TRUE(status) << status.error().Line();
+    return points;
+  }
+
+  // What `vault check` finds, each with its severity.
+  std::vector<std::string> Findings() {
+    std::vector<std::string> texts;
+    const Status status = world_.Run(disk_, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const VaultReport report,
+              CheckContent(vault->store(), environment.clock.Now(), environment.stop));
+      for (const Finding& finding : report.findings) {
+        texts.push_back(std::string(SeverityName(finding.severity)) + ": " + finding.message);
+      }
+      return {};
+    });
+    EXPECT_TRUE(status) << status.error().Line();
+    return texts;
+  }
+
+  void DeltaOf(std::uint64_t chunk) {
+    world_.ChangeAt(chunk * kChunkBytes, 3 * kChunkBytes);
+    world_.ExpectPointOfNow();
+    const Status sent = world_.Delta(disk_);
+    ASSERT_TRUE(sent) << sent.error().Line();
+  }
+
   FaultFileSystem disk_{PosixFileSystem()};
   World world_{11, disk_};
   std::set<std::uint64_t> bad_chunks_;
   bool document_is_unreadable_ = false;
   int reads_until_it_is_back_ = 0;  // 0: it stays bad
+  std::string bad_undo_;            // the snapshot whose undo file has a bad sector; empty: none
 };
+
+// Retention would have older points lose what nobody can read for them: the point stays, and
+// replication goes on.
+TEST_F(UnreadableSectorTest, APointWithAnUnreadableUndoFileStaysAndStopsNothing) {
+  const PointId middle = HoldOldestPoint().front();
+  DeltaOf(60);  // the middle point keeps these chunks, and the oldest reads them there
+  bad_undo_ = middle.value;
+  for (int i = 0; i < 4; ++i) {
+    world_.Advance(std::chrono::minutes(8));
+    DeltaOf(0);
+  }
+  EXPECT_THAT(world_.warnings.lines,
+              ::testing::Contains(AllOf(HasSubstr("recovery point " + middle.value + " stays"),
+                                        HasSubstr("cannot be read"))));
+  EXPECT_THAT(Points(), ::testing::Contains(middle));
+  // It, the one that is held, and three that are younger than 20 minutes.
+  EXPECT_EQ(Points().size(), 5U);
+  ASSERT_TRUE(world_.RollBack(disk_));
+  EXPECT_THAT(Findings(), IsEmpty());
+  // Nothing was lost by trying: where the sector can be read again, the point goes like others.
+  bad_undo_.clear();
+  world_.CheckPoints(5);
+  world_.Advance(std::chrono::minutes(1));
+  DeltaOf(10);
+  EXPECT_THAT(Points(), Not(::testing::Contains(middle)));
+  world_.CheckPoints(5);
+}
+
+// The same where a removal was cut behind the point's document.
+TEST_F(UnreadableSectorTest, ALeftOverThatCannotBeReadStaysAndStopsNothing) {
+  const std::vector<PointId> points = HoldOldestPoint();
+  const PointId middle = points.front();
+  DeltaOf(60);
+  const std::string document = world_.Path("vault/items/" + world_.CurrentItem().id.value +
+                                           "/points/" + middle.value + ".json");
+  ASSERT_TRUE(disk_.RemoveFile(document));
+  bad_undo_ = middle.value;
+  for (int i = 0; i < 2; ++i) {
+    world_.Advance(std::chrono::minutes(2));
+    world_.warnings.lines.clear();
+    DeltaOf(0);
+    EXPECT_THAT(world_.warnings.lines,
+                ElementsAre(AllOf(HasSubstr("stays, and does no harm"), HasSubstr(middle.value))));
+  }
+  ASSERT_TRUE(world_.RollBack(disk_));
+  ASSERT_TRUE(world_.ResyncNow(disk_, /*deep=*/true));
+  EXPECT_THAT(Points(), Not(::testing::Contains(middle)));
+  EXPECT_THAT(Findings(), ElementsAre(AllOf(HasSubstr("note: "), HasSubstr(middle.value))));
+  bad_undo_.clear();
+  world_.Advance(std::chrono::minutes(1));
+  DeltaOf(10);
+  EXPECT_THAT(Findings(), IsEmpty());
+}
 
 // The source still has the bytes: no point loses anything, not even those that lacked them.
 TEST_F(UnreadableSectorTest, DeepResyncMendsThePointsToo) {
