@@ -104,7 +104,7 @@ Status DiskReplica::Prepare(std::span<const ChangedChunks> changes) {
   for (Extent& chunk : chunks) {
     chunk.length_bytes = std::min(chunk.end_bytes(), pages_->size_bytes()) - chunk.offset_bytes;
   }
-  const Status kept = pages_->Preserve(chunks);
+  Status kept = pages_->Preserve(chunks);
   if (kept || kept.error().kind != ErrorKind::kIo || kept.error().code != ErrorCode::kBlobCorrupt) {
     return kept;
   }

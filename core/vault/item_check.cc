@@ -20,8 +20,6 @@ namespace {
 constexpr std::string_view kJson = ".json";
 constexpr std::string_view kProof = ".proof/";
 constexpr std::string_view kPng = ".png";
-constexpr std::string_view kLetItEnd =
-    "if the vault is being copied or brought back, let that end first; ";
 // Groups whose digests are read at a time.
 constexpr std::uint64_t kGroupsAtOnce = 4096;
 
@@ -61,12 +59,6 @@ Result<Item> DecodeNamedItem(const std::string& name, const std::string& text) {
   if (item) return item;
   const std::string id = name.substr(layout::kItems.size());
   return Fail(ItemUnreadable({id.substr(0, id.find('/'))}, std::move(item).error()));
-}
-
-Result<Pin> DecodeNamedPin(const std::string& name, const std::string& text) {
-  auto pin = DecodePin(name, text);
-  if (pin) return pin;
-  return Fail(PinUnreadable(name, std::move(pin).error()));
 }
 
 }  // namespace
@@ -113,7 +105,7 @@ void ItemCheck::CheckLeftOvers() {
   } else {
     findings_.Add(Severity::kWarning, blobs->front().name,
                   fmt::format("{} blob(s) of an item that does not exist", blobs->size()),
-                  std::string(kLetItEnd) +
+                  std::string(kLetCopyingEnd) +
                       "then remove them by hand if nobody needs them; nothing uses them");
   }
 }
@@ -239,21 +231,6 @@ void ItemCheck::SortPointBlob(const std::string& blob, const std::string& name) 
   }
 }
 
-void ItemCheck::CheckScreenshot(const std::string& proof, const Screenshot& screenshot) {
-  const auto bytes = store_.Get(screenshot.path);
-  if (!bytes && !IsMissing(bytes.error())) return findings_.Add(screenshot.path, bytes.error());
-  // A point that is removed meanwhile loses its proofs before their pictures.
-  if (!bytes && !store_.Get(proof)) return;
-  if (bytes) ++report_.blob_count;
-  if (bytes && bytes->size() == screenshot.size_bytes &&
-      ToHex(ComputeSha256(AsBytes(*bytes))) == screenshot.sha256) {
-    return;
-  }
-  findings_.Add(Severity::kWarning, screenshot.path,
-                bytes ? "the picture is not the one that was kept" : "the picture is missing",
-                "test the point again: the new picture takes its place");
-}
-
 void ItemCheck::CheckDisk(const ItemDisk& disk) {
   CheckSize(layout::DiskBlob(id_, disk.name), PaddedDiskBytes(disk.size_bytes) + kVhdFooterBytes);
   CheckSize(layout::DigestBlob(id_, disk.name), DigestBlobBytes(disk.size_bytes));
@@ -360,63 +337,6 @@ void ItemCheck::CheckSnapshot(const RecoveryPoint& point, const PointDisk& disk)
       seen.error().action.empty() || IsMissing(seen.error())
           ? "restore another point: asr points verify " + ShellQuote(item_.name)
           : seen.error().action);
-}
-
-void ItemCheck::CheckUnsealed() {
-  // Then they may be all that is left.
-  if (points_.empty() && item_.state == ProtectionState::kProtected) return;
-  std::vector<SnapshotId> all;
-  for (const auto& [snapshot, blob] : snapshots_) all.push_back(snapshot);
-  std::set<SnapshotId> unsealed;
-  AddUnsealed(all, points_, unsealed);
-  // A deletion that goes on leaves as many as it likes.
-  if (item_.state != ProtectionState::kDisablingProtection && MayBeLostPoints(points_, unsealed)) {
-    return AddLostPoints(unsealed);
-  }
-  const bool is_unprotected = item_.state == ProtectionState::kUnprotected;
-  for (const SnapshotId& snapshot : unsealed) {
-    findings_.Add(Severity::kNote, snapshots_.at(snapshot),
-                  fmt::format("snapshot {} belongs to no point: a seal or a removal runs, or was "
-                              "interrupted",
-                              snapshot.value),
-                  is_unprotected ? "nothing: it does no harm"
-                                 : "nothing: the next replication drops it, or warns that it "
-                                   "stays, which does no harm either");
-  }
-}
-
-void ItemCheck::AddLostPoints(const std::set<SnapshotId>& unsealed) {
-  const std::string name = ShellQuote(item_.name);
-  const std::string way_out =
-      item_.state == ProtectionState::kUnprotected
-          ? "or, if the item was being deleted: asr items delete " + ShellQuote(id_.value)
-          : "nothing replicates before; or, if nobody needs what they held: asr points prune " +
-                name;
-  findings_.Add(
-      Severity::kError, layout::PointsPrefix(id_),
-      fmt::format("{} snapshots, the first {}, belong to no point: the documents of "
-                  "their points are gone",
-                  unsealed.size(), unsealed.begin()->value),
-      std::string(kLetItEnd) + "then bring them back from a copy of the vault; " + way_out);
-}
-
-void ItemCheck::CheckPin(const std::string& blob) {
-  const auto pin = findings_.Read(store_, blob, DecodeNamedPin);
-  if (!pin) return;
-  if (layout::PinsPrefix(id_) + pin->id.value + std::string(kJson) != blob) {
-    findings_.Add(Severity::kError, blob,
-                  fmt::format("the document is that of pin {}", pin->id.value),
-                  "remove it by hand, and hold the point again if it was held");
-  } else if (pin->until && *pin->until <= now_) {
-    findings_.Add(
-        Severity::kNote, blob,
-        fmt::format("the pin of point {} by '{}' has expired", pin->point.value, pin->reader),
-        "nothing: it keeps the point no longer");
-  } else if (IsGone(layout::PointDocument(id_, pin->point))) {
-    findings_.Add(Severity::kNote, blob,
-                  fmt::format("the point {} that it keeps is gone", pin->point.value),
-                  "nothing: it does no harm");
-  }
 }
 
 }  // namespace asr

@@ -10,6 +10,10 @@
 
 namespace asr {
 
+// What every advice to remove something begins with.
+inline constexpr std::string_view kLetCopyingEnd =
+    "if the vault is being copied or brought back, let that end first; ";
+
 // As the item is at one instant: a writer beside the check makes findings that are none.
 class ItemCheck {
  public:

@@ -155,7 +155,7 @@ Status Vault::AddProof(const ItemId& item, const PointId& point, const Proof& pr
                           .sha256 = ToHex(ComputeSha256(AsBytes(screenshot)))};
     ASR_CHECK(store_->Put(layout::ScreenshotOf(name), AsBytes(screenshot)));
   }
-  const Status put = store_->Put(name, AsBytes(EncodeProof(written)));
+  Status put = store_->Put(name, AsBytes(EncodeProof(written)));
   // Retention may have removed the point meanwhile, and listed its proofs before this one.
   const auto document = store_->Get(layout::PointDocument(item, point));
   if (!put || WasDeleted(document)) {

@@ -124,7 +124,7 @@ TEST_F(TestFailoverCleanupTest, AnotherVaultAndAnotherHostEndNothing) {
 
 TEST_F(TestFailoverCleanupTest, ItsIdIsEnoughOnceItsVaultIsForgotten) {
   StartGuest();
-  cli.Json("vault disconnect main");
+  ASSERT_EQ(cli.Run("vault disconnect main").exit_code, 0);
   EXPECT_NE(cli.Run("test-failover-cleanup web").exit_code, 0);
   EXPECT_TRUE(IsRunning(*guest_));
   cli.Json("test-failover-cleanup " + item_);
