@@ -13,6 +13,7 @@
 #include "core/jobs/replicate.h"
 #include "core/jobs/resync.h"
 #include "core/jobs/waiting_changes.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -36,7 +37,7 @@ Status VerdictOf(const VirtualMachine& vm, const std::vector<CheckResult>& resul
     error.causes.push_back(fmt::format("{}: {}", result.name, result.detail));
   }
   if (error.causes.empty()) return {};
-  error.action = fmt::format("mend this, then look again: asr check {}", vm.name);
+  error.action = fmt::format("mend this, then look again: asr check {}", ShellQuote(vm.name));
   return Fail(std::move(error));
 }
 
@@ -125,7 +126,8 @@ Status RunResyncVerb(Session& session, const ResyncOptions& options) {
   ASR_TRY(const Item marked, ScheduleResync(*vault, item, options.deep));
   ASR_TRY(const ItemStatus status, GatherItemStatus(*environment, *vault, marked));
   session.Print(ItemJson(marked, status, vault->name()), ItemView());
-  session.Note(fmt::format("The next replication resyncs VM {0}: asr replicate {0}", item.name));
+  session.Note(fmt::format("The next replication resyncs VM {}: asr replicate {}", item.name,
+                           ShellQuote(item.name)));
   return {};
 }
 

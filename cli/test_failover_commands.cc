@@ -8,6 +8,7 @@
 #include "cli/values.h"
 #include "cli/views.h"
 #include "core/jobs/test_failover.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -136,7 +137,7 @@ Result<CleanupTarget> FindTarget(Session& session, const std::string& vm) {
   if (status) return CleanupTarget{.test = std::move(status->test), .vault = *vault};
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverNone,
                         fmt::format("there is no test failover of VM {}", item->name))
-                  .WithAction("start one: asr test-failover " + item->name));
+                  .WithAction("start one: asr test-failover " + ShellQuote(item->name)));
 }
 
 Status CleanUpLater(Session& session, const std::string& vm) {
@@ -150,7 +151,7 @@ Status CleanUpLater(Session& session, const std::string& vm) {
   if (!status) {
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kTestFailoverNone,
                           fmt::format("there is no test failover of VM {}", vm))
-                    .WithAction("start one: asr test-failover " + vm));
+                    .WithAction("start one: asr test-failover " + ShellQuote(vm)));
   }
   ASR_TRY(const auto job, CleanUpWhenDue(*environment, status->test));
   if (job) return session.FinishJob(*job);

@@ -46,7 +46,7 @@ Status EndSerialLog(QmpClient& client) {
 Status SealGuest(Clock& clock, const RunningMachine& machine) {
   ASR_TRY(const auto client,
           QmpClient::Connect(clock, machine.directory, kQmpSocketName, kAnswerSeconds));
-  const Status closed = CloseForward(*client);
+  Status closed = CloseForward(*client);
   ASR_CHECK(EndSerialLog(*client));
   return closed;
 }

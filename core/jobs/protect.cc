@@ -22,7 +22,7 @@ Result<std::vector<VmDisk>> ChosenDisks(const VirtualMachine& vm,
     if (std::ranges::find(vm.disks, DiskName{name}, &VmDisk::name) == vm.disks.end()) {
       return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kVmNotFound,
                             fmt::format("VM {} has no disk '{}' to exclude", vm.name, name))
-                      .WithAction("see its disks: asr vm show " + vm.name));
+                      .WithAction("see its disks: asr vm show " + ShellQuote(vm.name)));
     }
   }
   std::vector<VmDisk> chosen;
@@ -105,7 +105,7 @@ Result<EnableTarget> FindTarget(Environment& environment, Vault& vault, const Vi
     if (item.state == ProtectionState::kDisablingProtection) {
       return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
                             fmt::format("disabling protection of VM {} was interrupted", item.name))
-                      .WithAction("finish it first: asr disable " + item.name));
+                      .WithAction("finish it first: asr disable " + ShellQuote(item.name)));
     }
     if (!IsUnfinished(item)) {
       return Fail(
@@ -114,7 +114,7 @@ Result<EnableTarget> FindTarget(Environment& environment, Vault& vault, const Vi
                                 ProtectionStateName(item.state)))
               .WithAction(fmt::format("replicate its changes: asr replicate {}; look at it: "
                                       "asr items show {}",
-                                      item.name, item.name)));
+                                      ShellQuote(item.name), ShellQuote(item.name))));
     }
     if (item.policy != request.policy ||
         item.excluded_disks != SortedNames(request.excluded_disks)) {
@@ -125,7 +125,7 @@ Result<EnableTarget> FindTarget(Environment& environment, Vault& vault, const Vi
                                 item.name, item.policy))
               .WithAction(fmt::format("go on with the same settings: asr enable {} --policy "
                                       "{}; or begin anew after: asr disable {}",
-                                      item.name, item.policy, item.name)));
+                                      ShellQuote(item.name), item.policy, ShellQuote(item.name))));
     }
     return EnableTarget{.item = item, .is_new = false, .warnings = std::move(warnings)};
   }
@@ -142,7 +142,8 @@ Status Require(const VirtualMachine& vm, const std::vector<CheckResult>& results
     error.causes.push_back(fmt::format("{}: {}", result.name, result.detail));
   }
   if (error.causes.empty()) return {};
-  error.action = fmt::format("mend this, look again (asr check {}), then enable", vm.name);
+  error.action =
+      fmt::format("mend this, look again (asr check {}), then enable", ShellQuote(vm.name));
   return Fail(std::move(error));
 }
 
@@ -251,7 +252,7 @@ Status RequireUnprotected(const Item& item) {
   if (item.state == ProtectionState::kUnprotected) return {};
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
                         fmt::format("VM {} is {}", item.name, ProtectionStateName(item.state)))
-                  .WithAction("stop its protection instead: asr disable " + item.name));
+                  .WithAction("stop its protection instead: asr disable " + ShellQuote(item.name)));
 }
 
 }  // namespace

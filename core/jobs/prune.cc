@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/jobs/job_run.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -76,8 +77,8 @@ Status ApplyRetention(Environment& environment, Vault& vault, const ItemLease& l
   WarnOfLeftOvers(environment, item, replicas);
   environment.progress.Warn(fmt::format(
       "VM {0}: policy {1} would remove {2} recovery points at once, over half of them, and has "
-      "removed none. Look at the clock and at the policy; if it is right: asr points prune {0}",
-      item.name, item.policy, decision.removals.size()));
+      "removed none. Look at the clock and at the policy; if it is right: asr points prune {3}",
+      item.name, item.policy, decision.removals.size(), ShellQuote(item.name)));
   return {};
 }
 

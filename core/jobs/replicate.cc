@@ -13,6 +13,7 @@
 #include "core/jobs/send_changes.h"
 #include "core/jobs/waiting_changes.h"
 #include "core/transfer/make_equal.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -101,12 +102,13 @@ Status RequireProtected(const Item& item) {
   if (item.state == ProtectionState::kDisablingProtection) {
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
                           fmt::format("disabling protection of VM {} was interrupted", item.name))
-                    .WithAction("finish it: asr disable " + item.name));
+                    .WithAction("finish it: asr disable " + ShellQuote(item.name)));
   }
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kItemState,
                         fmt::format("VM {} is {}", item.name, ProtectionStateName(item.state)))
                   .WithCause("enabling its protection was interrupted, or protection was stopped")
-                  .WithAction(fmt::format("asr enable {} --policy {}", item.name, item.policy)));
+                  .WithAction(fmt::format("asr enable {} --policy {}", ShellQuote(item.name),
+                                          item.policy)));
 }
 
 Result<ReplicateOutcome> Replicate(Environment& environment, Vault& vault, const Item& item) {

@@ -21,7 +21,7 @@ Error DiskSetChanged(const Item& item, const std::string& what) {
       .WithAction(
           fmt::format("bring the old disks back; or keep the old points and start anew: asr "
                       "disable {0} --keep-data, then asr enable {0} --policy {1}",
-                      item.name, item.policy));
+                      ShellQuote(item.name), item.policy));
 }
 
 // Retention never removes the last one. What is left of their snapshots may be all that there is.
@@ -35,7 +35,7 @@ Error PointsAreGone(const Item& item) {
       .WithAction(
           fmt::format("bring items/{0}/points back from a copy of the vault; or start anew, "
                       "without what they held: asr disable {1}, then asr enable {1}",
-                      item.id.value, item.name));
+                      item.id.value, ShellQuote(item.name)));
 }
 
 // Dropping their snapshots would destroy what they hold.

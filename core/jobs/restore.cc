@@ -7,6 +7,7 @@
 #include "core/jobs/point_pin.h"
 #include "core/jobs/recover.h"
 #include "core/vault/layout.h"
+#include "storage/base/text.h"
 #include "storage/image/image_writer.h"
 
 namespace asr {
@@ -38,8 +39,8 @@ Status RequireDisks(const Item& item, const RecoveryPoint& point,
     return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kPointNotFound,
                           fmt::format("point {} of VM {} has no disk '{}'", point.id.value,
                                       item.name, name))
-                    .WithAction(fmt::format("see its disks: asr points show {} {}", item.name,
-                                            point.id.value)));
+                    .WithAction(fmt::format("see its disks: asr points show {} {}",
+                                            ShellQuote(item.name), point.id.value)));
   }
   return {};
 }

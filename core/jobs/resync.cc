@@ -6,6 +6,7 @@
 
 #include "core/jobs/deep_check.h"
 #include "core/jobs/verify.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -33,7 +34,8 @@ void WarnOfDamage(ReplicationPass& pass, const DiskName& disk, const DeepFinding
         "have lost them",
         found.lost_chunks);
   }
-  text += "; recovery points may share them, see which: asr points verify " + pass.item.name;
+  text += "; recovery points may share them, see which: asr points verify " +
+          ShellQuote(pass.item.name);
   pass.environment.progress.Warn(text);
 }
 

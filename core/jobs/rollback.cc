@@ -7,6 +7,7 @@
 #include "core/jobs/job_run.h"
 #include "core/jobs/replication.h"
 #include "core/points/roll_back.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -17,7 +18,8 @@ Result<RecoveryPoint> NewestOf(Vault& vault, const Item& item) {
   return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kPointNotFound,
                         fmt::format("VM {} has no recovery point to go back to", item.name))
                   .WithCause("its initial replication has not ended")
-                  .WithAction(fmt::format("asr enable {} --policy {}", item.name, item.policy)));
+                  .WithAction(fmt::format("asr enable {} --policy {}", ShellQuote(item.name),
+                                          item.policy)));
 }
 
 Status RollBackDisks(Environment& environment, Vault& vault, const ItemLease& lease, JobRun& run) {

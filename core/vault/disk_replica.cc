@@ -9,6 +9,7 @@
 
 #include "core/vault/layout.h"
 #include "core/vault/unsealed.h"
+#include "storage/base/text.h"
 
 namespace asr {
 
@@ -114,7 +115,7 @@ Status DiskReplica::Prepare(std::span<const ChangedChunks> changes) {
                       "have the replica read and mended: asr resync {0} --now --deep; it takes "
                       "such bytes from the source again, and names what recovery points lose "
                       "where the source holds others by now",
-                      lease_.item().name)));
+                      ShellQuote(lease_.item().name))));
 }
 
 Status DiskReplica::KeepInstead(std::uint64_t offset_bytes, ByteSpan bytes) {

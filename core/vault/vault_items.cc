@@ -8,6 +8,7 @@
 #include "core/vault/documents.h"
 #include "core/vault/layout.h"
 #include "core/vault/vault.h"
+#include "storage/base/text.h"
 
 namespace asr {
 
@@ -234,7 +235,7 @@ Result<std::unique_ptr<Lease>> Vault::AcquireItem(const ItemId& id, const std::s
   Error error = std::move(lease).error();
   error.code = ErrorCode::kItemBusy;
   error.message = fmt::format("another process works on VM {} ({})", name, error.message);
-  error.action = "wait until it has ended: asr jobs list --item " + name;
+  error.action = "wait until it has ended: asr jobs list --item " + ShellQuote(name);
   return Fail(std::move(error));
 }
 

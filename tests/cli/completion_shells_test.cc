@@ -55,7 +55,7 @@ class TerminalProgram {
 
   // Reads until `text` was printed. False, with what was, if it is not in time.
   ::testing::AssertionResult Await(const std::string& text) {
-    constexpr std::chrono::seconds kLongest{20};
+    constexpr std::chrono::seconds kLongest{10};
     const auto end = std::chrono::steady_clock::now() + kLongest;
     std::string seen;
     while (seen.find(text) == std::string::npos && std::chrono::steady_clock::now() < end) {
@@ -137,10 +137,12 @@ printf '%s\n' "${{COMPREPLY[@]}}")",
     // Names that take longer than a second are not offered: on a busy machine it may take more
     // tries.
     ::testing::AssertionResult outcome = ::testing::AssertionFailure();
-    for (int i = 0; i < 3 && !outcome; ++i) {
+    for (int i = 0; i < 4 && !outcome; ++i) {
       TerminalProgram program(shell);
       program.Type(". '" + cli.Path("start") + "'\n");
       ASSERT_TRUE(program.Await("ready> "));
+      // What is typed before the shell's editor has the terminal is no key that it sees.
+      SystemClock().SleepSeconds(0.05 + i);
       program.Type(line);
       program.Type("\n");
       outcome = program.Await("vms/" + directory + "/root.raw");
