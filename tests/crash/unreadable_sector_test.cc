@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <fstream>
 #include <functional>
+#include <mutex>
 #include <set>
 
 #include "core/points/verify_point.h"
@@ -27,6 +28,7 @@ class UnreadableSectorTest : public ::testing::Test {
  protected:
   void SetUp() override {
     disk_.before_read = [this](const std::string& path, Extent range) -> Status {
+      const std::lock_guard lock(mutex_);
       if (path.ends_with("/item.json") && document_is_unreadable_) {
         return Fail(ErrnoError(EIO, "cannot read " + path));
       }
@@ -47,6 +49,7 @@ class UnreadableSectorTest : public ::testing::Test {
     };
     // Writing a sector gives it another place on the disk.
     disk_.after_write = [this](const std::string& path, Extent range) {
+      const std::lock_guard lock(mutex_);
       if (!path.ends_with("/root.vhd")) return;
       std::erase_if(bad_chunks_, [&](std::uint64_t chunk) {
         const std::uint64_t offset = chunk * kChunkBytes + 4096;
@@ -146,6 +149,7 @@ class UnreadableSectorTest : public ::testing::Test {
     ASSERT_TRUE(sent) << sent.error().Line();
   }
 
+  std::mutex mutex_;  // of what the hooks look at, on any thread
   FaultFileSystem disk_{PosixFileSystem()};
   World world_{11, disk_};
   std::set<std::uint64_t> bad_chunks_;
