@@ -8,7 +8,6 @@
 #include "cli/values.h"
 #include "cli/views.h"
 #include "core/model/duration.h"
-#include "core/model/stop.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -29,15 +28,16 @@ struct WaitOptions {
   std::optional<std::string> timeout;
 };
 
-// Looks often enough at `stop` that Ctrl-C is felt at once.
-Status Rest(Environment& environment, double seconds) {
+// Looks often enough at `stop` that Ctrl-C is felt at once; `stopped` is what it ends then.
+Status Rest(Environment& environment, double seconds, const std::string& stopped) {
   constexpr double kStepSeconds = 0.1;
   const double end = environment.clock.MonotonicSeconds() + seconds;
-  while (environment.clock.MonotonicSeconds() < end) {
-    ASR_CHECK(CheckStop(environment.stop));
+  while (environment.clock.MonotonicSeconds() < end && !environment.stop.stop_requested()) {
     environment.clock.SleepSeconds(kStepSeconds);
   }
-  return CheckStop(environment.stop);
+  if (!environment.stop.stop_requested()) return {};
+  return Fail(MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled, stopped)
+                  .WithAction("nothing was changed; run it again to go on"));
 }
 
 Status VerdictOf(const VaultStatus& status, std::optional<ReplicationHealth> fail_on,
@@ -74,7 +74,8 @@ Status RunStatus(Session& session, const StatusOptions& options) {
     session.PrintFrame(json, VaultStatusView());
     ASR_CHECK(session.print_status());
     ASR_CHECK(VerdictOf(status, fail_on, vault->name()));
-    ASR_CHECK(Rest(*environment, kWatchSeconds));
+    ASR_CHECK(Rest(*environment, kWatchSeconds,
+                   fmt::format("vault {} is not watched any more", vault->name())));
   }
 }
 
@@ -169,7 +170,8 @@ Status RunWait(Session& session, const WaitOptions& options) {
     if (goal.timeout && waited >= static_cast<double>(goal.timeout->count())) {
       return Fail(TimeIsOver(goal, *item, status));
     }
-    ASR_CHECK(Rest(*environment, kWaitSeconds));
+    ASR_CHECK(Rest(*environment, kWaitSeconds,
+                   fmt::format("VM {} has not reached {} yet", item->name, goal.Text())));
   }
 }
 

@@ -255,8 +255,7 @@ const View& TestFailoverView() {
 const View& PlanView() {
   static const View view = {
       .columns = {Elastic("Step", "/step"), Make("VM", "/item"), Make("Disk", "/disk"),
-                  Make("Bytes", "/bytes", Kind::kBytes),
-                  Optional("Time", "/seconds", Kind::kSeconds)},
+                  Make("Bytes", "/bytes", Kind::kBytes)},
       .fields = {},
       .sections = {}};
   return view;

@@ -61,7 +61,8 @@ Status EnterWalMode(const SqlConnection& connection, std::chrono::milliseconds t
 }
 
 // A reader makes -wal and -shm files where there are none, unless it is told that nobody writes:
-// the last one to close a database takes them away, so without them nobody does.
+// who uses a database has both, and the last one to close it takes them away. A process that dies
+// while it does leaves the -wal alone, which a reader cannot use without the other.
 std::string ReadingUri(const std::string& path) {
   std::string uri = "file:";
   for (const char c : path) {
@@ -70,7 +71,8 @@ std::string ReadingUri(const std::string& path) {
     uri += is_plain ? std::string(1, c)
                     : fmt::format("%{:02x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
   }
-  const bool in_use = ::access((path + "-wal").c_str(), F_OK) == 0;
+  const bool in_use =
+      ::access((path + "-wal").c_str(), F_OK) == 0 && ::access((path + "-shm").c_str(), F_OK) == 0;
   return uri + (in_use ? "?readonly_shm=1" : "?immutable=1");
 }
 

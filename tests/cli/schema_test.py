@@ -63,9 +63,13 @@ class Asr:
 
 
 def make_vm(directory):
+    """A disk of 2 MiB that boots: its first sector writes "up" to the first serial port, and halts."""
     disk = directory / "vms" / "web" / "root.raw"
     disk.parent.mkdir(parents=True)
-    disk.write_bytes(random.Random(1).randbytes(1 << 20) + bytes(1 << 20))
+    code = bytes.fromhex("fa31c08ed8fcbe177cbaf803ac84c07403eeebf8f4ebfd") + b"up\n"
+    sector = code.ljust(510, b"\0") + b"\x55\xaa"
+    disk.write_bytes(sector + random.Random(1).randbytes((1 << 20) - 512) + bytes(1 << 20))
+    (disk.parent / "vm.json").write_text('{"memory": "64MiB"}')
     return disk
 
 
@@ -153,9 +157,18 @@ def recover(asr):
     asr.run("vault rollback web --yes", "job")
     asr.run("items update web --cpus 2 --network isolated", "item")
     asr.run("test-failover web --dry-run", "plan")
-    # A disk that nothing boots from gives no sign of life: the job fails, and leaves nothing.
     asr.run("test-failover web --serial-text never --wait-seconds 1", "test-failover", code=1, beside="error")
     asr.run("test-failover-cleanup web", None, code=4, beside="error")
+    try:
+        guest = asr.run("test-failover web --serial-text up --auto-cleanup-after 1h", "test-failover")["guest"]
+        assert guest["signOfLife"] and guest["processId"] and guest["cleanupAt"], guest
+        assert asr.run("items show web", "item")["testFailover"]["guestRunning"]
+        asr.run("status", "status")
+        asr.run("test-failover web", None, code=4, beside="error")
+    finally:
+        asr.run("test-failover-cleanup web --notes tried", "job")
+    proof = asr.run("points show web", "point")["proof"]
+    assert proof["booted"] and proof["notes"] == "tried" and proof["screenshot"], proof
 
 
 def look(asr, directory):

@@ -1,10 +1,7 @@
 // Linux in the real QEMU: its network, its TCP port and its guest agent as signs of life.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -14,7 +11,7 @@
 
 #include "core/failover/qemu_machine.h"
 #include "core/failover/screenshot.h"
-#include "storage/base/file_descriptor.h"
+#include "tests/support/loopback_listener.h"
 #include "tests/support/temp_dir.h"
 
 namespace asr {
@@ -73,33 +70,17 @@ SignOfLife Port(std::uint16_t port, int seconds) {
 
 // A service of this machine, which a guest of QEMU's user network reaches at 10.0.2.2 unless it is
 // kept from it.
-class Listener {
+class Host : public testing::LoopbackListener {
  public:
-  Listener() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof(address);
-    auto* const plain = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(::bind(socket_.get(), plain, length), 0);
-    EXPECT_EQ(::listen(socket_.get(), 5), 0);
-    EXPECT_EQ(::getsockname(socket_.get(), plain, &length), 0);
-    port_ = ntohs(address.sin_port);
-  }
-  [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] bool WasReached() const {
-    pollfd request{socket_.get(), POLLIN, 0};
+    pollfd request{get(), POLLIN, 0};
     return ::poll(&request, 1, 0) == 1;
   }
-
- private:
-  FileDescriptor socket_;
-  std::uint16_t port_ = 0;
 };
 
 // QEMU's side of the network accepts connections from the first moment on.
 TEST_F(RealGuestTest, APortIsASignOnlyOnceTheGuestListensAndTheGuestReachesNothing) {
-  const Listener host;
+  const Host host;
   AddFile("port", std::to_string(host.port()));
   AddFile("start", R"sh(#!/bin/sh
 say() { echo "$*" >/dev/ttyS0; }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -473,6 +474,20 @@ TEST_F(StateDatabaseTest, ALookAtItChangesNothing) {
   ASSERT_TRUE(PosixFileSystem().RemoveTree(state_directory()));
   EXPECT_FALSE(look());
   EXPECT_FALSE(PosixFileSystem().Stat(state_directory()));
+}
+
+// A process that was ended while it closed the database leaves its log without the index.
+TEST_F(StateDatabaseTest, ALookNeedsNobodyToTidyUp) {
+  Insert("web");
+  Reopen();
+  ASSERT_TRUE(database_->SetSetting("output", "json"));  // there is a log now
+  const asr::testing::TempDir left;
+  for (const char* name : {"state.db", "state.db-wal"}) {
+    std::filesystem::copy_file(JoinPath(state_directory(), name), left / name);
+  }
+  const auto look = StateDatabase::OpenForReading(clock_, left.path());
+  ASSERT_TRUE(look.has_value()) << look.error().Line();
+  EXPECT_THAT(*(*look)->ListJobs({}), SizeIs(1));
 }
 
 TEST_F(StateDatabaseTest, ALookRefusesOtherSchemas) {

@@ -1,15 +1,14 @@
 #include "core/failover/tcp_watch.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <optional>
 #include <string>
 
 #include "tests/support/fake_clock.h"
+#include "tests/support/loopback_listener.h"
 
 namespace asr {
 namespace {
@@ -37,19 +36,8 @@ TEST(ForwardTableTest, ReadsWhatTheMonitorTells) {
 // Stands where QEMU does: it accepts before any guest has answered.
 class TcpWatchTest : public ::testing::Test {
  protected:
-  TcpWatchTest() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof(address);
-    auto* const plain = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(::bind(listener_.get(), plain, length), 0);
-    EXPECT_EQ(::listen(listener_.get(), 5), 0);
-    EXPECT_EQ(::getsockname(listener_.get(), plain, &length), 0);
-    port_ = ntohs(address.sin_port);
-  }
   std::optional<std::string> Look(bool guest_has_answered) {
-    return watch_.Look({.host_port = port_, .guest_has_answered = guest_has_answered});
+    return watch_.Look({.host_port = listener_.port(), .guest_has_answered = guest_has_answered});
   }
   [[nodiscard]] FileDescriptor Accept() const {
     FileDescriptor socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -57,8 +45,7 @@ class TcpWatchTest : public ::testing::Test {
     return socket;
   }
 
-  FileDescriptor listener_;
-  std::uint16_t port_ = 0;
+  testing::LoopbackListener listener_;
   testing::FakeClock clock_;
   TcpWatch watch_{clock_, 22};
 };
