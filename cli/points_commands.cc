@@ -102,7 +102,11 @@ Status WriteScreenshot(Session& session, Vault& vault, const RecoveryPoint& poin
   }
   ASR_TRY(const std::string picture, vault.ReadScreenshot(*proof->screenshot));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
-  return WriteNewFileAtomic(environment->fs, path, AsBytes(picture));
+  Status written = WriteNewFileAtomic(environment->fs, path, AsBytes(picture));
+  if (written || written.error().code != ErrorCode::kAlreadyExists) return written;
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kAlreadyExists,
+                        fmt::format("{} exists already", path))
+                  .WithAction("give another name; a file that exists is not replaced"));
 }
 
 Status RunShow(Session& session, const PointOptions& options) {

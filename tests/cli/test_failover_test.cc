@@ -56,7 +56,9 @@ TEST_F(TestFailoverTest, ScreenAndNotesAreKeptWithThePointAndGoWithIt) {
   EXPECT_EQ(proof["screenshot"]["sizeBytes"], picture.size());
   EXPECT_THAT(cli.Run("points show web").out, HasSubstr("it came up"));
   // A file that exists is not replaced.
-  EXPECT_EQ(cli.Run("points show web --screenshot {dir}/screen.png").exit_code, 4);
+  const CommandResult exists = cli.Run("points show web --screenshot {dir}/screen.png");
+  EXPECT_EQ(exists.exit_code, 4);
+  EXPECT_THAT(exists.err, HasSubstr("exists already"));
   EXPECT_EQ(cli.Json("vault check")["findings"], Json::array());
 
   const std::string blob = cli.Path("vault/" + proof["screenshot"]["path"].get<std::string>());
