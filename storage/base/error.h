@@ -8,8 +8,7 @@
 
 namespace asr {
 
-// What kind of trouble it is. The command line maps a kind to its exit code (cli/exit_codes.h), the
-// job engine to a retry class.
+// What kind of trouble it is. The command line maps a kind to its exit code (cli/exit_codes.h).
 enum class ErrorKind : std::uint8_t {
   kUsage,        // wrong on its face, before anything is opened
   kNotFound,     // a path, vault, VM, policy, point or job that does not exist
@@ -47,12 +46,24 @@ enum class ErrorCode : std::uint16_t {
   kLeaseLost = 1206,
   kSnapshotNotFound = 1207,
   kBlobName = 1208,
+  kSnapshotLimit = 1209,
   kDatabase = 1301,
   kLogCorrupt = 1401,
   kLogNotClosed = 1402,
   kLogUnsupported = 1403,
   kLogTooLarge = 1404,
   kLogOutOfOrder = 1405,
+  kUnreachable = 1501,
+  kTlsUntrusted = 1502,
+  kServerError = 1503,
+  kServerBusy = 1504,
+  kRequestRefused = 1505,
+  kBadReply = 1506,
+  kSignInFailed = 1601,
+  kNotAuthorized = 1602,
+  kCredentialNotFound = 1603,
+  kCredentialExpired = 1604,
+  kCredentialInvalid = 1605,
   kVaultNotFound = 2001,
   kVaultExists = 2002,
   kVaultFormat = 2003,
@@ -68,7 +79,6 @@ enum class ErrorCode : std::uint16_t {
   kResyncRequired = 2205,
   kPointNotFound = 2301,
   kPointCorrupt = 2302,
-  kPointHeld = 2303,
   kHostNotFound = 3001,
   kHostExists = 3002,
   kVmNotFound = 3101,
@@ -120,8 +130,10 @@ struct Error {
 
 [[nodiscard]] Error MakeError(ErrorKind kind, ErrorCode code, std::string message);
 
-// From errno of a failed call; `what` names call and file ("cannot read /x/y"). ENOENT becomes
-// kNotFound, ENOSPC and EDQUOT kNoSpace (retryable), EACCES and EPERM kIo with a hint.
+// From errno of a failed call; `what` names call and file ("cannot read /x/y"). ENOENT and ENOTDIR
+// become kNotFound, ENOSPC and EDQUOT kNoSpace (retryable), EEXIST kState, EACCES, EPERM and EROFS
+// kIo with a hint; what says nothing of the file's bytes (ENOMEM, EMFILE, ESTALE, ENODEV, a network
+// that is gone...) kBusy (retryable), everything else kIo (retryable).
 [[nodiscard]] Error ErrnoError(int errno_value, std::string_view what);
 
 }  // namespace asr
