@@ -1,4 +1,6 @@
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -18,6 +20,7 @@ namespace {
 struct UpdateOptions {
   std::string vm;
   TargetOptions target;
+  std::vector<std::string> unset;
 };
 
 Result<Json> Describe(Session& session, const Item& item) {
@@ -28,7 +31,7 @@ Result<Json> Describe(Session& session, const Item& item) {
 }
 
 // Also of items that are in no vault any more.
-Status WarnOfLeftOvers(Session& session) {
+Status WarnOfRunningGuests(Session& session) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const auto tests, ListTestFailovers(*environment));
   for (const TestFailoverStatus& test : tests) {
@@ -38,7 +41,7 @@ Status WarnOfLeftOvers(Session& session) {
 }
 
 Status RunList(Session& session) {
-  ASR_CHECK(WarnOfLeftOvers(session));
+  ASR_CHECK(WarnOfRunningGuests(session));
   ASR_TRY(Vault* const vault, session.OpenVault());
   ASR_TRY(const auto listing, vault->ListItems());
   for (const auto& [id, error] : listing.unreadable) session.Warn(error.Line());
@@ -61,17 +64,17 @@ Status RunShow(Session& session, const std::string& vm) {
 }
 
 Status RunUpdate(Session& session, const UpdateOptions& options) {
-  ASR_TRY(const TargetSettings changes, options.target.Parse());
-  if (changes == TargetSettings{}) {
+  TargetChanges changes;
+  ASR_TRY(changes.set, options.target.Parse());
+  ASR_TRY(changes.unset, ParseTargetSettings("--unset", options.unset));
+  if (changes.set == TargetSettings{} && changes.unset.empty()) {
     return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage, "there is nothing to change")
                     .WithAction("say what: asr help items update"));
   }
   ASR_TRY(const Item item, session.FindItem(options.vm));
   ASR_TRY(Vault* const vault, session.OpenVault());
   if (session.options().dry_run) {
-    ASR_CHECK(SettingsOfTest(item, item.settings, changes));
-    Plan plan;
-    plan.steps.push_back({.step = "Change target settings", .item = item.name, .disk = ""});
+    ASR_TRY(const Plan plan, PlanUpdate(item, changes));
     session.PrintPlan(plan);
     return {};
   }
@@ -128,6 +131,10 @@ void AddItemCommands(std::vector<Command>& commands) {
                         arguments.Required("VM", options->vm, "its name, or HOST/NAME",
                                            ValueKind::kItem);
                         options->target.Declare(arguments);
+                        arguments.Repeated("--unset", "SETTING", options->unset,
+                                           "let it follow the host again: the name of one of these "
+                                           "options, without dashes",
+                                           TargetSettingWords());
                         return [options](Session& session) { return RunUpdate(session, *options); };
                       }});
   commands.push_back({"items delete", HelpGroup::kProtect, "Delete what disable --keep-data kept",

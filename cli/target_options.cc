@@ -1,5 +1,8 @@
 #include "cli/target_options.h"
 
+#include <algorithm>
+#include <array>
+
 #include <fmt/format.h>
 
 #include "cli/session.h"
@@ -11,7 +14,6 @@ namespace {
 
 constexpr std::string_view kSerial = "serial:";
 constexpr std::string_view kTcp = "tcp:";
-constexpr std::uint64_t kMostPort = 65535;
 constexpr std::chrono::hours kLongestWait{24};
 
 Result<SignOfLife> ParseSignOfLife(const std::string& text) {
@@ -27,7 +29,7 @@ Result<SignOfLife> ParseSignOfLife(const std::string& text) {
   }
   if (text.starts_with(kTcp)) {
     ASR_TRY(const std::uint64_t port,
-            ParseNumber("--sign-of-life tcp", text.substr(kTcp.size()), 1, kMostPort));
+            ParseNumber("--sign-of-life tcp", text.substr(kTcp.size()), 1, kHighestTcpPort));
     sign.tcp_port = static_cast<std::uint16_t>(port);
     return sign;
   }
@@ -40,6 +42,25 @@ Result<std::chrono::seconds> ParseWait(const std::string& text) {
   ASR_TRY(const std::chrono::seconds wait, ParseDurationValue(kOption, text));
   if (wait >= std::chrono::seconds{1} && wait <= kLongestWait) return wait;
   return Fail(WrongValue(kOption, text, "is out of range", "give 1s to 24h"));
+}
+
+struct NamedSetting {
+  std::string_view word;
+  TargetSetting setting;
+};
+
+constexpr std::array<NamedSetting, 5> kSettings = {{
+    {"memory-mib", TargetSetting::kMemory},
+    {"cpus", TargetSetting::kCpus},
+    {"sign-of-life", TargetSetting::kSignOfLife},
+    {"sign-of-life-timeout", TargetSetting::kSignOfLifeWait},
+    {"network", TargetSetting::kNetwork},
+}};
+
+std::vector<std::string> SettingWords() {
+  std::vector<std::string> words;
+  for (const NamedSetting& setting : kSettings) words.emplace_back(setting.word);
+  return words;
 }
 
 }  // namespace
@@ -82,6 +103,19 @@ Result<TargetSettings> TargetOptions::Parse() const {
   if (!unreachable) return settings;
   return Fail(WrongValue("--network", *network, "leaves no way to a TCP port",
                          "give --network isolated, or another sign of life"));
+}
+
+ValueType TargetSettingWords() { return OneOf(SettingWords()); }
+
+Result<std::vector<TargetSetting>> ParseTargetSettings(const std::string& what,
+                                                       const std::vector<std::string>& words) {
+  std::vector<TargetSetting> settings;
+  for (const std::string& word : words) {
+    ASR_CHECK(CheckWord(what, word, SettingWords()));
+    const auto* const found = std::ranges::find(kSettings, word, &NamedSetting::word);
+    settings.push_back(found->setting);
+  }
+  return settings;
 }
 
 std::string FormatSignOfLife(const SignOfLife& sign) {

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/arguments.h"
 #include "core/model/virtual_machine.h"
@@ -22,6 +23,11 @@ struct TargetOptions {
   // kUsage for what is impossible.
   [[nodiscard]] Result<TargetSettings> Parse() const;
 };
+
+// Names of the options above, without dashes: "memory-mib".
+[[nodiscard]] ValueType TargetSettingWords();
+[[nodiscard]] Result<std::vector<TargetSetting>> ParseTargetSettings(
+    const std::string& what, const std::vector<std::string>& words);
 
 // As --sign-of-life takes it: "serial:login:", "tcp:22", "guest-agent", "disk".
 [[nodiscard]] std::string FormatSignOfLife(const SignOfLife& sign);

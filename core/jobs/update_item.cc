@@ -7,15 +7,23 @@
 namespace asr {
 namespace {
 
-Result<Item> Changed(Item item, const TargetSettings& changes) {
-  ASR_CHECK(SettingsOfTest(item, item.settings, changes));
-  item.target.Take(changes);
+Result<Item> Changed(Item item, const TargetChanges& changes) {
+  for (const TargetSetting setting : changes.unset) item.target.Unset(setting);
+  ASR_CHECK(SettingsOfTest(item, item.settings, changes.set));
+  item.target.Take(changes.set);
   return item;
 }
 
 }  // namespace
 
-Result<Item> UpdateItem(Vault& vault, const Item& item, const TargetSettings& changes) {
+Result<Plan> PlanUpdate(const Item& item, const TargetChanges& changes) {
+  ASR_CHECK(Changed(item, changes));
+  Plan plan;
+  plan.steps.push_back({.step = "Change target settings", .item = item.name, .disk = ""});
+  return plan;
+}
+
+Result<Item> UpdateItem(Vault& vault, const Item& item, const TargetChanges& changes) {
   ASR_TRY(const Item wanted, Changed(item, changes));
   if (wanted == item) return item;
   ASR_TRY(const auto lease, vault.LeaseItem(item));

@@ -20,6 +20,21 @@ void TargetSettings::Take(const TargetSettings& other) {
   if (other.sign_of_life_wait) sign_of_life_wait = other.sign_of_life_wait;
 }
 
+void TargetSettings::Unset(TargetSetting setting) {
+  switch (setting) {
+    case TargetSetting::kCpus:
+      return cpu_count.reset();
+    case TargetSetting::kMemory:
+      return memory_bytes.reset();
+    case TargetSetting::kNetwork:
+      return network.reset();
+    case TargetSetting::kSignOfLife:
+      return sign_of_life.reset();
+    case TargetSetting::kSignOfLifeWait:
+      return sign_of_life_wait.reset();
+  }
+}
+
 MachineSettings TargetSettings::AppliedTo(MachineSettings settings) const {
   if (cpu_count) settings.cpu_count = *cpu_count;
   if (memory_bytes) settings.memory_bytes = *memory_bytes;

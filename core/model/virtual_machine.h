@@ -23,6 +23,8 @@ struct VmDisk {
   bool operator==(const VmDisk&) const = default;
 };
 
+inline constexpr std::uint64_t kHighestTcpPort = 65535;
+
 // How a boot of the VM proves that it lives: one of these, or none of them, then it must still run
 // and have read its disk after `wait`.
 struct SignOfLife {
@@ -65,6 +67,8 @@ inline constexpr int kMostCpus = 240;  // of a Hyper-V VM of generation 2
 inline constexpr std::uint64_t kLeastMemoryBytes = std::uint64_t{32} << 20;
 inline constexpr std::uint64_t kMostMemoryBytes = std::uint64_t{16} << 40;
 
+enum class TargetSetting : std::uint8_t { kCpus, kMemory, kNetwork, kSignOfLife, kSignOfLifeWait };
+
 // What was set for the VM at the target, in place of what its host says. Parts that were not set
 // follow the host.
 struct TargetSettings {
@@ -77,6 +81,8 @@ struct TargetSettings {
 
   // The parts that `other` sets replace those here.
   void Take(const TargetSettings& other);
+  // It follows the host again.
+  void Unset(TargetSetting setting);
   [[nodiscard]] MachineSettings AppliedTo(MachineSettings settings) const;
 };
 

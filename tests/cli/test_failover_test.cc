@@ -239,12 +239,33 @@ TEST_F(TestFailoverTest, TargetSettingsAreKeptAndShown) {
   EXPECT_THAT(command, HasSubstr("64M"));
 }
 
+TEST_F(TestFailoverTest, SettingsThatAreUnsetFollowTheHostAgain) {
+  const auto settings = [&] { return cli.Json("items show web")["targetSettings"]; };
+  const Json of_host = settings();
+  cli.Json(
+      "items update web --memory-mib 64 --cpus 2 --sign-of-life tcp:22 --network isolated "
+      "--sign-of-life-timeout 5m");
+  // A port that is to be reached needs the network; with both gone nothing does.
+  EXPECT_EQ(cli.Run("items update web --network none").exit_code, 4);
+  cli.Json("items update web --unset sign-of-life --unset network --unset memory-mib --dry-run");
+  EXPECT_EQ(settings()["signOfLife"], "tcp:22");
+  cli.Json("items update web --unset sign-of-life --unset network --unset memory-mib");
+  EXPECT_EQ(settings()["signOfLife"], of_host["signOfLife"]);
+  EXPECT_EQ(settings()["network"], of_host["network"]);
+  EXPECT_EQ(settings()["memoryBytes"], of_host["memoryBytes"]);
+  EXPECT_EQ(settings()["cpuCount"], 2);
+  // What is unset and set in one command is set.
+  cli.Json("items update web --unset cpus --unset sign-of-life-timeout --cpus 3");
+  EXPECT_EQ(settings()["cpuCount"], 3);
+  EXPECT_EQ(settings()["signOfLifeSeconds"], of_host["signOfLifeSeconds"]);
+}
+
 TEST_F(TestFailoverTest, ImpossibleSettingsAreWrongOnTheirFace) {
   for (const char* options :
        {"", "--memory-mib 31", "--memory-mib 16777217", "--cpus 0", "--cpus 241", "--cpus two",
         "--sign-of-life", "--sign-of-life ssh", "--sign-of-life serial:", "--sign-of-life tcp:0",
         "--sign-of-life tcp:65536", "--sign-of-life-timeout 0", "--sign-of-life-timeout 25h",
-        "--network bridge", "--network none --sign-of-life tcp:22"}) {
+        "--network bridge", "--unset", "--unset memory", "--network none --sign-of-life tcp:22"}) {
     EXPECT_EQ(cli.Run(std::string("items update web ") + options).exit_code, 2) << options;
   }
   for (const char* options :
