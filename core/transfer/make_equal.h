@@ -16,15 +16,12 @@ namespace asr {
 struct TransferOptions {
   DigestAlgorithm algorithm = DigestAlgorithm::kSha256;
   // Groups in flight, each a 4 MiB buffer with a thread that reads, compares and writes it.
-  int groups_in_flight = 4;
+  int groups_in_flight = 8;
   // Called with what was done since the last call, from several threads. The sums are the result of
   // MakeEqual, if it has one; that of bytes_read is then AllocatedBytes(source).
   std::function<void(const TransferStats&)> on_progress = [](const TransferStats&) {};
   std::stop_token stop = {};
 };
-
-// Bytes of the source that may hold data: what a transfer has to read.
-[[nodiscard]] Result<std::uint64_t> AllocatedBytes(const Disk& source);
 
 // On an error the target holds what was committed, and nothing it does not announce. kCancelled
 // when the stop was asked for.
