@@ -11,17 +11,11 @@
 namespace asr {
 namespace {
 
-Json TimeJson(const std::optional<Timestamp>& time) {
-  return time ? Json(FormatTime(*time)) : Json(nullptr);
-}
-
 // Of bytes that anybody may have written.
-std::string Printable(std::string text) {
+std::string VisibleAscii(std::string text) {
   std::erase_if(text, [](char letter) { return letter <= ' ' || letter > '~'; });
   return text;
 }
-
-Json TextJson(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
 Json ErrorOrNull(const std::optional<Error>& error) {
   return error ? ErrorJson(*error) : Json(nullptr);
@@ -113,6 +107,12 @@ Json RpoJson(const ItemHealth& health) {
 }
 
 }  // namespace
+
+Json TimeJson(const std::optional<Timestamp>& time) {
+  return time ? Json(FormatTime(*time)) : Json(nullptr);
+}
+
+Json TextJson(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
 Json PointJson(const RecoveryPoint& point, const PointFacts& facts) {
   Json json;
@@ -282,7 +282,7 @@ Json LogReportJson(const LogReport& report, const std::string& path) {
   json["path"] = path;
   json["state"] = header.is_closed() ? "closed" : "open";
   json["version"] = header.version >> 16;
-  json["creator"] = Printable(header.creator);
+  json["creator"] = VisibleAscii(header.creator);
   json["created"] = FormatTime(header.created);
   json["lastModified"] = FormatTime(header.last_modified);
   json["id"] = guid(header.id);

@@ -1,13 +1,14 @@
 // The engine's values as JSON: the contract with scripts (asr(1), JSON).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/render.h"
 #include "core/changes/log_report.h"
+#include "core/jobs/check.h"
 #include "core/jobs/health.h"
-#include "core/jobs/protect.h"
 #include "core/model/item.h"
 #include "core/model/job.h"
 #include "core/model/plan.h"
@@ -26,6 +27,10 @@ struct PointFacts {
   bool held = false;
   std::optional<Proof> proof;
 };
+
+// null where there is none.
+[[nodiscard]] Json TimeJson(const std::optional<Timestamp>& time);
+[[nodiscard]] Json TextJson(const std::string& text);
 
 [[nodiscard]] Json PointJson(const RecoveryPoint& point, const PointFacts& facts);
 [[nodiscard]] Json ItemJson(const Item& item, const ItemStatus& status,

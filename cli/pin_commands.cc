@@ -6,7 +6,6 @@
 #include "cli/command_table.h"
 #include "cli/values.h"
 #include "cli/views.h"
-#include "core/vault/layout.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -38,14 +37,6 @@ Status RunPins(Session& session, const std::string& vm) {
   return {};
 }
 
-// Also one that has expired, or whose document is damaged.
-Result<bool> Exists(Vault& vault, const Item& item, const std::string& pin) {
-  const auto text = vault.store().Get(layout::PinsPrefix(item.id) + pin + ".json");
-  if (text || text.error().kind == ErrorKind::kCorrupt) return true;
-  if (text.error().kind == ErrorKind::kNotFound) return false;
-  return Fail(text.error());
-}
-
 Status RunUnpin(Session& session, const UnpinOptions& options) {
   ASR_CHECK(CheckName("PIN", options.pin));
   const std::string loss =
@@ -53,7 +44,7 @@ Status RunUnpin(Session& session, const UnpinOptions& options) {
   ASR_CHECK(session.RequireAnswer(loss));
   ASR_TRY(const Item item, session.FindItem(options.vm));
   ASR_TRY(Vault* const vault, session.OpenVault());
-  ASR_TRY(const bool exists, Exists(*vault, item, options.pin));
+  ASR_TRY(const bool exists, vault->HasPin(item.id, {options.pin}));
   if (!exists) {
     ASR_TRY(const PinListing listing, vault->ListPins(item.id, session.Now()));
     std::vector<std::string> ids;

@@ -7,6 +7,7 @@
 #include "cli/item_texts.h"
 #include "cli/json_values.h"
 #include "cli/views.h"
+#include "core/jobs/check.h"
 #include "core/jobs/health.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/protect.h"
@@ -28,19 +29,6 @@ struct DisableOptions {
   bool keep_data = false;
 };
 
-// What failed makes the error; the table above it tells the rest.
-Status VerdictOf(const VirtualMachine& vm, const std::vector<CheckResult>& results) {
-  Error error = MakeError(ErrorKind::kUnsupported, ErrorCode::kVmNotProtectable,
-                          fmt::format("VM {} cannot be protected", vm.name));
-  for (const CheckResult& result : results) {
-    if (result.verdict != CheckResult::Verdict::kFailed) continue;
-    error.causes.push_back(fmt::format("{}: {}", result.name, result.detail));
-  }
-  if (error.causes.empty()) return {};
-  error.action = fmt::format("mend this, then look again: asr check {}", ShellQuote(vm.name));
-  return Fail(std::move(error));
-}
-
 Status RunCheck(Session& session, const CheckOptions& options) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const VirtualMachine vm, FindVm(*environment, options.vm));
@@ -51,7 +39,8 @@ Status RunCheck(Session& session, const CheckOptions& options) {
   }
   ASR_TRY(const auto results, CheckVm(*environment, *vault, vm, policy));
   session.Print(CheckJson(results), CheckView());
-  return VerdictOf(vm, results);
+  // The table tells all of it, the error what failed.
+  return RequirePassed(vm, results);
 }
 
 Status RunEnable(Session& session, const EnableRequest& request) {

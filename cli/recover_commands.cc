@@ -6,7 +6,7 @@
 #include "cli/json_values.h"
 #include "cli/values.h"
 #include "cli/views.h"
-#include "core/jobs/recover.h"
+#include "core/jobs/restore.h"
 
 namespace asr {
 namespace {

@@ -48,17 +48,12 @@ std::string JoinNames(const Json& array) {
   return joined;
 }
 
-std::string SumOfSizes(const Json& array) {
-  std::uint64_t sum = 0;
-  for (const Json& element : array) sum += element.value("sizeBytes", std::uint64_t{0});
-  return std::to_string(sum);
-}
-
 std::string TsvCell(const Json& row, const Column& column) {
   const Json::json_pointer pointer(column.pointer);
   if (!row.contains(pointer)) return "";
   const Json& value = row.at(pointer);
-  if (value.is_array() && column.kind == Column::Kind::kSum) return SumOfSizes(value);
+  if (value.is_array() && column.kind == Column::Kind::kSum)
+    return std::to_string(SumOfSizes(value));
   if (value.is_array()) return EscapeTsv(JoinNames(value));
   return EscapeTsv(RawText(value));
 }
@@ -77,6 +72,12 @@ std::string RenderTsv(const Json& value, const View& view) {
 }
 
 }  // namespace
+
+std::uint64_t SumOfSizes(const Json& array) {
+  std::uint64_t sum = 0;
+  for (const Json& element : array) sum += element.value("sizeBytes", std::uint64_t{0});
+  return sum;
+}
 
 std::string CompactJson(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);

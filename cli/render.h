@@ -1,6 +1,7 @@
 // Values on their way to people and scripts: table, json, yaml, tsv or nothing.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,9 @@ struct RenderSettings {
 // is "[]" in json and yaml, and nothing in tables and tsv.
 [[nodiscard]] std::string Render(const Json& value, const View& view,
                                  const RenderSettings& settings);
+
+// Of a column of kSum.
+[[nodiscard]] std::uint64_t SumOfSizes(const Json& array);
 
 // The parts, each in a file of its own.
 [[nodiscard]] std::string RenderTable(const Json& value, const View& view,

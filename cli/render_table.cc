@@ -42,12 +42,6 @@ std::string JoinNames(const Json& array) {
   return joined;
 }
 
-std::uint64_t SumOfSizes(const Json& array) {
-  std::uint64_t sum = 0;
-  for (const Json& element : array) sum += element.value("sizeBytes", std::uint64_t{0});
-  return sum;
-}
-
 std::string TimeText(const Json& value, Column::Kind kind, Timestamp now) {
   std::string text = value.is_string() ? value.get<std::string>() : CompactJson(value);
   const auto time = ParseTime(text);

@@ -243,13 +243,6 @@ void Session::Debug(const std::string& line) {
   context_.err << fmt::format("debug {:8.4f} s  {}\n", elapsed, Printable(line));
 }
 
-Error WrongValue(const std::string& what, const std::string& value, const std::string& why,
-                 const std::string& action) {
-  return MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
-                   fmt::format("{}: '{}' {}", what, value, why))
-      .WithAction(action);
-}
-
 Status OutcomeOf(const Job& job) {
   if (job.state == JobState::kSucceeded) return {};
   if (job.error) return Fail(*job.error);

@@ -98,10 +98,6 @@ class Session {
   bool only_looks_ = false;
 };
 
-// kUsage error of a value that can be seen to be wrong: "option --limit: 'x' is not a number".
-[[nodiscard]] Error WrongValue(const std::string& what, const std::string& value,
-                               const std::string& why, const std::string& action);
-
 // The error of a job that did not succeed; a job without one gets one that says so.
 [[nodiscard]] Status OutcomeOf(const Job& job);
 

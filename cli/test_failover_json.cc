@@ -2,18 +2,10 @@
 
 #include <string>
 
+#include "cli/json_values.h"
 #include "cli/target_options.h"
 
 namespace asr {
-namespace {
-
-Json TextOrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-
-Json TimeOrNull(const std::optional<Timestamp>& time) {
-  return time ? Json(FormatTime(*time)) : Json(nullptr);
-}
-
-}  // namespace
 
 Json TargetSettingsJson(const MachineSettings& settings) {
   Json json;
@@ -28,9 +20,9 @@ Json TargetSettingsJson(const MachineSettings& settings) {
 Json TestFailoverJson(const std::optional<TestFailoverStatus>& status) {
   if (!status) return nullptr;
   Json json;
-  json["point"] = TextOrNull(status->test.point.value);
-  json["startedAt"] = status->is_recorded ? TimeOrNull(status->test.started) : Json(nullptr);
-  json["cleanupAt"] = TimeOrNull(status->test.cleanup_due);
+  json["point"] = TextJson(status->test.point.value);
+  json["startedAt"] = status->is_recorded ? TimeJson(status->test.started) : Json(nullptr);
+  json["cleanupAt"] = TimeJson(status->test.cleanup_due);
   json["guestRunning"] = status->guest_runs;
   json["directory"] = status->test.directory;
   return json;

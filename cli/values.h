@@ -12,6 +12,10 @@
 
 namespace asr {
 
+// Of a value that can be seen to be wrong: "--limit: 'x' is not a number".
+[[nodiscard]] Error WrongValue(const std::string& what, const std::string& value,
+                               const std::string& why, std::string action);
+
 // A vault's or host's name: 1 to 64 letters, digits, '-', '_' and '.', not beginning with '.'.
 [[nodiscard]] Status CheckName(const std::string& what, const std::string& name);
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "cli/command_table.h"
+#include "cli/item_texts.h"
 #include "cli/json_values.h"
 #include "cli/text_format.h"
 #include "cli/values.h"
@@ -180,16 +181,8 @@ Result<Plan> PlanDelete(Vault& vault, const VaultRegistration& registration) {
   Plan plan;
   ASR_TRY(const auto listing, vault.ListItems());
   for (const Item& item : listing.items) {
-    ASR_TRY(const auto points, vault.ListPointIds(item.id));
-    plan.steps.push_back({.step = fmt::format("Delete {} recovery points", points.size()),
-                          .item = item.name,
-                          .disk = ""});
-    for (const ItemDisk& disk : item.disks) {
-      plan.steps.push_back({.step = "Delete replica of disk",
-                            .item = item.name,
-                            .disk = disk.name.value,
-                            .bytes = disk.size_bytes});
-    }
+    ASR_TRY(const Plan deletion, PlanDeletion(vault, item));
+    plan.steps.insert(plan.steps.end(), deletion.steps.begin(), deletion.steps.end());
   }
   for (const UnreadableItem& damaged : listing.unreadable) {
     ASR_TRY(const auto points, vault.ListPointIds(damaged.id));

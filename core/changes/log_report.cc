@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/model/stop.h"
+
 namespace asr {
 namespace {
 
@@ -12,9 +14,7 @@ Result<LogReport> ReadLog(FileSystem& fs, const std::string& path, bool with_dat
   for (std::size_t i = 0; i < reader.block_count(); ++i) {
     ASR_TRY(const auto entries, reader.ReadBlock(i));
     for (const HrlEntry& entry : entries) {
-      if (stop.stop_requested()) {
-        return Fail(ErrorKind::kCancelled, ErrorCode::kCancelled, "stopped on request");
-      }
+      ASR_CHECK(CheckStop(stop));
       ++report.entry_count;
       report.data_bytes += entry.disk.length_bytes;
       if (!with_data || entry.data_checksum == 0) continue;

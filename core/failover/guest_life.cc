@@ -1,4 +1,5 @@
-// WaitForLife of core/failover/qemu_machine.h.
+#include "core/failover/guest_life.h"
+
 #include <algorithm>
 #include <memory>
 #include <string_view>
@@ -10,7 +11,6 @@
 #include "core/failover/agent_watch.h"
 #include "core/failover/guest_error.h"
 #include "core/failover/guest_seal.h"
-#include "core/failover/qemu_machine.h"
 #include "core/failover/qmp_client.h"
 #include "core/failover/serial_watch.h"
 #include "core/failover/tcp_watch.h"

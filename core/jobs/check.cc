@@ -1,11 +1,13 @@
+#include "core/jobs/check.h"
+
 #include <algorithm>
 
 #include <fmt/format.h>
 
 #include "core/failover/boot_disk.h"
-#include "core/jobs/protect.h"
 #include "core/model/duration.h"
 #include "core/vault/layout.h"
+#include "storage/base/text.h"
 #include "storage/blob/blob_name.h"
 
 namespace asr {
@@ -112,6 +114,18 @@ Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
                            : fmt::format("generation {}: {}", found.generation, found.detail)});
   }
   return results;
+}
+
+Status RequirePassed(const VirtualMachine& vm, const std::vector<CheckResult>& results) {
+  Error error = MakeError(ErrorKind::kUnsupported, ErrorCode::kVmNotProtectable,
+                          fmt::format("VM {} cannot be protected", vm.name));
+  for (const CheckResult& result : results) {
+    if (result.verdict != Verdict::kFailed) continue;
+    error.causes.push_back(fmt::format("{}: {}", result.name, result.detail));
+  }
+  if (error.causes.empty()) return {};
+  error.action = fmt::format("mend this, then look again: asr check {}", ShellQuote(vm.name));
+  return Fail(std::move(error));
 }
 
 }  // namespace asr

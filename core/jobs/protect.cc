@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/check.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/replication.h"
 #include "core/jobs/send_changes.h"
@@ -133,20 +134,6 @@ Result<EnableTarget> FindTarget(Environment& environment, Vault& vault, const Vi
                       .warnings = std::move(warnings)};
 }
 
-// Fails with the reasons, unless all prerequisites hold.
-Status Require(const VirtualMachine& vm, const std::vector<CheckResult>& results) {
-  Error error = MakeError(ErrorKind::kState, ErrorCode::kVmNotProtectable,
-                          fmt::format("VM {} cannot be protected", vm.name));
-  for (const CheckResult& result : results) {
-    if (result.verdict != CheckResult::Verdict::kFailed) continue;
-    error.causes.push_back(fmt::format("{}: {}", result.name, result.detail));
-  }
-  if (error.causes.empty()) return {};
-  error.action =
-      fmt::format("mend this, look again (asr check {}), then enable", ShellQuote(vm.name));
-  return Fail(std::move(error));
-}
-
 Status SetState(ItemLease& lease, ProtectionState state) {
   Item item = lease.item();
   item.state = state;
@@ -199,7 +186,7 @@ Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
               const Policy& policy, const EnableRequest& request, JobRun& run) {
   ASR_CHECK(run.RunTask("Check prerequisites", 0, [&](TaskProgress&) -> Status {
     ASR_TRY(const auto results, CheckVm(environment, vault, vm, policy));
-    return Require(vm, results);
+    return RequirePassed(vm, results);
   }));
   std::unique_ptr<ItemLease> lease;
   ASR_CHECK(run.RunTask("Enable protection", 0, [&](TaskProgress&) -> Status {
@@ -261,7 +248,7 @@ Result<Plan> PlanEnable(Environment& environment, Vault& vault, const EnableRequ
   ASR_TRY(const VirtualMachine vm, FindVm(environment, request.vm));
   ASR_TRY(const Policy policy, vault.FindPolicy(request.policy));
   ASR_TRY(const auto results, CheckVm(environment, vault, vm, policy));
-  ASR_CHECK(Require(vm, results));
+  ASR_CHECK(RequirePassed(vm, results));
   ASR_TRY(const EnableTarget target, FindTarget(environment, vault, vm, request));
   Plan plan;
   plan.warnings = target.warnings;
@@ -307,8 +294,7 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
     if (keep_data) {
       // In one step: nothing that was cut between two may later be finished by deleting the points.
       return run.RunTask("Keep recovery points", 0, [&](TaskProgress&) -> Status {
-        ASR_CHECK(DropWaitingChanges(environment, vault, item));
-        ASR_CHECK(environment.state.RemoveCursors(vault.identity().id, item.id));
+        ASR_CHECK(ForgetItem(environment, vault, item));
         return SetState(*lease, ProtectionState::kUnprotected);
       });
     }
@@ -317,8 +303,7 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
       // A vault that is full must still let go of what it holds.
       const bool full = !marked && marked.error().kind == ErrorKind::kNoSpace;
       if (!full) ASR_CHECK(marked);
-      ASR_CHECK(DropWaitingChanges(environment, vault, item));
-      return environment.state.RemoveCursors(vault.identity().id, item.id);
+      return ForgetItem(environment, vault, item);
     }));
     return run.RunTask("Remove replica", 0,
                        [&](TaskProgress&) { return vault.DeleteItem(item.id); });
@@ -344,7 +329,7 @@ Result<Job> DeleteItem(Environment& environment, Vault& vault, const Item& item)
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     ASR_CHECK(RequireUnprotected(lease->item()));
     // Of a machine that was away when another one ended the protection.
-    ASR_CHECK(DropWaitingChanges(environment, vault, item));
+    ASR_CHECK(ForgetItem(environment, vault, item));
     return run.RunTask("Remove replica", 0,
                        [&](TaskProgress&) { return vault.DeleteItem(item.id); });
   };

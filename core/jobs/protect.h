@@ -8,22 +8,9 @@
 #include "core/jobs/environment.h"
 #include "core/model/item.h"
 #include "core/model/plan.h"
-#include "core/model/policy.h"
 #include "core/vault/vault.h"
 
 namespace asr {
-
-// One prerequisite, looked at.
-struct CheckResult {
-  enum class Verdict : std::uint8_t { kPassed, kWarning, kFailed };
-  std::string name;  // "Disk root: format"
-  Verdict verdict = Verdict::kPassed;
-  std::string detail;  // what was found, and the limit
-};
-
-[[nodiscard]] Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
-                                                       const VirtualMachine& vm,
-                                                       const std::optional<Policy>& policy);
 
 struct EnableRequest {
   std::string vm;  // "NAME" or "HOST/NAME"

@@ -5,7 +5,7 @@
 #include "core/failover/restore_disk.h"
 #include "core/jobs/job_run.h"
 #include "core/jobs/point_pin.h"
-#include "core/jobs/recover.h"
+#include "core/jobs/restore.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
 #include "storage/image/image_writer.h"

@@ -42,7 +42,7 @@ void WarnOfDamage(ReplicationPass& pass, const DiskName& disk, const DeepFinding
 // Which points share what is lost, only a new verification tells.
 Status WithdrawVerifications(ReplicationPass& pass) {
   ASR_TRY(const auto points, pass.vault.ListPointIds(pass.item.id));
-  for (const PointId& point : points) WithdrawVerification(pass.vault, pass.item.id, point);
+  for (const PointId& point : points) pass.vault.WithdrawVerification(pass.item.id, point);
   return {};
 }
 

@@ -108,7 +108,7 @@ Status SendDisk(const LogSender& sender, const LogSet& set, std::size_t index,
                                      disk.name.value, FormatTime(set.point.time))));
 }
 
-void WarnOfLeftOvers(Environment& environment, const LogSets::Recovered& recovered) {
+void WarnOfRecovered(Environment& environment, const LogSets::Recovered& recovered) {
   for (const std::string& document : recovered.damaged) {
     environment.progress.Warn(fmt::format(
         "change logs are not used, the disks are compared instead: {} was damaged", document));
@@ -167,7 +167,7 @@ Result<bool> SendWaitingChanges(const LogSender& sender) {
   const ItemId& item = sender.lease.item().id;
   LogSets sets = LogSetsOf(environment, vault, item);
   ASR_TRY(const auto recovered, sets.Recover());
-  WarnOfLeftOvers(environment, recovered);
+  WarnOfRecovered(environment, recovered);
   bool any_sealed = false;
   for (const LogSet& set : recovered.sets) {
     ASR_TRY(const auto points, vault.ListPointIds(item));
@@ -191,7 +191,7 @@ Result<bool> SendWaitingChanges(const LogSender& sender) {
 Status DropWaitingChanges(Environment& environment, const Vault& vault, const Item& item) {
   LogSets sets = LogSetsOf(environment, vault, item.id);
   ASR_TRY(const auto recovered, sets.Recover());
-  WarnOfLeftOvers(environment, recovered);
+  WarnOfRecovered(environment, recovered);
   for (const LogSet& set : recovered.sets) {
     environment.progress.Warn(
         fmt::format("VM {}: changes up to {} were not sent yet and are "

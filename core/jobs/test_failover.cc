@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/failover/boot_disk.h"
+#include "core/failover/guest_life.h"
 #include "core/failover/guest_seal.h"
 #include "core/failover/qemu_machine.h"
 #include "core/failover/restore_disk.h"

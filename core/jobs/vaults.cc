@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "core/jobs/send_changes.h"
+#include "core/jobs/waiting_changes.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
 #include "storage/blob/directory_store.h"
@@ -124,10 +124,7 @@ Result<VaultRegistration> ConnectVault(Environment& environment, const std::stri
   if (known && known->target != place) return Fail(NameTaken(*known));
   auto store = OpenStore(environment, place, /*create=*/false);
   if (!store && store.error().kind == ErrorKind::kNotFound) {
-    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kVaultNotFound,
-                          fmt::format("there is no vault at {}", place))
-                    .WithCause("the path is wrong, or its file system is not mounted")
-                    .WithAction("look at the path, or make a vault: asr vault create"));
+    return Fail(NoVaultAt(place));
   }
   ASR_CHECK(store);
   ASR_TRY(const auto vault, Vault::Open(*std::move(store), name));
@@ -188,8 +185,7 @@ Status RequireNoTestFailovers(Environment& environment, const VaultRegistration&
 
 // What the layout owns, and nothing else that may lie in the directory. vault.json goes last: until
 // then a second try still finds a vault.
-Status DeleteContent(Environment& environment, const VaultRegistration& registration,
-                     Vault& vault) {
+Status DeleteContent(Environment& environment, Vault& vault) {
   ASR_TRY(const auto listing, vault.ListItems());
   // These first: they are refused where a newer version may read them, or another process works.
   for (const UnreadableItem& damaged : listing.unreadable) {
@@ -197,14 +193,12 @@ Status DeleteContent(Environment& environment, const VaultRegistration& registra
     Item item;
     item.id = damaged.id;
     item.name = damaged.id.value;
-    ASR_CHECK(DropWaitingChanges(environment, vault, item));
-    ASR_CHECK(environment.state.RemoveCursors(registration.id, item.id));
+    ASR_CHECK(ForgetItem(environment, vault, item));
   }
   for (const Item& item : listing.items) {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
-    ASR_CHECK(DropWaitingChanges(environment, vault, item));
+    ASR_CHECK(ForgetItem(environment, vault, item));
     ASR_CHECK(vault.DeleteItem(item.id));
-    ASR_CHECK(environment.state.RemoveCursors(registration.id, item.id));
   }
   for (const std::string_view prefix : layout::kAllPrefixes) {
     ASR_TRY(const auto blobs, vault.store().List(std::string(prefix)));
@@ -226,7 +220,7 @@ Status DeleteVault(Environment& environment, const std::string& name) {
   const bool gone = !vault && vault.error().code == ErrorCode::kVaultNotFound;
   if (!gone) {
     if (!vault) return Fail(vault.error());
-    ASR_CHECK(DeleteContent(environment, registration, **vault));
+    ASR_CHECK(DeleteContent(environment, **vault));
   }
   const std::string directory = DirectoryOf(registration);
   ASR_CHECK(environment.fs.RemoveTree(JoinPath(directory, ".locks")));

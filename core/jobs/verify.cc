@@ -32,8 +32,6 @@ Result<std::vector<PointId>> ChosenPoints(Vault& vault, const Item& item,
   return std::vector{point.id};
 }
 
-bool IsGone(const Error& error) { return error.kind == ErrorKind::kNotFound; }
-
 Error DamagedPoint(const Item& item, const PointId& point, const std::string& what) {
   return MakeError(
              ErrorKind::kCorrupt, ErrorCode::kPointCorrupt,
@@ -86,7 +84,7 @@ class Verification {
 Status Verification::VerifyPoint(const PointId& id) {
   ASR_TRY(auto pin, PointPin::Take(environment_, vault_, item_.id, id, "verify"));
   const auto point = vault_.ReadPoint(item_.id, id);
-  if (!point && IsGone(point.error())) return PassOver(id);
+  if (!point && IsNotFound(point.error())) return PassOver(id);
   std::uint64_t total_bytes = 0;
   if (point) {
     for (const auto& [disk, bytes] : verifier_.BytesToRead(*point)) total_bytes += bytes;
@@ -107,7 +105,7 @@ Status Verification::Compare(const PointId& id, const Result<RecoveryPoint>& poi
   Error damage;
   if (point && point->id == id && point->item == item_.id) {
     const auto damages = verifier_.Verify(*point);
-    if (!damages && IsGone(damages.error())) return PassOver(id);
+    if (!damages && IsNotFound(damages.error())) return PassOver(id);
     ASR_CHECK(damages);
     if (damages->empty()) return Prove(id);
     damage = DamagedPoint(item_, id, WhatIsWrong(*damages));
@@ -118,7 +116,7 @@ Status Verification::Compare(const PointId& id, const Result<RecoveryPoint>& poi
   } else {
     return Fail(point.error());
   }
-  WithdrawVerification(vault_, item_.id, id);
+  vault_.WithdrawVerification(item_.id, id);
   return Fail(std::move(damage).WithAction(
       "restore another point; see which are whole: asr points list " + ShellQuote(item_.name)));
 }
@@ -181,18 +179,6 @@ Status Verification::Outcome() const {
 
 }  // namespace
 
-void WithdrawVerification(Vault& vault, const ItemId& item, const PointId& point) {
-  const auto proofs = vault.store().List(layout::ProofPrefix(item, point));
-  if (!proofs) return;
-  for (const BlobInfo& blob : *proofs) {
-    if (!blob.name.ends_with(".json")) continue;
-    const auto text = vault.store().Get(blob.name);
-    const Result<Proof> proof = text ? DecodeProof(blob.name, *text) : Fail(text.error());
-    if (!proof || *proof != Proof{.verified_at = proof->verified_at}) continue;
-    if (!vault.store().Delete(blob.name)) return;
-  }
-}
-
 Result<Plan> PlanVerify(Environment& environment, Vault& vault, const Item& item,
                         const VerifyRequest& request) {
   ASR_TRY(const auto ids, ChosenPoints(vault, item, request));
@@ -201,7 +187,7 @@ Result<Plan> PlanVerify(Environment& environment, Vault& vault, const Item& item
   for (const PointId& id : ids) {
     const auto point = vault.ReadPoint(item.id, id);
     if (!point) {
-      if (!IsGone(point.error())) plan.warnings.push_back(point.error().Line());
+      if (!IsNotFound(point.error())) plan.warnings.push_back(point.error().Line());
       continue;
     }
     for (const auto& [disk, bytes] : verifier.BytesToRead(*point)) {

@@ -27,8 +27,4 @@ struct VerifyRequest {
 [[nodiscard]] Result<Job> VerifyPoints(Environment& environment, Vault& vault, const Item& item,
                                        const VerifyRequest& request);
 
-// What an earlier verification found is not true any more: its proof goes. Where the vault cannot
-// be written to it stays.
-void WithdrawVerification(Vault& vault, const ItemId& item, const PointId& point);
-
 }  // namespace asr

@@ -43,8 +43,7 @@ Status RemoveIfGone(Environment& environment, Vault& vault, const ItemId& id) {
   Item item;
   item.id = id;
   item.name = id.value;
-  ASR_CHECK(DropWaitingChanges(environment, vault, item));
-  return environment.state.RemoveCursors(vault.identity().id, id);
+  return ForgetItem(environment, vault, item);
 }
 
 }  // namespace
@@ -62,6 +61,11 @@ Result<std::vector<WaitingChanges>> ListWaitingChanges(Environment& environment,
     waiting.push_back({.item = item, .point_count = points.size(), .bytes = bytes});
   }
   return waiting;
+}
+
+Status ForgetItem(Environment& environment, const Vault& vault, const Item& item) {
+  ASR_CHECK(DropWaitingChanges(environment, vault, item));
+  return environment.state.RemoveCursors(vault.identity().id, item.id);
 }
 
 void RemoveChangesOfGoneItems(Environment& environment, Vault& vault) {

@@ -20,9 +20,13 @@ struct WaitingChanges {
 [[nodiscard]] Result<std::vector<WaitingChanges>> ListWaitingChanges(Environment& environment,
                                                                      const std::string& vault_id);
 
-// Removes the change logs and cursors of items that the vault does not hold any more: another
-// machine ended their protection. Warns of changes that were not sent. What cannot be told, or
-// removed, is left to the next run. The caller holds the lease of no such item.
+// Removes what this machine keeps of an item that it does not replicate any more: change logs, with
+// a warning that names changes which were not sent, and cursors. The caller holds its lease.
+[[nodiscard]] Status ForgetItem(Environment& environment, const Vault& vault, const Item& item);
+
+// Does the same for items that the vault does not hold any more: another
+// machine ended their protection. What cannot be told, or removed, is left to the next run. The
+// caller holds the lease of no such item.
 void RemoveChangesOfGoneItems(Environment& environment, Vault& vault);
 
 }  // namespace asr

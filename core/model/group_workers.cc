@@ -8,14 +8,9 @@
 #include <utility>
 
 #include "core/model/digest.h"
+#include "core/model/stop.h"
 
 namespace asr {
-
-Error StoppedOnRequest() {
-  return MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled, "stopped on request")
-      .WithAction("run the same command again; it goes on where it was")
-      .Retryable();
-}
 
 GroupWorkers::GroupWorkers(int count, std::stop_token stop) : stop_(std::move(stop)) {
   for (int i = 0; i < std::max(1, count); ++i) {
@@ -31,7 +26,7 @@ Status GroupWorkers::ForEach(std::size_t count,
   std::optional<Error> problem;
   const auto run = [&](AlignedBuffer& buffer) {
     for (std::size_t i = next++; i < count && !failed; i = next++) {
-      Status status = stop_.stop_requested() ? Fail(StoppedOnRequest()) : work(i, buffer);
+      Status status = stop_.stop_requested() ? Fail(Stopped()) : work(i, buffer);
       if (status) continue;
       const std::lock_guard lock(mutex);
       if (!problem) problem = std::move(status).error();

@@ -11,9 +11,6 @@
 
 namespace asr {
 
-// The error of work that a stop ended.
-[[nodiscard]] Error StoppedOnRequest();
-
 class GroupWorkers {
  public:
   // `count` buffers of a group each, one at least.

@@ -7,7 +7,10 @@
 
 namespace asr {
 
-// kCancelled (code kCancelled, retryable) once a stop was asked for.
+// kCancelled (code kCancelled, retryable).
+[[nodiscard]] Error Stopped();
+
+// Stopped() once a stop was asked for.
 [[nodiscard]] Status CheckStop(const std::stop_token& stop);
 
 }  // namespace asr

@@ -3,21 +3,6 @@
 #include <fmt/format.h>
 
 namespace asr {
-namespace {
-
-constexpr std::uint64_t kWindowBytes = kGiB;
-
-Result<std::uint64_t> SumOfExtents(const Disk& disk) {
-  std::uint64_t sum = 0;
-  for (std::uint64_t offset = 0; offset < disk.size_bytes(); offset += kWindowBytes) {
-    ASR_TRY(const auto extents, disk.AllocatedExtents({offset, kWindowBytes}));
-    for (const Extent& extent : extents) sum += extent.length_bytes;
-  }
-  return sum;
-}
-
-}  // namespace
-
 Result<DiskReport> ReportDisk(FileSystem& fs, const std::string& path,
                               const std::string& declared_format) {
   ASR_TRY(const auto disk, OpenDisk(fs, path, declared_format));
@@ -28,7 +13,7 @@ Result<DiskReport> ReportDisk(FileSystem& fs, const std::string& path,
                     .images = disk->Describe(),
                     .file_bytes = {},
                     .problems = {}};
-  ASR_TRY(report.allocated_bytes, SumOfExtents(*disk));
+  ASR_TRY(report.allocated_bytes, AllocatedBytes(*disk));
   for (const Disk::BackingFile& file : disk->files()) {
     report.file_bytes.push_back(file.stamp.size_bytes);
     ASR_TRY(const auto writer, fs.FindWriter(file.path));

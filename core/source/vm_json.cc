@@ -21,7 +21,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::uint64_t kMostWaitSeconds = 3600;
-constexpr std::uint64_t kMostPort = 65535;
 constexpr std::size_t kLongestName = 100;
 constexpr std::array<std::string_view, 4> kFormats = {"raw", "vhd", "vhdx", "qcow2"};
 
@@ -124,7 +123,7 @@ Status ReadSignOfLife(const Object& root, VmDescription& description) {
   SignOfLife& sign = description.settings.sign_of_life;
   ASR_CHECK(ReadText(object, "serialText", sign.serial_text));
   std::uint64_t port = 0;
-  ASR_CHECK(ReadNumber(object, "tcpPort", {.least = 1, .most = kMostPort}, port));
+  ASR_CHECK(ReadNumber(object, "tcpPort", {.least = 1, .most = kHighestTcpPort}, port));
   sign.tcp_port = static_cast<std::uint16_t>(port);
   if (const Json* agent = object.Find("guestAgent")) {
     if (!agent->is_boolean()) return Fail(Bad("signOfLife.guestAgent must be true or false"));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/model/group_workers.h"
+#include "core/model/stop.h"
 #include "core/transfer/group_commit.h"
 
 namespace asr {
@@ -56,7 +57,7 @@ class Transfer {
 
  private:
   Status RunWindow(std::uint64_t first_group, std::uint64_t count) {
-    if (options_.stop.stop_requested()) return Fail(StoppedOnRequest());
+    ASR_CHECK(CheckStop(options_.stop));
     ASR_TRY(auto work, PlanWindow(first_group, count));
     if (work.empty()) return {};
     ASR_CHECK(AnnounceNewData(work));
@@ -214,16 +215,6 @@ class Transfer {
 };
 
 }  // namespace
-
-Result<std::uint64_t> AllocatedBytes(const Disk& source) {
-  std::uint64_t sum = 0;
-  for (std::uint64_t begin = 0; begin < source.size_bytes(); begin += kWindowBytes) {
-    ASR_TRY(const auto extents,
-            source.AllocatedExtents({begin, std::min(kWindowBytes, source.size_bytes() - begin)}));
-    sum += SumOf(extents);
-  }
-  return sum;
-}
 
 Result<TransferStats> MakeEqual(const Disk& source, TransferTarget& target,
                                 const TransferOptions& options) {

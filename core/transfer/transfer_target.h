@@ -1,4 +1,5 @@
-// What a transfer makes equal to a source: one disk's replica in the vault, or a new image file.
+// What a transfer makes equal to a source: one disk's replica in the vault, a change log, or a new
+// image file.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kDocumentVersion = 1;
-constexpr std::uint64_t kMostPort = 65535;
 
 // The sign without its wait.
 Json EncodeSign(const SignOfLife& sign) {
@@ -28,8 +27,8 @@ SignOfLife DecodeSign(DocumentReader& life) {
   SignOfLife sign;
   sign.serial_text = life.TextOr("serialText", "");
   const std::uint64_t port = life.UnsignedOr("tcpPort", 0);
-  if (port > kMostPort) life.Reject("tcpPort", "0 to 65535");
-  sign.tcp_port = static_cast<std::uint16_t>(std::min(port, kMostPort));
+  if (port > kHighestTcpPort) life.Reject("tcpPort", "0 to 65535");
+  sign.tcp_port = static_cast<std::uint16_t>(std::min(port, kHighestTcpPort));
   sign.guest_agent = life.OptionalBool("guestAgent").value_or(false);
   return sign;
 }

@@ -44,8 +44,6 @@ class FindingList {
     return std::nullopt;
   }
 
-  [[nodiscard]] VaultReport& report() { return report_; }
-
  private:
   VaultReport& report_;
   std::string item_;

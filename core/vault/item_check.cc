@@ -33,8 +33,6 @@ std::string StemBetween(std::string_view name, std::string_view prefix, std::str
   return stem.find('/') == std::string_view::npos ? std::string(stem) : "";
 }
 
-bool IsMissing(const Error& error) { return error.kind == ErrorKind::kNotFound; }
-
 // Chunks of the live table that are unknown.
 Result<std::uint64_t> UnknownChunks(DigestTableReader& table) {
   std::uint64_t chunks = 0;
@@ -149,7 +147,7 @@ bool ItemCheck::MayLackBlobs() const {
 
 bool ItemCheck::IsGone(const std::string& blob) {
   const auto text = store_.Get(blob);
-  return !text && IsMissing(text.error());
+  return !text && IsNotFound(text.error());
 }
 
 void ItemCheck::CheckState() {
@@ -169,7 +167,7 @@ void ItemCheck::ListSnapshots() {
     for (const std::string& blob :
          {layout::DiskBlob(id_, disk.name), layout::DigestBlob(id_, disk.name)}) {
       const auto snapshots = store_.ListSnapshots(blob);
-      if (!snapshots && !IsMissing(snapshots.error())) findings_.Add(blob, snapshots.error());
+      if (!snapshots && !IsNotFound(snapshots.error())) findings_.Add(blob, snapshots.error());
       if (!snapshots) continue;
       for (const SnapshotId& snapshot : *snapshots) snapshots_.try_emplace(snapshot, blob);
     }
@@ -265,7 +263,7 @@ void ItemCheck::CountUnknown(const ItemDisk& disk) {
     return UnknownChunks(*table);
   };
   const auto chunks = count();
-  if (!chunks && IsMissing(chunks.error()) && MayLackBlobs()) return;
+  if (!chunks && IsNotFound(chunks.error()) && MayLackBlobs()) return;
   if (!chunks) return findings_.Add(blob, chunks.error());
   if (*chunks == 0) return;
   findings_.Add(
@@ -326,7 +324,7 @@ void ItemCheck::CheckSnapshot(const RecoveryPoint& point, const PointDisk& disk)
   if (seen) return;
   const std::string document = layout::PointDocument(id_, point.id);
   // Retention removes the document first.
-  if (IsMissing(seen.error()) && IsGone(document)) return;
+  if (IsNotFound(seen.error()) && IsGone(document)) return;
   if (!FindingList::IsDamage(seen.error())) {
     return findings_.Add(document,
                          Error(seen.error()).WithContext(fmt::format("disk {}", disk.name.value)));
@@ -334,7 +332,7 @@ void ItemCheck::CheckSnapshot(const RecoveryPoint& point, const PointDisk& disk)
   findings_.Add(
       Severity::kError, document,
       fmt::format("disk {} of the point cannot be read: {}", disk.name.value, seen.error().Line()),
-      seen.error().action.empty() || IsMissing(seen.error())
+      seen.error().action.empty() || IsNotFound(seen.error())
           ? "restore another point: asr points verify " + ShellQuote(item_.name)
           : seen.error().action);
 }

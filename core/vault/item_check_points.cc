@@ -67,7 +67,7 @@ void ItemCheck::AddLostPoints(const std::set<SnapshotId>& unsealed) {
 void ItemCheck::CheckPin(const std::string& blob) {
   const auto pin = findings_.Read(store_, blob, DecodeNamedPin);
   if (!pin) return;
-  if (layout::PinsPrefix(id_) + pin->id.value + ".json" != blob) {
+  if (layout::PinDocument(id_, pin->id.value) != blob) {
     findings_.Add(Severity::kError, blob,
                   fmt::format("the document is that of pin {}", pin->id.value),
                   "remove it by hand, and hold the point again if it was held");

@@ -76,4 +76,8 @@ std::string ScreenshotOf(std::string_view proof) {
 
 std::string PinsPrefix(const ItemId& item) { return ItemPrefix(item) + "pins/"; }
 
+std::string PinDocument(const ItemId& item, std::string_view pin) {
+  return fmt::format("{}{}.json", PinsPrefix(item), pin);
+}
+
 }  // namespace asr::layout

@@ -35,5 +35,6 @@ inline constexpr std::string_view kNewItemsLease = "items/lease";
 // The blob of the picture that belongs to the proof document `proof`.
 [[nodiscard]] std::string ScreenshotOf(std::string_view proof);
 [[nodiscard]] std::string PinsPrefix(const ItemId& item);  // "items/ITEM/pins/"
+[[nodiscard]] std::string PinDocument(const ItemId& item, std::string_view pin);
 
 }  // namespace asr::layout

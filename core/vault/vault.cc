@@ -23,6 +23,13 @@ Error WithNearestName(Error error, const std::string& name, const std::vector<st
 Vault::Vault(std::unique_ptr<BlobStore> store, std::string name, VaultIdentity identity)
     : store_(std::move(store)), name_(std::move(name)), identity_(std::move(identity)) {}
 
+Error NoVaultAt(const std::string& place) {
+  return MakeError(ErrorKind::kNotFound, ErrorCode::kVaultNotFound,
+                   fmt::format("there is no vault at {}", place))
+      .WithCause("the place is empty or not mounted, or the path is wrong")
+      .WithAction("look at the path, or make a vault: asr vault create");
+}
+
 Result<std::unique_ptr<Vault>> Vault::Create(std::unique_ptr<BlobStore> store,
                                              const std::string& name, DigestAlgorithm algorithm,
                                              Timestamp now) {
@@ -43,10 +50,7 @@ Result<std::unique_ptr<Vault>> Vault::Open(std::unique_ptr<BlobStore> store,
   const std::string document(layout::kVaultDocument);
   const auto text = store->Get(document);
   if (WasDeleted(text)) {
-    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kVaultNotFound,
-                          fmt::format("there is no vault at {}", store->Description()))
-                    .WithCause("the place is empty or not mounted, or the path is wrong")
-                    .WithAction("look at the path, or make a vault: asr vault create"));
+    return Fail(NoVaultAt(store->Description()));
   }
   ASR_CHECK(text);
   ASR_TRY(VaultIdentity identity, DecodeIdentity(document, *text));

@@ -66,6 +66,9 @@ struct FoundItem {
   std::optional<Error> damage = {};
 };
 
+// kNotFound (kVaultNotFound): nothing of a vault is at `place`, a path or URL.
+[[nodiscard]] Error NoVaultAt(const std::string& place);
+
 // Thread-safe; documents are read anew at each call, so that two machines see each other's changes.
 class Vault {
  public:
@@ -96,8 +99,6 @@ class Vault {
   [[nodiscard]] Result<Item> FindItem(const std::string& name);
   // The same, also one whose document cannot be read.
   [[nodiscard]] Result<FoundItem> FindEvenDamaged(const std::string& name);
-  // A new one. Those that exist are written by the holder of their lease: ItemLease::PutItem.
-  [[nodiscard]] Status PutItem(const Item& item);
   // Deletes all blobs of the item: points first, its document last. The caller holds its lease.
   [[nodiscard]] Status DeleteItem(const ItemId& id);
   // For one whose document cannot be read, which LeaseItem refuses. kState (kItemState) if it can
@@ -128,6 +129,9 @@ class Vault {
   [[nodiscard]] Status AddProof(const ItemId& item, const PointId& point, const Proof& proof,
                                 Timestamp now, const std::string& screenshot = {});
   [[nodiscard]] Result<std::optional<Proof>> ReadProof(const ItemId& item, const PointId& point);
+  // What an earlier verification found is not true any more: its proof goes. Where the vault cannot
+  // be written to it stays.
+  void WithdrawVerification(const ItemId& item, const PointId& point);
   // The PNG. kNotFound if its point went meanwhile, kCorrupt if it is not the one that was kept.
   [[nodiscard]] Result<std::string> ReadScreenshot(const Screenshot& screenshot);
 
@@ -138,6 +142,8 @@ class Vault {
   [[nodiscard]] Result<PinId> PinPoint(const ItemId& item, const PointId& point,
                                        const std::string& reader, Timestamp until);
   [[nodiscard]] Status UnpinPoint(const ItemId& item, const PinId& pin);
+  // Also of one that has expired, or whose document is damaged.
+  [[nodiscard]] Result<bool> HasPin(const ItemId& item, const PinId& pin);
   // Those in force at `now`. Damaged ones are no error.
   [[nodiscard]] Result<PinListing> ListPins(const ItemId& item, Timestamp now);
 

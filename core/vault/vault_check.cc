@@ -174,10 +174,7 @@ Result<VaultReport> CheckContent(BlobStore& store, Timestamp now, const std::sto
   ASR_TRY(const auto names, store.ListNames(""));
   ASR_TRY(const auto items, store.ListNames(std::string(layout::kItems)));
   if (items.empty() && std::ranges::find(names, layout::kVaultDocument) == names.end()) {
-    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kVaultNotFound,
-                          fmt::format("there is no vault at {}", store.Description()))
-                    .WithCause("the place is empty or not mounted, or the path is wrong")
-                    .WithAction("look at the path, or make a vault: asr vault create"));
+    return Fail(NoVaultAt(store.Description()));
   }
   VaultReport report;
   CheckIdentity(store, report);

@@ -183,10 +183,6 @@ Result<Item> Vault::ItemOfPoints(const ItemId& id) {
   return item;
 }
 
-Status Vault::PutItem(const Item& item) {
-  return store_->Put(layout::ItemDocument(item.id), AsBytes(EncodeItem(item)));
-}
-
 Status Vault::DeleteItem(const ItemId& id) {
   // Points end first, and the item last, so that what is left after a crash is still seen as an
   // item and deleted by the next try.

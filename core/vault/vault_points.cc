@@ -167,6 +167,18 @@ Status Vault::AddProof(const ItemId& item, const PointId& point, const Proof& pr
   return {};
 }
 
+void Vault::WithdrawVerification(const ItemId& item, const PointId& point) {
+  const auto proofs = store_->List(layout::ProofPrefix(item, point));
+  if (!proofs) return;
+  for (const BlobInfo& blob : *proofs) {
+    if (!blob.name.ends_with(".json")) continue;
+    const auto text = store_->Get(blob.name);
+    const Result<Proof> proof = text ? DecodeProof(blob.name, *text) : Fail(text.error());
+    if (!proof || *proof != Proof{.verified_at = proof->verified_at}) continue;
+    if (!store_->Delete(blob.name)) return;
+  }
+}
+
 Result<std::optional<Proof>> Vault::ReadProof(const ItemId& item, const PointId& point) {
   ASR_TRY(const auto blobs, store_->List(layout::ProofPrefix(item, point)));
   std::optional<Proof> merged;
@@ -212,10 +224,6 @@ std::optional<Pin> HoldOfName(const std::string& stem) {
   return Pin{.id = {stem}, .point = point, .reader = "hold", .until = std::nullopt};
 }
 
-std::string PinBlob(const ItemId& item, const PinId& pin) {
-  return fmt::format("{}{}.json", layout::PinsPrefix(item), pin.value);
-}
-
 }  // namespace
 
 Error PinUnreadable(const std::string& blob, Error error) {
@@ -234,11 +242,11 @@ Error PinUnreadable(const std::string& blob, Error error) {
 
 Status Vault::HoldPoint(const ItemId& item, const PointId& point) {
   const Pin pin{.id = HoldId(point), .point = point, .reader = "hold", .until = std::nullopt};
-  return store_->Put(PinBlob(item, pin.id), AsBytes(EncodePin(pin)));
+  return store_->Put(layout::PinDocument(item, pin.id.value), AsBytes(EncodePin(pin)));
 }
 
 Status Vault::ReleasePoint(const ItemId& item, const PointId& point) {
-  return store_->Delete(PinBlob(item, HoldId(point)));
+  return store_->Delete(layout::PinDocument(item, HoldId(point).value));
 }
 
 Result<PinId> Vault::PinPoint(const ItemId& item, const PointId& point, const std::string& reader,
@@ -247,12 +255,19 @@ Result<PinId> Vault::PinPoint(const ItemId& item, const PointId& point, const st
                 .point = point,
                 .reader = reader,
                 .until = until};
-  ASR_CHECK(store_->Put(PinBlob(item, pin.id), AsBytes(EncodePin(pin))));
+  ASR_CHECK(store_->Put(layout::PinDocument(item, pin.id.value), AsBytes(EncodePin(pin))));
   return pin.id;
 }
 
 Status Vault::UnpinPoint(const ItemId& item, const PinId& pin) {
-  return store_->Delete(PinBlob(item, pin));
+  return store_->Delete(layout::PinDocument(item, pin.value));
+}
+
+Result<bool> Vault::HasPin(const ItemId& item, const PinId& pin) {
+  const auto text = store_->Get(layout::PinDocument(item, pin.value));
+  if (text || text.error().kind == ErrorKind::kCorrupt) return true;
+  if (text.error().kind == ErrorKind::kNotFound) return false;
+  return Fail(text.error());
 }
 
 Result<PinListing> Vault::ListPins(const ItemId& item, Timestamp now) {

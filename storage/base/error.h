@@ -128,6 +128,11 @@ struct Error {
   [[nodiscard]] std::string Line() const;
 };
 
+// What was asked for does not exist; says nothing of why.
+[[nodiscard]] inline bool IsNotFound(const Error& error) {
+  return error.kind == ErrorKind::kNotFound;
+}
+
 [[nodiscard]] Error MakeError(ErrorKind kind, ErrorCode code, std::string message);
 
 // From errno of a failed call; `what` names call and file ("cannot read /x/y"). ENOENT and ENOTDIR

@@ -1,10 +1,13 @@
 // Identifiers as Windows keeps them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
+
+#include "storage/base/bytes.h"
 
 namespace asr {
 
@@ -25,6 +28,16 @@ using Guid = std::array<std::byte, 16>;
     target = (target << 4) | static_cast<std::byte>(value);
     ++digits;
   }
+  return guid;
+}
+
+// As it lies in the file, at `offset`, which leaves room for all of it.
+inline void StoreGuid(MutableByteSpan bytes, std::size_t offset, const Guid& guid) {
+  std::ranges::copy(guid, bytes.begin() + static_cast<std::ptrdiff_t>(offset));
+}
+[[nodiscard]] inline Guid LoadGuid(ByteSpan bytes, std::size_t offset) {
+  Guid guid{};
+  std::ranges::copy(bytes.subspan(offset, guid.size()), guid.begin());
   return guid;
 }
 

@@ -10,8 +10,6 @@
 namespace asr {
 namespace {
 
-bool IsMissing(const Error& error) { return error.kind == ErrorKind::kNotFound; }
-
 class Search {
  public:
   Search(FileSystem& fs, std::string root, std::string prefix)
@@ -20,7 +18,7 @@ class Search {
   // `directory` ends with '/', or is empty.
   Status Look(const std::string& directory) {
     const auto entries = fs_.List(JoinPath(root_, directory));
-    if (!entries && IsMissing(entries.error())) return {};
+    if (!entries && IsNotFound(entries.error())) return {};
     if (!entries) return Fail(entries.error());
     const std::string undo_ending = UndoDirectoryOf("");
     for (const DirectoryEntry& entry : *entries) {

@@ -7,18 +7,16 @@ namespace {
 
 constexpr std::string_view kMark = ".tmp-";
 
-bool IsMissing(const Error& error) { return error.kind == ErrorKind::kNotFound; }
-
 // None if there is no such directory: others may remove one that is empty.
 Result<std::vector<DirectoryEntry>> EntriesOf(FileSystem& fs, const std::string& directory) {
   auto entries = fs.List(directory);
-  if (!entries && IsMissing(entries.error())) return std::vector<DirectoryEntry>{};
+  if (!entries && IsNotFound(entries.error())) return std::vector<DirectoryEntry>{};
   return entries;
 }
 
 Status RemoveIfThere(FileSystem& fs, const std::string& path) {
   Status removed = fs.RemoveFile(path);
-  if (!removed && IsMissing(removed.error())) return {};
+  if (!removed && IsNotFound(removed.error())) return {};
   return removed;
 }
 

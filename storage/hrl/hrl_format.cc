@@ -76,16 +76,6 @@ bool IsIntact(ByteSpan bytes, std::size_t checksum_offset) {
   return LoadLittle<std::uint32_t>(bytes, checksum_offset) == ChecksumOf(bytes, checksum_offset);
 }
 
-void StoreGuid(MutableByteSpan bytes, std::size_t offset, const Guid& guid) {
-  std::ranges::copy(guid, bytes.begin() + static_cast<std::ptrdiff_t>(offset));
-}
-
-Guid LoadGuid(ByteSpan bytes, std::size_t offset) {
-  Guid guid{};
-  std::ranges::copy(bytes.subspan(offset, guid.size()), guid.begin());
-  return guid;
-}
-
 Error UnsupportedLog(std::string what) {
   return MakeError(ErrorKind::kUnsupported, ErrorCode::kLogUnsupported, std::move(what))
       .WithCause("it was written by another program, or by a newer Windows")

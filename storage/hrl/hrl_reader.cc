@@ -155,11 +155,6 @@ Status HrlReader::ReadData(const HrlEntry& entry, std::uint64_t skip_bytes,
   return file_->ReadAt(entry.file_offset + skip_bytes, out);
 }
 
-Result<bool> HrlReader::IsHole(const HrlEntry& entry) const {
-  ASR_TRY(const auto data, file_->DataExtents({entry.file_offset, entry.disk.length_bytes}));
-  return data.empty();
-}
-
 Status HrlReader::VerifyData(const HrlEntry& entry) const {
   if (entry.data_checksum == 0) return {};
   AlignedBuffer buffer(std::min<std::uint64_t>(kReadBytes, entry.disk.length_bytes));

@@ -40,8 +40,6 @@ class HrlReader {
   // `out.size()` bytes of the entry's data, from `skip_bytes` on.
   [[nodiscard]] Status ReadData(const HrlEntry& entry, std::uint64_t skip_bytes,
                                 MutableByteSpan out) const;
-  // True if the entry lies over a hole: its data is zeros.
-  [[nodiscard]] Result<bool> IsHole(const HrlEntry& entry) const;
   // Reads the data and compares it with its checksum, where it has one.
   [[nodiscard]] Status VerifyData(const HrlEntry& entry) const;
 

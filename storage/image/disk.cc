@@ -183,24 +183,6 @@ std::string FormatName(ImageFormat format) {
   return "";
 }
 
-std::string FormatDescription(ImageFormat format) {
-  switch (format) {
-    case ImageFormat::kRaw:
-    case ImageFormat::kQcow2:
-      return FormatName(format);
-    case ImageFormat::kVhdFixed:
-    case ImageFormat::kVhdxFixed:
-      return FormatName(format) + " (fixed)";
-    case ImageFormat::kVhdDynamic:
-    case ImageFormat::kVhdxDynamic:
-      return FormatName(format) + " (dynamic)";
-    case ImageFormat::kVhdDifferencing:
-    case ImageFormat::kVhdxDifferencing:
-      return FormatName(format) + " (differencing)";
-  }
-  return "";
-}
-
 Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
                                        const std::string& declared_format,
                                        const std::string& folder) {
@@ -210,6 +192,17 @@ Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
         InUseOr(fs, path, std::move(disk).error()).WithContext(fmt::format("image {}", path)));
   }
   return disk;
+}
+
+Result<std::uint64_t> AllocatedBytes(const Disk& disk) {
+  constexpr std::uint64_t kWindowBytes = kGiB;  // bounds the list of extents
+  std::uint64_t sum = 0;
+  for (std::uint64_t begin = 0; begin < disk.size_bytes(); begin += kWindowBytes) {
+    ASR_TRY(const auto extents,
+            disk.AllocatedExtents({begin, std::min(kWindowBytes, disk.size_bytes() - begin)}));
+    for (const Extent& extent : extents) sum += extent.length_bytes;
+  }
+  return sum;
 }
 
 }  // namespace asr

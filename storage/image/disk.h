@@ -25,8 +25,6 @@ enum class ImageFormat : std::uint8_t {
 
 // "raw", "vhd", "vhdx", "qcow2": the name that people use, and the word for --format.
 [[nodiscard]] std::string FormatName(ImageFormat format);
-// "raw", "vhd (fixed)", "vhdx (dynamic)"...
-[[nodiscard]] std::string FormatDescription(ImageFormat format);
 
 // One image file of a disk, for people to look at.
 struct ImageDescription {
@@ -86,5 +84,8 @@ class Disk {
 [[nodiscard]] Result<std::unique_ptr<Disk>> OpenDisk(FileSystem& fs, const std::string& path,
                                                      const std::string& declared_format = "",
                                                      const std::string& folder = "");
+
+// Bytes of the disk that may hold data: what a transfer of all of it has to read.
+[[nodiscard]] Result<std::uint64_t> AllocatedBytes(const Disk& disk);
 
 }  // namespace asr

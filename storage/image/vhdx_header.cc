@@ -22,12 +22,6 @@ bool IsIntact(ByteSpan structure, std::string_view signature) {
          Crc32c(structure.subspan(kChecksumOffset + kNoChecksum.size()), before);
 }
 
-Guid LoadGuid(ByteSpan bytes, std::size_t offset) {
-  Guid guid{};
-  std::memcpy(guid.data(), &bytes[offset], guid.size());
-  return guid;
-}
-
 VhdxHeader ParseHeader(ByteSpan bytes) {
   return {.sequence_number = LoadLittle<std::uint64_t>(bytes, vhdx_header::kSequenceNumber),
           .data_write_guid = LoadGuid(bytes, vhdx_header::kDataWriteGuid),

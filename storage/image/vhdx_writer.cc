@@ -22,10 +22,6 @@ std::uint64_t BlockBytesFor(std::uint64_t size_bytes) {
   return size_bytes <= 32 * kTiB ? 32 * kMiB : 64 * kMiB;
 }
 
-void StoreGuid(MutableByteSpan bytes, std::size_t offset, const Guid& guid) {
-  std::memcpy(&bytes[offset], guid.data(), guid.size());
-}
-
 void StoreText(MutableByteSpan bytes, std::size_t offset, std::string_view text) {
   std::memcpy(&bytes[offset], text.data(), text.size());
 }

@@ -59,7 +59,9 @@ class VaultCheckTest : public ::testing::Test {
   void PutItem(const std::function<void(Item&)>& change) {
     Item item = lab.item();
     change(item);
-    ASSERT_TRUE(lab.vault->PutItem(item).has_value());
+    ASSERT_TRUE(lab.vault->store()
+                    .Put(layout::ItemDocument(item.id), AsBytes(EncodeItem(item)))
+                    .has_value());
   }
 
   ProtectedLab lab;

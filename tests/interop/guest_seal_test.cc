@@ -15,6 +15,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/failover/guest_life.h"
 #include "core/failover/tcp_watch.h"
 #include "storage/base/file_descriptor.h"
 #include "storage/base/subprocess.h"

@@ -1,5 +1,6 @@
 // Guests of 512 bytes in the real QEMU.
 #include "core/failover/qemu_machine.h"
+#include "core/failover/guest_life.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "core/failover/guest_life.h"
 #include "core/failover/qemu_machine.h"
 #include "core/failover/screenshot.h"
 #include "tests/support/loopback_listener.h"

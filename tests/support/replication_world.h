@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "core/jobs/protect.h"
-#include "core/jobs/recover.h"
 #include "core/jobs/replicate.h"
+#include "core/jobs/restore.h"
 #include "core/jobs/resync.h"
 #include "core/jobs/rollback.h"
 #include "core/jobs/vaults.h"

@@ -5,6 +5,8 @@
 
 #include "core/points/seal.h"
 #include "core/vault/disk_replica.h"
+#include "core/vault/documents.h"
+#include "core/vault/layout.h"
 #include "core/vault/vault.h"
 #include "storage/blob/directory_store.h"
 #include "tests/support/image_file.h"
@@ -26,7 +28,11 @@ class ItemLeaseTest : public ::testing::Test {
     item_.name = "web";
     item_.generation = {"00000001"};
     item_.disks = {{.name = {"root"}, .path = "", .format = "raw", .size_bytes = kDiskBytes}};
-    MustSucceed(vault_->PutItem(item_));
+    PutDocument(item_);
+  }
+
+  void PutDocument(const Item& item) {
+    MustSucceed(vault_->store().Put(layout::ItemDocument(item.id), AsBytes(EncodeItem(item))));
   }
 
   std::unique_ptr<BlobStore> OpenStore() {
@@ -43,7 +49,7 @@ class ItemLeaseTest : public ::testing::Test {
     ASSERT_FALSE(text.empty());
     Item item = vault_->FindItem("web").value();
     ++item.epoch;
-    MustSucceed(vault_->PutItem(item));
+    PutDocument(item);
   }
 
   TempDir directory_;

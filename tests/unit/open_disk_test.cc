@@ -118,10 +118,7 @@ TEST_F(OpenDiskTest, RawIsMadeOfSectors) {
 
 TEST(ImageFormatTest, HasNames) {
   EXPECT_EQ(FormatName(ImageFormat::kVhdFixed), "vhd");
-  EXPECT_EQ(FormatDescription(ImageFormat::kVhdFixed), "vhd (fixed)");
   EXPECT_EQ(FormatName(ImageFormat::kVhdxDynamic), "vhdx");
-  EXPECT_EQ(FormatDescription(ImageFormat::kVhdxDynamic), "vhdx (dynamic)");
-  EXPECT_EQ(FormatDescription(ImageFormat::kRaw), "raw");
 }
 
 }  // namespace
