@@ -1,7 +1,6 @@
 #include "storage/http/curl_error.h"
 
 #include <cstdlib>
-#include <initializer_list>
 
 #include <fmt/format.h>
 
@@ -169,12 +168,10 @@ Error BadReplyError(const std::string& origin, std::string_view why) {
 }
 
 std::string ProxyVariable(std::string_view origin) {
-  const std::initializer_list<const char*> variables =
-      origin.starts_with("https:")
-          ? std::initializer_list<const char*>{"https_proxy", "HTTPS_PROXY", "all_proxy",
-                                               "ALL_PROXY"}
-          : std::initializer_list<const char*>{"http_proxy", "all_proxy", "ALL_PROXY"};
-  for (const char* const name : variables) {
+  const bool is_https = origin.starts_with("https:");
+  for (const char* const name :
+       {is_https ? "https_proxy" : "http_proxy", is_https ? "HTTPS_PROXY" : "http_proxy",
+        "all_proxy", "ALL_PROXY"}) {
     const char* const value = std::getenv(name);
     if (value == nullptr || *value == '\0') continue;
     const std::string proxy = OriginOf(std::string_view(value).find("://") == std::string_view::npos

@@ -19,7 +19,7 @@ TransferLimiter::Permit::Permit(Permit&& other) noexcept
     : limiter_(std::exchange(other.limiter_, nullptr)),
       bytes_(other.bytes_),
       start_seconds_(other.start_seconds_),
-      in_flight_bytes_(other.in_flight_bytes_),
+      byte_seconds_(other.byte_seconds_),
       epoch_(other.epoch_) {}
 
 void TransferLimiter::Permit::Finish(TransferOutcome outcome) {
@@ -28,7 +28,10 @@ void TransferLimiter::Permit::Finish(TransferOutcome outcome) {
 }
 
 TransferLimiter::TransferLimiter(Clock& clock, TransferLimits limits)
-    : clock_(clock), limits_(limits), window_bytes_(limits.first_window_bytes) {}
+    : clock_(clock),
+      limits_(limits),
+      window_bytes_(limits.first_window_bytes),
+      counted_seconds_(clock.MonotonicSeconds()) {}
 
 Result<TransferLimiter::Permit> TransferLimiter::Acquire(std::uint64_t bytes,
                                                          const std::stop_token& stop) {
@@ -65,18 +68,18 @@ bool TransferLimiter::Fits(std::uint64_t bytes) const {
 }
 
 TransferLimiter::Permit TransferLimiter::Grant(std::uint64_t bytes) {
-  in_flight_bytes_ += bytes;
   Permit permit(this, bytes);
-  permit.start_seconds_ = clock_.MonotonicSeconds();
-  permit.in_flight_bytes_ = in_flight_bytes_;
+  permit.start_seconds_ = CountByteSeconds();
+  permit.byte_seconds_ = byte_seconds_;
   permit.epoch_ = epoch_;
+  in_flight_bytes_ += bytes;
   return permit;
 }
 
 void TransferLimiter::Release(const Permit& permit, TransferOutcome outcome) {
   const std::lock_guard lock(mutex_);
-  const double seconds = clock_.MonotonicSeconds() - permit.start_seconds_;
-  const std::uint64_t in_flight_bytes = std::min(permit.in_flight_bytes_, in_flight_bytes_);
+  const double seconds = std::max(CountByteSeconds() - permit.start_seconds_, 1e-6);
+  const double mean_in_flight_bytes = (byte_seconds_ - permit.byte_seconds_) / seconds;
   in_flight_bytes_ -= permit.bytes_;
   changed_.notify_all();
   const bool is_slow =
@@ -84,7 +87,7 @@ void TransferLimiter::Release(const Permit& permit, TransferOutcome outcome) {
   if (outcome == TransferOutcome::kCongested || is_slow) {
     if (permit.epoch_ == epoch_) Shrink(seconds, outcome);
   } else if (outcome == TransferOutcome::kDone && permit.bytes_ > 0) {
-    Grow(permit.bytes_, seconds, in_flight_bytes);
+    Grow(permit.bytes_, seconds, mean_in_flight_bytes);
   }
 }
 
@@ -99,14 +102,21 @@ void TransferLimiter::Shrink(double seconds, TransferOutcome outcome) {
   ++epoch_;
 }
 
-void TransferLimiter::Grow(std::uint64_t bytes, double seconds, std::uint64_t in_flight_bytes) {
-  // The line's rate, by what shared it with this request. Only a window that it carries in half of
-  // the time may grow; so the window also stays small while callers do not use it.
-  const double rate = static_cast<double>(in_flight_bytes) / std::max(seconds, 1e-6);
+void TransferLimiter::Grow(std::uint64_t bytes, double seconds, double mean_in_flight_bytes) {
+  // The line's rate, by all that shared it with this request (Little's law). Only a window that it
+  // carries in half of the time may grow; so the window also stays small while it is not used.
+  const double rate = mean_in_flight_bytes / seconds;
   if (static_cast<double>(window_bytes_) > rate * limits_.target_seconds / 2) return;
   const std::uint64_t more =
       epoch_ == 0 ? bytes : std::max<std::uint64_t>(kStepBytes * bytes / window_bytes_, 1);
   window_bytes_ = std::min(window_bytes_ + more, limits_.max_window_bytes);
+}
+
+double TransferLimiter::CountByteSeconds() {
+  const double now = clock_.MonotonicSeconds();
+  byte_seconds_ += static_cast<double>(in_flight_bytes_) * (now - counted_seconds_);
+  counted_seconds_ = now;
+  return now;
 }
 
 }  // namespace asr

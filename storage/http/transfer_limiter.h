@@ -51,7 +51,7 @@ class TransferLimiter {
     TransferLimiter* limiter_;  // null: given back
     std::uint64_t bytes_;
     double start_seconds_ = 0;
-    std::uint64_t in_flight_bytes_ = 0;  // at the start, with these
+    double byte_seconds_ = 0;  // of the limiter, at the start
     std::uint64_t epoch_ = 0;
   };
 
@@ -75,7 +75,9 @@ class TransferLimiter {
   [[nodiscard]] Permit Grant(std::uint64_t bytes);
   void Release(const Permit& permit, TransferOutcome outcome);
   void Shrink(double seconds, TransferOutcome outcome);
-  void Grow(std::uint64_t bytes, double seconds, std::uint64_t in_flight_bytes);
+  void Grow(std::uint64_t bytes, double seconds, double mean_in_flight_bytes);
+  // Before in_flight_bytes_ changes. The time.
+  double CountByteSeconds();
 
   Clock& clock_;
   const TransferLimits limits_;
@@ -84,6 +86,8 @@ class TransferLimiter {
   std::list<int> waiting_;  // one for each that waits, in their order; the values mean nothing
   std::uint64_t window_bytes_;
   std::uint64_t in_flight_bytes_ = 0;
+  double byte_seconds_ = 0;     // in_flight_bytes_ over all time
+  double counted_seconds_ = 0;  // when that was counted
   // Counts decreases: what was sent before one says nothing about the window after it.
   std::uint64_t epoch_ = 0;
 };
