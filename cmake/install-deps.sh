@@ -120,6 +120,7 @@ fetch_azure_tools() {
     tail -n 20 "$log" >&2
     die "npm ci failed; its last lines are above."
   }
+  chmod +x "$azure_tools_dir.partial"/node_modules/@azure-tools/azcopy-linux/dist/bin/*
   mv "$azure_tools_dir.partial" "$azure_tools_dir"
   [ "$(id -u)" != 0 ] || chown -R --reference="$root" "$azure_tools_dir"
 }

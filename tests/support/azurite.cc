@@ -113,7 +113,7 @@ std::string Azurite::ConnectionString() const {
 
 void Azurite::Stop() {
   ::kill(process_->pid(), SIGTERM);
-  process_->Wait(std::chrono::seconds(30));
+  static_cast<void>(process_->Wait(std::chrono::seconds(30)));
 }
 
 }  // namespace asr::testing

@@ -20,9 +20,9 @@ inline constexpr char kAzuriteKey[] =
     "K1SZFPTOtr/KBHBeksoGMGw==";
 
 struct AzuriteOptions {
-  bool is_https = false;                // by a certificate of its own authority
-  bool takes_tokens = false;            // bearer tokens, their signatures not checked; https only
-  std::vector<std::string> more_words;  // of its command line
+  bool is_https = false;      // by a certificate of its own authority
+  bool takes_tokens = false;  // bearer tokens, their signatures not checked; https only
+  std::vector<std::string> more_words = {};  // of its command line
 };
 
 // Where programs of build/azure-tools lie: "node", "azcopy", and modules for Node.js.

@@ -24,6 +24,7 @@ using ControlFunction =
 // POST   /-/tokens   {"token": "...", "seconds": N, "permissions": "rl", "may_delegate": false}
 // POST   /-/release  does what was delayed
 // POST   /-/cut      ends every connection
+// PUT    /-/sink     takes a body of any length: what the loopback interface can do
 // GET    /-/sas/PERMISSIONS  a SAS of the account for an hour
 [[nodiscard]] std::string Control(PageBlobServer& server, const std::string& method,
                                   const std::string& path, const std::string& body);

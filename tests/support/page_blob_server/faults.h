@@ -25,10 +25,10 @@ enum class FaultAction : std::uint8_t {
 
 struct FaultRule {
   FaultAction action = FaultAction::kRefuse;
-  std::string operation;  // "PutPage" (see operation.cc); empty: any
-  std::string blob;       // empty: any
-  int skip = 0;           // so many matching requests are let through first
-  int times = 1;          // then it strikes so often; negative: from then on
+  std::string operation = {};  // "PutPage" (see operation.cc); empty: any
+  std::string blob = {};       // empty: any
+  int skip = 0;                // so many matching requests are let through first
+  int times = 1;               // then it strikes so often; negative: from then on
   std::string code = "InternalError";
   bool performs = false;
   bool cuts = false;

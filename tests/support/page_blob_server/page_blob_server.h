@@ -23,8 +23,8 @@ struct PageBlobServerOptions {
       "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/"
       "K1SZFPTOtr/KBHBeksoGMGw==",
       "c2Vjb25kIGtleSBvZiB0aGUgYWNjb3VudCwgZm9yIHJvdGF0aW9uIQ=="};
-  std::string certificate_file;  // PEM; with key_file: https only
-  std::string key_file;
+  std::string certificate_file = {};  // PEM; with key_file: https only
+  std::string key_file = {};
   bool discard = false;     // bodies of Put Page are counted, not looked at and not kept
   bool is_premium = false;  // 100 snapshots a blob, one each 10 minutes
   double blob_requests_per_second = 0;    // Azure: 500; 0: no limit

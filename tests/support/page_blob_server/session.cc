@@ -42,8 +42,11 @@ bool Session::ServeOne() {
 }
 
 bool Session::ServeControl(ServerRequest& request) {
-  if (ReceiveBody(request, true, kNever) != Body::kComplete) return false;
+  const bool is_sink = request.path == "/-/sink";
+  record_.expects_continue = request.Header("expect") != nullptr;
+  if (ReceiveBody(request, !is_sink, kNever) != Body::kComplete) return false;
   ServerReply reply;
+  if (is_sink) return SendReply(reply, false, nullptr);
   try {
     reply.body = shared_.control(request.method, request.path, std::string(AsText(request.body)));
   } catch (const std::exception& error) {
