@@ -14,12 +14,13 @@ guest_packages="qemu-system-x86 qemu-utils ovmf busybox-static cpio dosfstools e
 
 test_packages="clang clang-format clang-tidy ccache git bzip2 fish fuse3 libgtest-dev libgmock-dev libbenchmark-dev
   libvhdi-utils mandoc shellcheck time python3 python3-jsonschema
-  debootstrap dpkg-dev libnbd-bin lintian zsh"
+  debootstrap dpkg-dev libnbd-bin lintian zsh azure-cli curl libsecret-1-0 openssl"
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kernel_dir=$root/build/guest-kernel
 kernel_package=linux-image-cloud-amd64
 agent_dir=$root/build/guest-agent
+azure_tools_dir=$root/build/azure-tools
 
 usage() {
   echo "Usage: install-deps.sh [build|guest|test]...   (default: build)"
@@ -104,6 +105,27 @@ fetch_guest_agent() {
   [ -e "$agent_dir/usr/sbin/qemu-ga" ] || unpack "$agent_dir" echo qemu-guest-agent
 }
 
+# Azurite, azcopy and the JavaScript client, in the versions that tests/support/azure_tools names. They bring the Node.js
+# that Azurite wants; Debian's npm, if there is none, only fetches them.
+fetch_azure_tools() {
+  local list=$root/tests/support/azure_tools
+  if cmp -s "$list/package-lock.json" "$azure_tools_dir/package-lock.json"; then
+    return
+  fi
+  command -v npm >/dev/null || install_missing nodejs npm
+  echo "install-deps.sh: fetching Azurite and clients of Azure Storage for the tests."
+  rm -rf "$azure_tools_dir" "$azure_tools_dir.partial"
+  mkdir -p "$azure_tools_dir.partial"
+  cp "$list/package.json" "$list/package-lock.json" "$azure_tools_dir.partial"
+  (cd "$azure_tools_dir.partial" && npm ci --ignore-scripts --no-audit --no-fund >"$log" 2>&1) || {
+    tail -n 20 "$log" >&2
+    die "npm ci failed; its last lines are above."
+  }
+  chmod +x "$azure_tools_dir.partial"/node_modules/@azure-tools/azcopy-linux/dist/bin/*
+  mv "$azure_tools_dir.partial" "$azure_tools_dir"
+  [ "$(id -u)" != 0 ] || chown -R --reference="$root" "$azure_tools_dir"
+}
+
 newest_kernel() {
   apt-cache depends "$kernel_package" 2>/dev/null | awk '$1 == "Depends:" && /cloud-amd64/ {print $2; exit}'
 }
@@ -112,12 +134,12 @@ command -v apt-get >/dev/null || die "this is not Debian or Ubuntu: no apt-get. 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 [ $# -gt 0 ] || set -- build
-packages="" with_guest=0 with_agent=0
+packages="" with_guest=0 with_agent=0 with_azure_tools=0
 for part in "$@"; do
   case $part in
     build) packages+=" $build_packages" ;;
     guest) packages+=" $guest_packages" && with_guest=1 ;;
-    test) packages+=" $build_packages $guest_packages $test_packages" && with_guest=1 with_agent=1 ;;
+    test) packages+=" $build_packages $guest_packages $test_packages" && with_guest=1 with_agent=1 with_azure_tools=1 ;;
     -h | --help) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
   esac
@@ -126,3 +148,4 @@ done
 install_missing $(printf '%s\n' $packages | sort -u)
 [ $with_guest = 0 ] || fetch_guest_kernel
 [ $with_agent = 0 ] || fetch_guest_agent
+[ $with_azure_tools = 0 ] || fetch_azure_tools

@@ -1,0 +1,34 @@
+#include "tests/support/page_blob_server/faults.h"
+
+#include <utility>
+
+namespace asr::testing::page_blob {
+
+void FaultRules::Add(FaultRule rule) {
+  const std::lock_guard lock(mutex_);
+  rules_.push_back(std::move(rule));
+}
+
+void FaultRules::Clear() {
+  const std::lock_guard lock(mutex_);
+  rules_.clear();
+}
+
+std::optional<FaultRule> FaultRules::Match(const std::string& operation, const std::string& blob) {
+  const std::lock_guard lock(mutex_);
+  for (FaultRule& rule : rules_) {
+    if (rule.times == 0 || (!rule.operation.empty() && rule.operation != operation) ||
+        (!rule.blob.empty() && rule.blob != blob)) {
+      continue;
+    }
+    if (rule.skip > 0) {
+      --rule.skip;
+      continue;
+    }
+    if (rule.times > 0) --rule.times;
+    return rule;
+  }
+  return std::nullopt;
+}
+
+}  // namespace asr::testing::page_blob
