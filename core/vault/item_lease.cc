@@ -51,13 +51,16 @@ Result<std::unique_ptr<ItemLease>> ItemLease::Take(BlobStore& store, std::unique
 
 Status ItemLease::Write() {
   std::string text = EncodeItem(item_);
-  ASR_CHECK(store_.Put(layout::ItemDocument(item_.id), AsBytes(text)));
+  ASR_CHECK(store_.Put(layout::ItemDocument(item_.id), AsBytes(text),
+                       text_.empty() ? PutCondition::kIfAbsent : PutCondition::kIfUnchanged));
   text_ = std::move(text);
   return {};
 }
 
 Status ItemLease::Check() const {
   ASR_CHECK(lease_->Check());
+  // Late writes are refused there; the document is only replaced where it is ours (Write).
+  if (lease_->IsFence()) return {};
   const std::string name = layout::ItemDocument(item_.id);
   const auto text = store_.Get(name);
   if (text && *text == text_) return {};

@@ -90,6 +90,14 @@ Error BlobExists(std::string_view name) {
                    fmt::format("blob {} exists already", name));
 }
 
+Error BlobChanged(std::string_view name) {
+  return MakeError(ErrorKind::kBusy, ErrorCode::kBlobCondition,
+                   fmt::format("{} was changed by somebody else meanwhile", name))
+      .WithCause("another machine works on the same VM")
+      .WithAction("run the same command again")
+      .Retryable();
+}
+
 Error SnapshotNotFound(std::string_view name, const SnapshotId& id) {
   return MakeError(ErrorKind::kNotFound, ErrorCode::kSnapshotNotFound,
                    fmt::format("blob {} has no snapshot {}", name, id.value))

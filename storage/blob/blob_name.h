@@ -29,6 +29,7 @@ namespace asr {
 // The errors that all stores give in the same words.
 [[nodiscard]] Error BlobNotFound(std::string_view name);
 [[nodiscard]] Error BlobExists(std::string_view name);
+[[nodiscard]] Error BlobChanged(std::string_view name);
 [[nodiscard]] Error SnapshotNotFound(std::string_view name, const SnapshotId& id);
 [[nodiscard]] Error SnapshotOutOfOrder(std::string_view name, const SnapshotId& id,
                                        const SnapshotId& newest);

@@ -87,6 +87,8 @@ class Lease {
   virtual ~Lease() = default;
   // kBusy (kLeaseLost) once another may hold it, too.
   [[nodiscard]] virtual Status Check() = 0;
+  // True if the store itself refuses page blobs' writes of a holder that lost it.
+  [[nodiscard]] virtual bool IsFence() const { return false; }
 };
 
 struct BlobInfo {
@@ -106,6 +108,9 @@ struct BlobRemains {
 enum class PutCondition : std::uint8_t {
   kAlways,
   kIfAbsent,  // kState (kBlobExists) if there is one
+  // For the holder of a lease: kBusy (kBlobCondition) if it is not what this store read or wrote
+  // last. Where no late writer can be, the same as kAlways.
+  kIfUnchanged,
 };
 
 class BlobStore {
@@ -153,6 +158,10 @@ class BlobStore {
   // have at most `levels` more slashes. Nobody makes page blobs there meanwhile: the caller holds
   // the lease that is needed for it. Others may Put documents.
   [[nodiscard]] virtual Status RemoveUnfinished(const std::string& prefix, std::size_t levels) = 0;
+
+  // After the last blob was deleted: removes what the store keeps for itself, and the place if
+  // nothing else is in it.
+  [[nodiscard]] virtual Status RemovePlace() { return {}; }
 };
 
 }  // namespace asr

@@ -81,6 +81,8 @@ void CurlTransfer::SetOptions(const std::string& ca_file, const std::string& use
   Set(CURLOPT_XFERINFODATA, static_cast<void*>(this));
   Set(CURLOPT_NOPROGRESS, 0L);
   Set(CURLOPT_SOCKOPTFUNCTION, &CurlTransfer::OnSocket);
+  Set(CURLOPT_PREREQFUNCTION, &CurlTransfer::OnConnected);
+  Set(CURLOPT_PREREQDATA, static_cast<void*>(this));
   SetMethod();
   SetHeaders();
   Restart(false);
@@ -124,6 +126,7 @@ void CurlTransfer::Restart(bool on_new_connection) {
   header_bytes_ = 0;
   sent_bytes_ = 0;
   has_reply_ = false;
+  sendings_ = 0;
   own_end_ = OwnEnd::kNone;
   moved_bytes_ = -1;
   message_[0] = '\0';
@@ -152,6 +155,7 @@ CURLcode CurlTransfer::Perform(const std::stop_token& stop) {
 }
 
 bool CurlTransfer::WasClosedWhileIdle(CURLcode code) {
+  if (!request_.may_be_sent_twice) return false;
   if (code != CURLE_SEND_ERROR && code != CURLE_RECV_ERROR && code != CURLE_GOT_NOTHING) {
     return false;
   }
@@ -172,6 +176,8 @@ Error CurlTransfer::Problem(CURLcode code) {
     case OwnEnd::kHeaderTooLarge:
       return BadReplyError(
           origin, fmt::format("its headers are larger than {} KiB", kMostHeaderBytes / 1024));
+    case OwnEnd::kClosed:
+      return CurlError(CURLE_GOT_NOTHING, 0, origin, "the connection was closed without a reply");
     case OwnEnd::kNone:
       break;
   }
@@ -210,6 +216,15 @@ int CurlTransfer::OnSeek(void* self, curl_off_t offset, int origin) {
 int CurlTransfer::OnProgress(void* self, curl_off_t /*total_down*/, curl_off_t down,
                              curl_off_t /*total_up*/, curl_off_t up) {
   return static_cast<CurlTransfer*>(self)->HasProgressed(down + up) ? 0 : 1;
+}
+
+// libcurl calls this before each time that it sends the request.
+int CurlTransfer::OnConnected(void* self, char* /*to*/, char* /*from*/, int /*to_port*/,
+                              int /*from_port*/) {
+  auto* const transfer = static_cast<CurlTransfer*>(self);
+  if (++transfer->sendings_ == 1 || transfer->request_.may_be_sent_twice) return CURL_PREREQFUNC_OK;
+  transfer->own_end_ = OwnEnd::kClosed;
+  return CURL_PREREQFUNC_ABORT;
 }
 
 int CurlTransfer::OnSocket(void* /*self*/, curl_socket_t socket, curlsocktype /*purpose*/) {

@@ -21,7 +21,14 @@ class CurlTransfer {
 
  private:
   // Why we ended the transfer ourselves.
-  enum class OwnEnd : std::uint8_t { kNone, kStopped, kStalled, kTooLarge, kHeaderTooLarge };
+  enum class OwnEnd : std::uint8_t {
+    kNone,
+    kStopped,
+    kStalled,
+    kTooLarge,
+    kHeaderTooLarge,
+    kClosed,  // libcurl would have sent again what must not be sent twice
+  };
 
   void SetOptions(const std::string& ca_file, const std::string& user_agent);
   void SetMethod();
@@ -38,6 +45,7 @@ class CurlTransfer {
   static int OnSeek(void* self, curl_off_t offset, int origin);
   static int OnProgress(void* self, curl_off_t total_down, curl_off_t down, curl_off_t total_up,
                         curl_off_t up);
+  static int OnConnected(void* self, char* to, char* from, int to_port, int from_port);
   static int OnSocket(void* self, curl_socket_t socket, curlsocktype purpose);
   std::size_t ReadHeader(std::string_view line);
   std::size_t TakeBody(std::string_view data);
@@ -59,6 +67,7 @@ class CurlTransfer {
   std::size_t header_bytes_ = 0;
   std::size_t sent_bytes_ = 0;
   bool has_reply_ = false;  // a byte of one came
+  int sendings_ = 0;        // of the request, on one connection after another
   OwnEnd own_end_ = OwnEnd::kNone;
   curl_off_t moved_bytes_ = -1;  // in both directions, when that last changed
   double moved_seconds_ = 0;     // when that was, by the monotonic clock

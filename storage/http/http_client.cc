@@ -61,6 +61,9 @@ class HttpClient::Sending {
  private:
   // A reply that is the caller's, an error that is final, or nothing: another try is due now.
   Result<std::optional<HttpResponse>> TryOnce() {
+    if (tries_ > 0 && call_.before_repeat) {
+      ASR_CHECK(call_.before_repeat(request_, std::exchange(may_still_come_, false)));
+    }
     HttpRequest request = request_;
     if (call_.authorizer != nullptr) {
       auto is_signed = call_.authorizer->Sign(request, stop_);
@@ -85,6 +88,7 @@ class HttpClient::Sending {
 
   Result<std::optional<HttpResponse>> AfterTrouble(Error error) {
     if (error.code == ErrorCode::kCancelled) return Fail(std::move(error));
+    may_still_come_ = true;
     const bool is_stranger = !client_.HasAnswered(origin_);
     const bool is_useless =
         !error.retryable || (is_stranger && tries_ >= policy_.first_contact_tries);
@@ -95,6 +99,8 @@ class HttpClient::Sending {
   }
 
   Result<std::optional<HttpResponse>> AfterRefusal(HttpResponse reply) {
+    // A server that gave up may do it all the same; one that is too busy has not begun.
+    may_still_come_ |= reply.status >= 500 && reply.status != 503;
     if (reply.status == 401 && call_.authorizer != nullptr && !std::exchange(was_renewed_, true)) {
       auto is_new = call_.authorizer->Renew(reply, stop_);
       if (!is_new) return Fail(Explained(std::move(is_new).error()));
@@ -135,6 +141,7 @@ class HttpClient::Sending {
   const double start_seconds_;
   int tries_ = 0;
   bool was_renewed_ = false;
+  bool may_still_come_ = false;  // what the tries since the last call of before_repeat asked
 };
 
 HttpClient::HttpClient(HttpTransport& transport, Clock& clock, HttpClientOptions options)

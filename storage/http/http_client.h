@@ -27,11 +27,16 @@ struct HttpClientOptions {
   std::function<double()> random;
 };
 
+// Called before a request is sent again, and may change it. `may_still_come`: the server may still
+// do what an earlier try asked. An error ends the call.
+using BeforeRepeat = std::function<Status(HttpRequest& request, bool may_still_come)>;
+
 struct HttpCall {
   std::string what;                  // "cannot write to items/web/disk.vhd": begins each error
   Authorizer* authorizer = nullptr;  // null: the request goes out as it is
   std::vector<int> expected;         // statuses beside 2xx that are the caller's business
   std::optional<RetryPolicy> retry;  // in place of the client's
+  BeforeRepeat before_repeat;        // null: nothing
 };
 
 // Thread-safe.
@@ -41,8 +46,9 @@ class HttpClient {
 
   // A reply with 2xx or a status that is expected, or the Error of the last try (RefusalError for
   // replies). It may be that the server did what an earlier try asked, though its reply was lost:
-  // only requests that may be repeated belong here. Every request has an x-ms-client-request-id of
-  // its own; the reply has it, too. Errors name it with the server's request id.
+  // only requests that may be repeated belong here, or that `before_repeat` makes so. Every request
+  // has an x-ms-client-request-id of its own; the reply has it, too. Errors name it with the
+  // server's request id.
   [[nodiscard]] Result<HttpResponse> Send(HttpRequest request, const HttpCall& call,
                                           const std::stop_token& stop);
 

@@ -44,6 +44,9 @@ struct HttpRequest {
   // a shorter one is told by HttpResponse::body_bytes. Empty: into HttpResponse::body.
   MutableByteSpan into;
   std::uint64_t reply_limit_bytes = 16 * kMiB;  // of a body that does not go `into`
+  // False: a kept connection that turns out to be closed is an Error, too, for the server may still
+  // do what was sent on it.
+  bool may_be_sent_twice = true;
   double connect_timeout_seconds = 15;
   double stall_timeout_seconds = 60;  // without a byte in either direction
 };

@@ -52,6 +52,7 @@ class CountingStore : public BlobStore {
   Status RemoveUnfinished(const std::string& prefix, std::size_t levels) override {
     return base_->RemoveUnfinished(prefix, levels);
   }
+  Status RemovePlace() override { return base_->RemovePlace(); }
   Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override {
     return base_->AcquireLease(name);
   }

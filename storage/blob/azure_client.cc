@@ -1,0 +1,94 @@
+#include "storage/blob/azure_client.h"
+
+#include <array>
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include "storage/base/crc64.h"
+
+namespace asr {
+namespace {
+
+constexpr std::string_view kVersion = "2023-11-03";
+
+bool IsUnreserved(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '.' || c == '_' || c == '~';
+}
+
+void AppendEncoded(std::string& url, std::string_view text) {
+  for (const char c : text) {
+    if (IsUnreserved(c)) {
+      url.push_back(c);
+    } else {
+      url += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+}
+
+// Base64 of the eight bytes, the lowest first.
+std::string CrcText(ByteSpan body) {
+  std::array<std::byte, 8> bytes{};
+  StoreLittle<std::uint64_t>(bytes, 0, Crc64(body));
+  std::array<unsigned char, 13> text{};  // twelve, and the zero that is written behind them
+  EVP_EncodeBlock(text.data(), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  return reinterpret_cast<const char*>(text.data());
+}
+
+}  // namespace
+
+AzureClient::AzureClient(HttpClient& http, Authorizer& authorizer, std::string container_url,
+                         std::stop_token stop)
+    : http_(http),
+      authorizer_(authorizer),
+      container_url_(std::move(container_url)),
+      stop_(std::move(stop)) {}
+
+HttpRequest AzureClient::Build(const AzureRequest& request) const {
+  HttpRequest http;
+  http.method = request.method;
+  http.url = container_url_;
+  // Names are made of characters that stand for themselves (blob_name.h).
+  if (!request.blob.empty()) http.url += "/" + request.blob;
+  char separator = '?';
+  for (const auto& [name, value] : request.query) {
+    http.url.push_back(separator);
+    separator = '&';
+    AppendEncoded(http.url, name);
+    http.url.push_back('=');
+    AppendEncoded(http.url, value);
+  }
+  http.headers = request.headers;
+  http.headers.Set("x-ms-version", kVersion);
+  if (!request.body.empty()) http.headers.Set("x-ms-content-crc64", CrcText(request.body));
+  http.body = request.body;
+  http.into = request.into;
+  http.may_be_sent_twice = !request.before_repeat;
+  return http;
+}
+
+Result<HttpResponse> AzureClient::Send(const AzureRequest& request) {
+  const HttpCall call{.what = request.what,
+                      .authorizer = &authorizer_,
+                      .expected = request.expected,
+                      .retry = {},
+                      .before_repeat = request.before_repeat};
+  return http_.Send(Build(request), call, stop_);
+}
+
+Result<HttpResponse> AzureClient::SendLast(const AzureRequest& request) {
+  const RetryPolicy few{.base_seconds = 0.2, .cap_seconds = 1, .budget_seconds = 3};
+  const HttpCall call{.what = request.what,
+                      .authorizer = &authorizer_,
+                      .expected = request.expected,
+                      .retry = few,
+                      .before_repeat = request.before_repeat};
+  return http_.Send(Build(request), call, {});
+}
+
+std::string RangeHeader(Extent range) {
+  return fmt::format("bytes={}-{}", range.offset_bytes, range.end_bytes() - 1);
+}
+
+}  // namespace asr

@@ -1,0 +1,49 @@
+#include "storage/blob/azure_fence.h"
+
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "storage/blob/blob_name.h"
+
+namespace asr {
+
+Error BlobFence::Lost() const {
+  return MakeError(ErrorKind::kBusy, ErrorCode::kLeaseLost,
+                   fmt::format("{} has another writer now", name_))
+      .WithCause("this process was stopped or cut off from the vault for a while")
+      .WithAction("nothing was harmed; run the same command again once the other one is done")
+      .Retryable();
+}
+
+Status BlobFence::RaiseTo(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  return Raise(number);
+}
+
+Status BlobFence::RaiseAbove(std::uint64_t seen) {
+  const std::lock_guard lock(mutex_);
+  if (number_.load() != seen) return {};
+  return Raise(seen + 1);
+}
+
+Status BlobFence::Raise(std::uint64_t number) {
+  AzureRequest request{.method = HttpMethod::kPut,
+                       .blob = name_,
+                       .query = {{"comp", "properties"}},
+                       .what = "cannot set the sequence number of " + name_,
+                       .expected = {404}};
+  // A number that is higher already stays, so that this can be repeated, and come late.
+  request.headers.Set("x-ms-sequence-number-action", "max");
+  request.headers.Set("x-ms-blob-sequence-number", std::to_string(number));
+  ASR_TRY(const HttpResponse reply, client_.Send(request));
+  if (reply.status == 404) return Fail(BlobNotFound(name_));
+  const std::string_view text = reply.headers.Get("x-ms-blob-sequence-number");
+  std::uint64_t now = 0;
+  std::from_chars(text.data(), text.data() + text.size(), now);
+  if (now != number) return Fail(Lost());
+  number_ = number;
+  return {};
+}
+
+}  // namespace asr

@@ -1,0 +1,53 @@
+// What keeps late writers out of page blobs (man/asr-vault.5, "Fencing"). Every write carries the
+// blob's sequence number as its condition. A writer that takes an item over raises the number of
+// each blob before it reads it: what the writer before it sends, or sent long ago, is refused from
+// then on. The same is done before a request is repeated whose first try may still arrive.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+#include "storage/blob/azure_client.h"
+
+namespace asr {
+
+// Of one time that a lease was taken: the sequence numbers that its holder may give. Each holder's
+// are higher than those of all before it.
+class LeaseFence {
+ public:
+  // `times_taken`: with this one.
+  explicit LeaseFence(std::uint64_t times_taken) : first_(times_taken << 32) {}
+  [[nodiscard]] std::uint64_t first() const { return first_; }
+  [[nodiscard]] std::uint64_t last() const { return first_ | 0xFFFFFFFF; }
+
+ private:
+  std::uint64_t first_;
+};
+
+// The sequence number of one blob, as its writer knows it. Thread-safe.
+class BlobFence {
+ public:
+  BlobFence(AzureClient& client, std::string name, std::uint64_t number)
+      : client_(client), name_(std::move(name)), number_(number) {}
+
+  [[nodiscard]] std::uint64_t number() const { return number_.load(); }
+  // The server refuses everything with a lower number when this returns. kBusy (kLeaseLost) if
+  // somebody else has raised it further.
+  [[nodiscard]] Status RaiseTo(std::uint64_t number);
+  // Raises it by one, unless that was done since the caller read `seen`.
+  [[nodiscard]] Status RaiseAbove(std::uint64_t seen);
+
+  [[nodiscard]] Error Lost() const;
+
+ private:
+  [[nodiscard]] Status Raise(std::uint64_t number);
+
+  AzureClient& client_;
+  const std::string name_;
+  std::mutex mutex_;  // held while the number is raised
+  std::atomic<std::uint64_t> number_;
+};
+
+}  // namespace asr

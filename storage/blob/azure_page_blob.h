@@ -1,0 +1,30 @@
+// Page blobs of Azure Blob Storage, for reading and for their one writer.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "storage/blob/azure_client.h"
+#include "storage/blob/azure_fence.h"
+#include "storage/blob/blob_store.h"
+#include "storage/blob/block_cache.h"
+#include "storage/http/request_rate.h"
+
+namespace asr {
+
+// kNotFound (kBlobNotFound), kCorrupt (kBlobCorrupt) for a blob that is no page blob.
+// `snapshot_time` as the service names it; empty: the live blob.
+[[nodiscard]] Result<std::unique_ptr<PageBlobReader>> OpenAzureReader(
+    AzureClient& client, const std::string& name, const std::string& snapshot_time);
+
+// As BlobStore says. `fence`: of the lease under which it is written; null without one.
+[[nodiscard]] Result<std::unique_ptr<PageBlob>> CreateAzurePageBlob(
+    AzureClient& client, Clock& clock, const std::string& name, std::uint64_t size_bytes,
+    std::shared_ptr<const LeaseFence> fence);
+[[nodiscard]] Result<std::unique_ptr<PageBlob>> OpenAzurePageBlob(
+    AzureClient& client, Clock& clock, const std::string& name,
+    std::shared_ptr<const LeaseFence> fence);
+
+}  // namespace asr

@@ -1,0 +1,283 @@
+#include "storage/blob/azure_store.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+#include <fmt/format.h>
+
+#include "storage/blob/azure_lists.h"
+#include "storage/blob/azure_page_blob.h"
+#include "storage/blob/blob_name.h"
+
+namespace asr {
+namespace {
+
+constexpr std::string_view kEtag = "etag";
+
+// The store's own, and what others put there under such names.
+bool IsReserved(std::string_view name) {
+  while (true) {
+    const std::size_t slash = name.find('/');
+    if (IsReservedSegment(name.substr(0, slash))) return true;
+    if (slash == std::string_view::npos) return false;
+    name.remove_prefix(slash + 1);
+  }
+}
+
+class AzureStore : public BlobStore {
+ public:
+  AzureStore(AzureStoreOptions options, Clock& clock)
+      : transport_(std::move(options.transport)),
+        authorizer_(std::move(options.authorizer)),
+        leases_(std::move(options.leases)),
+        clock_(clock),
+        http_(*transport_, clock),
+        client_(http_, *authorizer_, std::move(options.container_url), std::move(options.stop)) {}
+
+  [[nodiscard]] Status Prepare(bool create);
+
+  [[nodiscard]] std::string Description() const override { return client_.container_url(); }
+
+  [[nodiscard]] Result<std::string> Get(const std::string& name) override;
+  [[nodiscard]] Status Put(const std::string& name, ByteSpan bytes,
+                           PutCondition condition) override;
+  [[nodiscard]] Status Delete(const std::string& name) override;
+  [[nodiscard]] Result<std::vector<BlobInfo>> List(const std::string& prefix) override;
+  [[nodiscard]] Result<std::vector<std::string>> ListNames(const std::string& prefix) override;
+
+  [[nodiscard]] Result<std::unique_ptr<PageBlob>> CreatePageBlob(
+      const std::string& name, std::uint64_t size_bytes) override {
+    ASR_CHECK(CheckBlobName(name));
+    ASR_CHECK(CheckPageBlobSize(name, size_bytes));
+    return CreateAzurePageBlob(client_, clock_, name, size_bytes, FenceOf(name));
+  }
+  [[nodiscard]] Result<std::unique_ptr<PageBlob>> OpenPageBlob(const std::string& name) override {
+    ASR_CHECK(CheckBlobName(name));
+    return OpenAzurePageBlob(client_, clock_, name, FenceOf(name));
+  }
+  [[nodiscard]] Result<std::unique_ptr<PageBlobReader>> OpenPageBlobReader(
+      const std::string& name, const std::optional<SnapshotId>& snapshot) override;
+  [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) override;
+  [[nodiscard]] Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override;
+  // A request is done whole or not at all, and what is done is seen: nothing is left behind.
+  [[nodiscard]] Status RemoveUnfinished(const std::string&, std::size_t) override { return {}; }
+  [[nodiscard]] Status RemovePlace() override;
+
+ private:
+  [[nodiscard]] std::shared_ptr<const LeaseFence> FenceOf(const std::string& name);
+  [[nodiscard]] Result<std::string> EtagNow(const std::string& name);
+  [[nodiscard]] Result<bool> PutIf(const std::string& name, ByteSpan bytes,
+                                   const std::string& etag);
+  void Remember(const std::string& name, const HttpResponse& reply);
+
+  const std::unique_ptr<HttpTransport> transport_;
+  const std::unique_ptr<Authorizer> authorizer_;
+  const LeaseKeeping leases_;
+  Clock& clock_;
+  HttpClient http_;
+  AzureClient client_;
+  std::mutex mutex_;  // guards what follows
+  // Of leases that were taken: "items/web-1a2b3c4d/" of "items/web-1a2b3c4d/lease".
+  std::map<std::string, std::weak_ptr<const LeaseFence>> fences_;
+  std::map<std::string, std::string> etags_;  // of documents, as they were read or written last
+};
+
+Status AzureStore::Prepare(bool create) {
+  AzureRequest request{.query = {{"restype", "container"}},
+                       .what = "cannot open the container " + client_.container_url(),
+                       .expected = {404}};
+  if (create) {
+    request.method = HttpMethod::kPut;
+    request.expected = {409};
+  }
+  ASR_TRY(const HttpResponse reply, client_.Send(request));
+  if (reply.status == 404) return Fail(BlobNotFound(client_.container_url()));
+  if (reply.IsSuccess() || AzureCode(reply) == "ContainerAlreadyExists") return {};
+  return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kServerBusy,
+                        fmt::format("the container {} is being deleted", client_.container_url()))
+                  .WithAction("wait half a minute, or give another container")
+                  .Retryable());
+}
+
+void AzureStore::Remember(const std::string& name, const HttpResponse& reply) {
+  const std::lock_guard lock(mutex_);
+  etags_[name] = reply.headers.Get(kEtag);
+}
+
+Result<std::string> AzureStore::Get(const std::string& name) {
+  ASR_CHECK(CheckBlobName(name));
+  ASR_TRY(HttpResponse reply,
+          client_.Send({.blob = name, .what = "cannot read " + name, .expected = {404}}));
+  if (reply.status == 404) return Fail(BlobNotFound(name));
+  Remember(name, reply);
+  return std::move(reply.body);
+}
+
+// Empty: there is none.
+Result<std::string> AzureStore::EtagNow(const std::string& name) {
+  ASR_TRY(const HttpResponse reply, client_.Send({.method = HttpMethod::kHead,
+                                                  .blob = name,
+                                                  .what = "cannot look at " + name,
+                                                  .expected = {404}}));
+  if (reply.status == 404) return std::string();
+  return std::string(reply.headers.Get(kEtag));
+}
+
+// False if another than `etag` is there; empty: if one is there. Every try carries the condition:
+// one that arrives late finds another ETag.
+Result<bool> AzureStore::PutIf(const std::string& name, ByteSpan bytes, const std::string& etag) {
+  bool may_be_done = false;
+  AzureRequest request{.method = HttpMethod::kPut,
+                       .blob = name,
+                       .body = bytes,
+                       .what = "cannot write " + name,
+                       .expected = {409, 412}};
+  request.headers.Set("x-ms-blob-type", "BlockBlob");
+  request.headers.Set("Content-Type", "application/octet-stream");
+  request.headers.Set(etag.empty() ? "If-None-Match" : "If-Match", etag.empty() ? "*" : etag);
+  request.before_repeat = [&](HttpRequest&, bool may_still_come) {
+    may_be_done |= may_still_come;
+    return Status();
+  };
+  ASR_TRY(const HttpResponse reply, client_.Send(request));
+  if (reply.IsSuccess()) {
+    Remember(name, reply);
+    return true;
+  }
+  if (!may_be_done) return false;
+  // It may have been the first try, whose reply was lost.
+  const auto now = Get(name);
+  if (!now && now.error().kind != ErrorKind::kNotFound) return Fail(now.error());
+  return now && *now == AsText(bytes);
+}
+
+Status AzureStore::Put(const std::string& name, ByteSpan bytes, PutCondition condition) {
+  ASR_CHECK(CheckBlobName(name));
+  std::string etag;
+  if (condition == PutCondition::kIfUnchanged) {
+    const std::lock_guard lock(mutex_);
+    etag = etags_[name];
+  }
+  constexpr int kRaces = 10;
+  for (int i = 0; i < kRaces; ++i) {
+    if (condition == PutCondition::kAlways) {
+      ASR_TRY(etag, EtagNow(name));
+    }
+    ASR_TRY(const bool written, PutIf(name, bytes, etag));
+    if (written) return {};
+    if (condition == PutCondition::kIfAbsent) return Fail(BlobExists(name));
+    if (condition == PutCondition::kIfUnchanged) return Fail(BlobChanged(name));
+  }
+  return Fail(BlobChanged(name));
+}
+
+Status AzureStore::Delete(const std::string& name) {
+  ASR_CHECK(CheckBlobName(name));
+  AzureRequest request{.method = HttpMethod::kDelete,
+                       .blob = name,
+                       .what = "cannot delete " + name,
+                       .expected = {404}};
+  request.headers.Set("x-ms-delete-snapshots", "include");
+  ASR_CHECK(client_.Send(request));
+  return {};
+}
+
+Result<std::vector<BlobInfo>> AzureStore::List(const std::string& prefix) {
+  ASR_CHECK(CheckBlobPrefix(prefix));
+  ASR_TRY(const BlobListing listing, ListBlobs(client_, {.prefix = prefix}));
+  std::vector<BlobInfo> blobs;
+  for (const ListedBlob& blob : listing.blobs) {
+    if (IsReserved(blob.name)) continue;
+    blobs.push_back({.name = blob.name, .size_bytes = blob.size_bytes});
+  }
+  return blobs;
+}
+
+Result<std::vector<std::string>> AzureStore::ListNames(const std::string& prefix) {
+  ASR_CHECK(CheckBlobPrefix(prefix));
+  ASR_TRY(const BlobListing listing, ListBlobs(client_, {.prefix = prefix, .one_level = true}));
+  std::vector<std::string> names;
+  for (const ListedBlob& blob : listing.blobs) names.push_back(blob.name.substr(prefix.size()));
+  for (std::string name : listing.prefixes) {
+    name.pop_back();
+    names.push_back(name.substr(prefix.size()));
+  }
+  std::erase_if(names, IsReserved);
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<std::unique_ptr<PageBlobReader>> AzureStore::OpenPageBlobReader(
+    const std::string& name, const std::optional<SnapshotId>& snapshot) {
+  ASR_CHECK(CheckBlobName(name));
+  if (!snapshot) return OpenAzureReader(client_, name, "");
+  ASR_CHECK(CheckSnapshotId(*snapshot));
+  ASR_TRY(const auto snapshots, ListAzureSnapshots(client_, name));
+  const auto found = std::ranges::find(snapshots, *snapshot, &AzureSnapshot::id);
+  if (found == snapshots.end()) return Fail(SnapshotNotFound(name, *snapshot));
+  return OpenAzureReader(client_, name, found->time);
+}
+
+Result<std::vector<SnapshotId>> AzureStore::ListSnapshots(const std::string& name) {
+  ASR_CHECK(CheckBlobName(name));
+  ASR_TRY(const auto snapshots, ListAzureSnapshots(client_, name));
+  std::vector<SnapshotId> ids;
+  for (const AzureSnapshot& snapshot : snapshots) ids.push_back(snapshot.id);
+  return ids;
+}
+
+Result<std::unique_ptr<Lease>> AzureStore::AcquireLease(const std::string& name) {
+  ASR_CHECK(CheckBlobName(name));
+  ASR_TRY(auto lease, AzureLease::Acquire(client_, clock_, leases_, name));
+  const std::lock_guard lock(mutex_);
+  fences_[name.substr(0, name.rfind('/') + 1)] = lease->fence();
+  return lease;
+}
+
+// Of the lease that was taken of the nearest directory above `name`.
+std::shared_ptr<const LeaseFence> AzureStore::FenceOf(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  for (std::size_t end = name.rfind('/'); end != std::string::npos;
+       end = end == 0 ? std::string::npos : name.rfind('/', end - 1)) {
+    const auto found = fences_.find(name.substr(0, end + 1));
+    if (found == fences_.end()) continue;
+    if (auto fence = found->second.lock()) return fence;
+  }
+  return nullptr;
+}
+
+// The container goes if it holds nothing but our leases: what others put there stays.
+Status AzureStore::RemovePlace() {
+  ASR_TRY(const BlobListing listing, ListBlobs(client_, {}));
+  bool is_alone = true;
+  for (const ListedBlob& blob : listing.blobs) {
+    if (!blob.name.starts_with(LeaseBlob(""))) {
+      is_alone = false;
+      continue;
+    }
+    AzureRequest request{.method = HttpMethod::kDelete,
+                         .blob = blob.name,
+                         .what = "cannot delete " + blob.name,
+                         .expected = {404, 412}};
+    ASR_CHECK(client_.Send(request));
+  }
+  if (!is_alone) return {};
+  // A credential that is for this container alone may not do that.
+  const auto removed = client_.Send({.method = HttpMethod::kDelete,
+                                     .query = {{"restype", "container"}},
+                                     .what = "cannot delete " + client_.container_url(),
+                                     .expected = {403, 404, 409}});
+  return removed ? Status() : Fail(removed.error());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BlobStore>> OpenAzureStore(AzureStoreOptions options, bool create,
+                                                  Clock& clock) {
+  auto store = std::make_unique<AzureStore>(std::move(options), clock);
+  ASR_CHECK(store->Prepare(create));
+  return store;
+}
+
+}  // namespace asr
