@@ -91,7 +91,7 @@ Status SetEndpoint(Settings& settings, StorageCredential& credential) {
   return {};
 }
 
-std::optional<StorageCredential> KeyOrSas(const Environment& environment) {
+std::optional<StorageCredential> KeyOrSas(const VariableLookup& environment) {
   StorageCredential credential;
   if (auto key = environment("AZURE_STORAGE_KEY")) {
     credential.source = "AZURE_STORAGE_KEY";
@@ -131,7 +131,7 @@ Result<StorageCredential> ParseConnectionString(const Secret& text) {
   return credential;
 }
 
-Environment ProcessEnvironment() {
+VariableLookup ProcessVariables() {
   return [](const std::string& name) -> std::optional<std::string> {
     const char* const value = std::getenv(name.c_str());
     if (value == nullptr || *value == '\0') return std::nullopt;
@@ -139,7 +139,7 @@ Environment ProcessEnvironment() {
   };
 }
 
-Result<std::optional<StorageCredential>> FindInEnvironment(const Environment& environment,
+Result<std::optional<StorageCredential>> FindInEnvironment(const VariableLookup& environment,
                                                            std::string_view account) {
   std::optional<StorageCredential> found;
   if (auto text = environment("AZURE_STORAGE_CONNECTION_STRING")) {

@@ -28,14 +28,14 @@ struct StorageCredential {
 [[nodiscard]] Result<StorageCredential> ParseConnectionString(const Secret& text);
 
 // A variable's value; nullopt if it is not set or empty.
-using Environment = std::function<std::optional<std::string>(const std::string& name)>;
-[[nodiscard]] Environment ProcessEnvironment();
+using VariableLookup = std::function<std::optional<std::string>(const std::string& name)>;
+[[nodiscard]] VariableLookup ProcessVariables();
 
 // What `az storage` reads, in its order: AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY,
 // AZURE_STORAGE_SAS_TOKEN, with AZURE_STORAGE_ACCOUNT for the latter two. nullopt if there is none,
 // or if what there is belongs to an account other than `account`.
 [[nodiscard]] Result<std::optional<StorageCredential>> FindInEnvironment(
-    const Environment& environment, std::string_view account);
+    const VariableLookup& environment, std::string_view account);
 
 // `account` where the credential itself names none. `clock` must outlive it.
 [[nodiscard]] Result<std::unique_ptr<Authorizer>> MakeAuthorizer(

@@ -3,8 +3,8 @@
 #include <array>
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
+#include "storage/auth/crypto.h"
 #include "storage/base/crc64.h"
 
 namespace asr {
@@ -31,9 +31,7 @@ void AppendEncoded(std::string& url, std::string_view text) {
 std::string CrcText(ByteSpan body) {
   std::array<std::byte, 8> bytes{};
   StoreLittle<std::uint64_t>(bytes, 0, Crc64(body));
-  std::array<unsigned char, 13> text{};  // twelve, and the zero that is written behind them
-  EVP_EncodeBlock(text.data(), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
-  return reinterpret_cast<const char*>(text.data());
+  return Base64Encode(bytes);
 }
 
 }  // namespace

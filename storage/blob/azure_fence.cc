@@ -7,6 +7,16 @@
 #include "storage/blob/blob_name.h"
 
 namespace asr {
+namespace {
+
+std::uint64_t NumberOf(const HttpResponse& reply) {
+  const std::string_view text = reply.headers.Get("x-ms-blob-sequence-number");
+  std::uint64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+}  // namespace
 
 Error BlobFence::Lost() const {
   return MakeError(ErrorKind::kBusy, ErrorCode::kLeaseLost,
@@ -27,6 +37,19 @@ Status BlobFence::RaiseAbove(std::uint64_t seen) {
   return Raise(seen + 1);
 }
 
+Status BlobFence::TakeUp(std::uint64_t seen) {
+  const std::lock_guard lock(mutex_);
+  if (number_.load() != seen) return {};
+  if (lease_ == nullptr) return Fail(Lost());
+  ASR_TRY(const HttpResponse head,
+          client_.Send(
+              {.method = HttpMethod::kHead, .blob = name_, .what = "cannot look at " + name_}));
+  const std::uint64_t now = NumberOf(head);
+  if (now <= seen || now > lease_->last()) return Fail(Lost());
+  number_ = now;
+  return {};
+}
+
 Status BlobFence::Raise(std::uint64_t number) {
   AzureRequest request{.method = HttpMethod::kPut,
                        .blob = name_,
@@ -38,10 +61,7 @@ Status BlobFence::Raise(std::uint64_t number) {
   request.headers.Set("x-ms-blob-sequence-number", std::to_string(number));
   ASR_TRY(const HttpResponse reply, client_.Send(request));
   if (reply.status == 404) return Fail(BlobNotFound(name_));
-  const std::string_view text = reply.headers.Get("x-ms-blob-sequence-number");
-  std::uint64_t now = 0;
-  std::from_chars(text.data(), text.data() + text.size(), now);
-  if (now != number) return Fail(Lost());
+  if (NumberOf(reply) != number) return Fail(Lost());
   number_ = number;
   return {};
 }

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -29,8 +30,10 @@ class LeaseFence {
 // The sequence number of one blob, as its writer knows it. Thread-safe.
 class BlobFence {
  public:
-  BlobFence(AzureClient& client, std::string name, std::uint64_t number)
-      : client_(client), name_(std::move(name)), number_(number) {}
+  // `lease`: null without one.
+  BlobFence(AzureClient& client, std::string name, std::uint64_t number,
+            std::shared_ptr<const LeaseFence> lease)
+      : client_(client), name_(std::move(name)), lease_(std::move(lease)), number_(number) {}
 
   [[nodiscard]] std::uint64_t number() const { return number_.load(); }
   // The server refuses everything with a lower number when this returns. kBusy (kLeaseLost) if
@@ -39,6 +42,11 @@ class BlobFence {
   // Raises it by one, unless that was done since the caller read `seen`.
   [[nodiscard]] Status RaiseAbove(std::uint64_t seen);
 
+  // After the server refused a write with the number `seen`: fine if it is another one by now, or
+  // if the number was raised under the same lease, by another handle of this blob. kBusy
+  // (kLeaseLost).
+  [[nodiscard]] Status TakeUp(std::uint64_t seen);
+
   [[nodiscard]] Error Lost() const;
 
  private:
@@ -46,6 +54,7 @@ class BlobFence {
 
   AzureClient& client_;
   const std::string name_;
+  const std::shared_ptr<const LeaseFence> lease_;
   std::mutex mutex_;  // held while the number is raised
   std::atomic<std::uint64_t> number_;
 };

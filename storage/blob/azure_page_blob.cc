@@ -1,6 +1,7 @@
 #include "storage/blob/azure_page_blob.h"
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 
 #include <fmt/format.h>
@@ -31,10 +32,14 @@ std::uint64_t NumberOf(std::string_view text) {
 struct Version {
   AzureClient* client;
   std::string name;
-  std::string snapshot_time;  // empty: the live blob
+  std::string snapshot_time = {};  // empty: the live blob
+  SnapshotId snapshot = {};
 };
 
-Error Gone(const Version& version) { return BlobNotFound(version.name); }
+Error Gone(const Version& version) {
+  return version.snapshot_time.empty() ? BlobNotFound(version.name)
+                                       : SnapshotNotFound(version.name, version.snapshot);
+}
 
 Result<HttpResponse> Head(const Version& version) {
   AzureRequest request{.method = HttpMethod::kHead,
@@ -90,11 +95,19 @@ class AzureReader : public PageBlobReader {
   AzureReader(Version version, std::uint64_t size_bytes)
       : version_(std::move(version)), size_bytes_(size_bytes), cache_(size_bytes) {}
 
-  [[nodiscard]] std::uint64_t size_bytes() const override { return size_bytes_; }
+  [[nodiscard]] std::uint64_t size_bytes() const override {
+    // The live blob has another writer, who tells us nothing.
+    if (version_.snapshot_time.empty()) {
+      if (const auto head = Head(version_)) size_bytes_ = SizeOf(*head);
+    }
+    return size_bytes_;
+  }
 
   [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override {
-    ASR_CHECK(CheckInside(version_.name, {offset_bytes, out.size()}, size_bytes_));
-    // The live blob has another writer, who tells us nothing.
+    const Extent range{offset_bytes, out.size()};
+    if (range.end_bytes() > size_bytes_) {
+      ASR_CHECK(CheckInside(version_.name, range, size_bytes()));
+    }
     if (version_.snapshot_time.empty() || out.size() > kLargestCachedRead) {
       return Fetch(version_, offset_bytes, out);
     }
@@ -109,16 +122,17 @@ class AzureReader : public PageBlobReader {
 
  private:
   const Version version_;
-  const std::uint64_t size_bytes_;
+  mutable std::atomic<std::uint64_t> size_bytes_;
   BlockCache cache_;
 };
 
 class AzurePageBlob : public PageBlob {
  public:
-  AzurePageBlob(AzureClient& client, Clock& clock, std::string name, std::uint64_t size_bytes,
-                std::uint64_t sequence_number)
-      : live_{&client, name, ""},
-        fence_(client, std::move(name), sequence_number),
+  AzurePageBlob(AzureClient& client, Clock& clock, const std::string& name,
+                std::uint64_t size_bytes, std::uint64_t sequence_number,
+                std::shared_ptr<const LeaseFence> lease)
+      : live_{&client, name},
+        fence_(client, name, sequence_number, std::move(lease)),
         rate_(clock, kMostRequestsASecond),
         size_bytes_(size_bytes),
         cache_(size_bytes) {}
@@ -158,7 +172,10 @@ class AzurePageBlob : public PageBlob {
   }
 
   // The service keeps what snapshots share, and what it has acknowledged is durable.
-  [[nodiscard]] Status Preserve(const std::vector<Extent>&) override { return {}; }
+  [[nodiscard]] Status Preserve(const std::vector<Extent>& ranges) override {
+    for (const Extent& range : ranges) ASR_CHECK(CheckInside(live_.name, range, size_bytes_));
+    return {};
+  }
   [[nodiscard]] Status Flush() override { return {}; }
 
   [[nodiscard]] Status Resize(std::uint64_t size_bytes) override;
@@ -212,8 +229,7 @@ Status AzurePageBlob::SendPage(Extent range, ByteSpan bytes) {
     ASR_TRY(const HttpResponse reply, live_.client->Send(request));
     if (reply.status == 404) return Fail(BlobNotFound(live_.name));
     if (reply.status != 412) return {};
-    // Another thread of this writer raised it meanwhile.
-    if (fence_.number() == number) return Fail(fence_.Lost());
+    ASR_CHECK(fence_.TakeUp(number));
   }
 }
 
@@ -285,14 +301,15 @@ Status AzurePageBlob::DeleteSnapshot(const SnapshotId& id) {
 Result<std::unique_ptr<AzurePageBlob>> OpenWriter(AzureClient& client, Clock& clock,
                                                   const std::string& name,
                                                   const std::shared_ptr<const LeaseFence>& fence) {
-  ASR_TRY(const HttpResponse head, Head({&client, name, ""}));
+  ASR_TRY(const HttpResponse head, Head({&client, name}));
   auto blob = std::make_unique<AzurePageBlob>(
-      client, clock, name, SizeOf(head), NumberOf(head.headers.Get("x-ms-blob-sequence-number")));
-  // Raised in any case: a request of the writer before this one may still be on its way.
-  std::uint64_t number = blob->fence().number() + 1;
-  if (fence != nullptr && number > fence->last()) return Fail(blob->fence().Lost());
-  if (fence != nullptr) number = std::max(number, fence->first());
-  ASR_CHECK(blob->fence().RaiseTo(number));
+      client, clock, name, SizeOf(head), NumberOf(head.headers.Get("x-ms-blob-sequence-number")),
+      fence);
+  const std::uint64_t number = blob->fence().number();
+  if (fence == nullptr) return blob;
+  if (number > fence->last()) return Fail(blob->fence().Lost());
+  // What the holders of the lease before this one sent is refused from here on.
+  if (number < fence->first()) ASR_CHECK(blob->fence().RaiseTo(fence->first()));
   return blob;
 }
 
@@ -300,8 +317,8 @@ Result<std::unique_ptr<AzurePageBlob>> OpenWriter(AzureClient& client, Clock& cl
 
 Result<std::unique_ptr<PageBlobReader>> OpenAzureReader(AzureClient& client,
                                                         const std::string& name,
-                                                        const std::string& snapshot_time) {
-  Version version{&client, name, snapshot_time};
+                                                        const AzureSnapshot& snapshot) {
+  Version version{&client, name, snapshot.time, snapshot.id};
   ASR_TRY(const HttpResponse head, Head(version));
   return std::make_unique<AzureReader>(std::move(version), SizeOf(head));
 }
@@ -322,7 +339,7 @@ Result<std::unique_ptr<PageBlob>> CreateAzurePageBlob(AzureClient& client, Clock
   ASR_TRY(const HttpResponse reply, client.Send(request));
   if (!reply.IsSuccess()) {
     // The reply to the first try may have been lost.
-    ASR_TRY(const HttpResponse head, Head({&client, name, ""}));
+    ASR_TRY(const HttpResponse head, Head({&client, name}));
     if (head.headers.Get(kMadeBy) != made_by) return Fail(BlobExists(name));
   }
   return OpenWriter(client, clock, name, fence);

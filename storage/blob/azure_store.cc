@@ -211,12 +211,12 @@ Result<std::vector<std::string>> AzureStore::ListNames(const std::string& prefix
 Result<std::unique_ptr<PageBlobReader>> AzureStore::OpenPageBlobReader(
     const std::string& name, const std::optional<SnapshotId>& snapshot) {
   ASR_CHECK(CheckBlobName(name));
-  if (!snapshot) return OpenAzureReader(client_, name, "");
+  if (!snapshot) return OpenAzureReader(client_, name, {});
   ASR_CHECK(CheckSnapshotId(*snapshot));
   ASR_TRY(const auto snapshots, ListAzureSnapshots(client_, name));
   const auto found = std::ranges::find(snapshots, *snapshot, &AzureSnapshot::id);
   if (found == snapshots.end()) return Fail(SnapshotNotFound(name, *snapshot));
-  return OpenAzureReader(client_, name, found->time);
+  return OpenAzureReader(client_, name, *found);
 }
 
 Result<std::vector<SnapshotId>> AzureStore::ListSnapshots(const std::string& name) {
