@@ -31,7 +31,7 @@ Result<Json> Describe(Session& session, const Item& item) {
 }
 
 // Also of items that are in no vault any more.
-Status WarnOfRunningGuests(Session& session) {
+Status WarnOfTestFailovers(Session& session) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const auto tests, ListTestFailovers(*environment));
   for (const TestFailoverStatus& test : tests) {
@@ -41,7 +41,7 @@ Status WarnOfRunningGuests(Session& session) {
 }
 
 Status RunList(Session& session) {
-  ASR_CHECK(WarnOfRunningGuests(session));
+  ASR_CHECK(WarnOfTestFailovers(session));
   ASR_TRY(Vault* const vault, session.OpenVault());
   ASR_TRY(const auto listing, vault->ListItems());
   for (const auto& [id, error] : listing.unreadable) session.Warn(error.Line());
@@ -66,7 +66,7 @@ Status RunShow(Session& session, const std::string& vm) {
 Status RunUpdate(Session& session, const UpdateOptions& options) {
   TargetChanges changes;
   ASR_TRY(changes.set, options.target.Parse());
-  ASR_TRY(changes.unset, ParseTargetSettings("--unset", options.unset));
+  changes.unset = TargetSettingsOf(options.unset);
   if (changes.set == TargetSettings{} && changes.unset.empty()) {
     return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage, "there is nothing to change")
                     .WithAction("say what: asr help items update"));
@@ -123,20 +123,20 @@ void AddItemCommands(std::vector<Command>& commands) {
   commands.push_back(
       {"items show", HelpGroup::kProtect, "Show a replicated item", "items show web",
        [](VerbArguments& arguments) -> VerbRunner { return DeclareVm(arguments, RunShow); }});
-  commands.push_back({"items update", HelpGroup::kProtect,
-                      "Say how a VM is started at the target, and how it shows that it lives",
-                      "items update web --memory-mib 2048 --sign-of-life tcp:22",
-                      [](VerbArguments& arguments) -> VerbRunner {
-                        const auto options = std::make_shared<UpdateOptions>();
-                        arguments.Required("VM", options->vm, "its name, or HOST/NAME",
-                                           ValueKind::kItem);
-                        options->target.Declare(arguments);
-                        arguments.Repeated("--unset", "SETTING", options->unset,
-                                           "let it follow the host again: the name of one of these "
-                                           "options, without dashes",
-                                           TargetSettingWords());
-                        return [options](Session& session) { return RunUpdate(session, *options); };
-                      }});
+  commands.push_back(
+      {"items update", HelpGroup::kProtect,
+       "Say how a VM is started at the target, and how it shows that it lives",
+       "items update web --memory-mib 2048 --sign-of-life tcp:22",
+       [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<UpdateOptions>();
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem);
+         options->target.Declare(arguments);
+         arguments.Repeated("--unset", "SETTING", options->unset,
+                            "let it follow the description again: the name of one of these "
+                            "options, without dashes",
+                            TargetSettingWords());
+         return [options](Session& session) { return RunUpdate(session, *options); };
+       }});
   commands.push_back({"items delete", HelpGroup::kProtect, "Delete what disable --keep-data kept",
                       "items delete web", [](VerbArguments& arguments) -> VerbRunner {
                         return DeclareVm(arguments, RunDelete);

@@ -67,7 +67,7 @@ Status RunList(Session& session, const ListOptions& options) {
     const auto point = vault->ReadPoint(item.id, id);
     if (!point) {
       // Retention may have removed it meanwhile; a damaged one must not hide the others.
-      if (point.error().kind != ErrorKind::kNotFound) session.Warn(point.error().Line());
+      if (!IsNotFound(point.error())) session.Warn(point.error().Line());
       continue;
     }
     ASR_TRY(auto proof, vault->ReadProof(item.id, id));

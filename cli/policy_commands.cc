@@ -56,7 +56,7 @@ Status RunSet(Session& session, const SetOptions& options) {
   ASR_CHECK(CheckOptions(options));
   ASR_TRY(Vault* const vault, session.OpenVault());
   const Result<Policy> known = vault->FindPolicy(options.name);
-  if (!known && known.error().kind != ErrorKind::kNotFound) return Fail(known.error());
+  if (!known && !IsNotFound(known.error())) return Fail(known.error());
   Policy before;
   if (known) before = *known;
   before.name = options.name;

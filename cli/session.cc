@@ -98,6 +98,8 @@ Result<Environment*> Session::OpenEnvironment() {
                                    .progress = Progress(),
                                    .state_directory = directory,
                                    .stop = context_.stop,
+                                   .credential = options_.credential.value_or(""),
+                                   .variables = context_.environment,
                                    .command = command_});
   return &*environment_;
 }

@@ -154,8 +154,7 @@ Status RunWait(Session& session, const WaitOptions& options) {
   const double begun = environment->clock.MonotonicSeconds();
   while (true) {
     auto item = vault->FindItem(id.value);
-    if (!item && item.error().kind == ErrorKind::kNotFound &&
-        goal.state == ProtectionState::kUnprotected) {
+    if (!item && IsNotFound(item.error()) && goal.state == ProtectionState::kUnprotected) {
       session.Note(fmt::format("VM {} is not protected any more.", options.vm));
       if (session.format() == OutputFormat::kJson) session.Print(Json(nullptr), ItemView());
       return {};

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "cli/session.h"
 #include "cli/values.h"
 #include "storage/base/bytes.h"
 
@@ -107,13 +106,12 @@ Result<TargetSettings> TargetOptions::Parse() const {
 
 ValueType TargetSettingWords() { return OneOf(SettingWords()); }
 
-Result<std::vector<TargetSetting>> ParseTargetSettings(const std::string& what,
-                                                       const std::vector<std::string>& words) {
+std::vector<TargetSetting> TargetSettingsOf(const std::vector<std::string>& words) {
   std::vector<TargetSetting> settings;
   for (const std::string& word : words) {
-    ASR_CHECK(CheckWord(what, word, SettingWords()));
     const auto* const found = std::ranges::find(kSettings, word, &NamedSetting::word);
-    settings.push_back(found->setting);
+    // The line's parser has refused any other.
+    if (found != kSettings.end()) settings.push_back(found->setting);
   }
   return settings;
 }

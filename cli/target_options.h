@@ -26,8 +26,7 @@ struct TargetOptions {
 
 // Names of the options above, without dashes: "memory-mib".
 [[nodiscard]] ValueType TargetSettingWords();
-[[nodiscard]] Result<std::vector<TargetSetting>> ParseTargetSettings(
-    const std::string& what, const std::vector<std::string>& words);
+[[nodiscard]] std::vector<TargetSetting> TargetSettingsOf(const std::vector<std::string>& words);
 
 // As --sign-of-life takes it: "serial:login:", "tcp:22", "guest-agent", "disk".
 [[nodiscard]] std::string FormatSignOfLife(const SignOfLife& sign);

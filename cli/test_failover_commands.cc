@@ -129,7 +129,7 @@ Result<CleanupTarget> FindTarget(Session& session, const std::string& vm) {
     ASR_TRY(auto status, FindTestFailoverByName(*environment, vault_id, vm));
     // An item that is there but cannot be read, or is one of several, may be another than the one
     // of that name here; its id is no other's.
-    const bool may_be_another = vault && item.error().kind != ErrorKind::kNotFound;
+    const bool may_be_another = vault && !IsNotFound(item.error());
     if (!status || (may_be_another && status->test.item.value != vm)) return Fail(item.error());
     return CleanupTarget{.test = std::move(status->test)};
   }

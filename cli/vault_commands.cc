@@ -12,6 +12,7 @@
 #include "cli/views.h"
 #include "core/jobs/check_vault.h"
 #include "core/jobs/rollback.h"
+#include "core/jobs/vault_place.h"
 #include "core/jobs/vaults.h"
 #include "core/jobs/waiting_changes.h"
 

@@ -27,7 +27,7 @@ Start StartOf(const Guid& log, DigestAlgorithm algorithm) {
 
 Status RemoveIfThere(FileSystem& fs, const std::string& path) {
   Status removed = fs.RemoveFile(path);
-  if (removed || removed.error().kind == ErrorKind::kNotFound) return {};
+  if (removed || IsNotFound(removed.error())) return {};
   // A file system that is read-only says so of files that are not there, too.
   const auto exists = PathExists(fs, path);
   return exists && !*exists ? Status() : removed;
@@ -58,7 +58,7 @@ Status RemoveChangeLog(FileSystem& fs, const std::string& path) {
   ASR_CHECK(RemoveIfThere(fs, DigestPathOf(path)));
   ASR_CHECK(RemoveIfThere(fs, path));
   Status synced = fs.SyncDirectory(ParentOf(path));
-  if (!synced && synced.error().kind == ErrorKind::kNotFound) return {};
+  if (!synced && IsNotFound(synced.error())) return {};
   return synced;
 }
 

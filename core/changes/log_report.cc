@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "core/model/stop.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 namespace {

@@ -14,7 +14,7 @@
 #include "core/failover/qmp_client.h"
 #include "core/failover/serial_watch.h"
 #include "core/failover/tcp_watch.h"
-#include "core/model/stop.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 namespace {

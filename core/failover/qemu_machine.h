@@ -1,5 +1,5 @@
-// A restored VM that runs in QEMU for a test: start it, stop it. The guest is
-// detached on purpose: it goes on when our process ends, and any later process finds it again.
+// A restored VM that runs in QEMU for a test: start it, stop it. The guest is detached on purpose:
+// it goes on when our process ends, and any later process finds it again.
 #pragma once
 
 #include <optional>

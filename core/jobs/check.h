@@ -1,6 +1,7 @@
 // The prerequisites of protecting a VM.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>

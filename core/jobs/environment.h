@@ -7,6 +7,7 @@
 #include "core/model/job.h"
 #include "core/model/progress.h"
 #include "core/state/state_database.h"
+#include "storage/auth/storage_credential.h"
 #include "storage/base/clock.h"
 #include "storage/fs/file_system.h"
 
@@ -19,7 +20,10 @@ struct Environment {
   ProgressSink& progress;
   std::string state_directory;  // holds state.db, and the disks of test failovers
   std::stop_token stop;         // set on Ctrl-C; work ends soon after, resumable
-  JobCommand command{};         // kept with the jobs that are started, for `asr jobs retry`
+  // Of vaults that need one; empty: the one that the vault was registered with.
+  std::string credential = {};
+  VariableLookup variables = ProcessVariables();
+  JobCommand command{};  // kept with the jobs that are started, for `asr jobs retry`
 };
 
 }  // namespace asr

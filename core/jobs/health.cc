@@ -165,7 +165,7 @@ Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, cons
   const Result<Policy> policy = vault.FindPolicy(item.policy);
   if (policy) facts.frequency = policy->frequency;
   if (IsDamage(policy) && !facts.damage) facts.damage = policy.error();
-  if (!policy && !IsDamage(policy) && policy.error().kind != ErrorKind::kNotFound) {
+  if (!policy && !IsDamage(policy) && !IsNotFound(policy.error())) {
     return Fail(policy.error());
   }
   ASR_TRY(status.test, FindTestFailover(environment, vault.identity().id, item.id));

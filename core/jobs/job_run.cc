@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "core/model/stop.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 

@@ -85,14 +85,14 @@ Status LogSets::Remove(const LogSet& set) {
 Status LogSets::RemoveDocument(const std::string& path) {
   Status removed = fs_.RemoveFile(path);
   if (removed) return fs_.SyncDirectory(directory_);
-  if (removed.error().kind == ErrorKind::kNotFound) return {};
+  if (IsNotFound(removed.error())) return {};
   return removed;
 }
 
 // Nothing if the document is not whole.
 Result<std::optional<LogSet>> LogSets::Read(const std::string& path) const {
   const auto text = ReadWholeFile(fs_, path);
-  if (!text && text.error().kind == ErrorKind::kNotFound) return std::nullopt;
+  if (!text && IsNotFound(text.error())) return std::nullopt;
   if (!text) return Fail(text.error());
   auto set = Decode(path, *text);
   if (set) return *std::move(set);
@@ -103,7 +103,7 @@ Result<std::optional<LogSet>> LogSets::Read(const std::string& path) const {
 Result<std::vector<PointId>> LogSets::ListWaiting() const {
   std::vector<PointId> waiting;
   const auto entries = fs_.List(directory_);
-  if (!entries && entries.error().kind == ErrorKind::kNotFound) return waiting;
+  if (!entries && IsNotFound(entries.error())) return waiting;
   if (!entries) return Fail(entries.error());
   for (const DirectoryEntry& entry : *entries) {
     if (!entry.name.ends_with(kCommitted)) continue;
@@ -129,7 +129,7 @@ Result<std::uint64_t> LogSets::WaitingBytes() const {
 Result<LogSets::Recovered> LogSets::Recover() {
   Recovered recovered;
   const auto entries = fs_.List(directory_);
-  if (!entries && entries.error().kind == ErrorKind::kNotFound) return recovered;
+  if (!entries && IsNotFound(entries.error())) return recovered;
   if (!entries) return Fail(entries.error());
   for (const DirectoryEntry& entry : *entries) {
     // A document that was never renamed into place.

@@ -215,7 +215,7 @@ void SendLastChanges(Environment& environment, Vault& vault, const ItemLease& le
   };
   // An item whose initial replication never ended has no replicas.
   const Status sent = send();
-  if (!sent && sent.error().kind != ErrorKind::kNotFound) {
+  if (!sent && !IsNotFound(sent.error())) {
     environment.progress.Warn(sent.error().Line());
   }
 }

@@ -1,7 +1,6 @@
 // Enable and disable protection.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 

@@ -1,3 +1,5 @@
+#include "core/jobs/restore.h"
+
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -5,7 +7,6 @@
 #include "core/failover/restore_disk.h"
 #include "core/jobs/job_run.h"
 #include "core/jobs/point_pin.h"
-#include "core/jobs/restore.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
 #include "storage/image/image_writer.h"

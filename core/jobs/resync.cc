@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "core/jobs/deep_check.h"
-#include "core/jobs/verify.h"
 #include "storage/base/text.h"
 
 namespace asr {

@@ -8,7 +8,7 @@
 #include "core/jobs/job_run.h"
 #include "core/jobs/test_failover.h"
 #include "core/jobs/test_failover_traces.h"
-#include "core/model/stop.h"
+#include "storage/base/stop.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -103,7 +103,7 @@ void KeepNotes(Environment& environment, Vault* vault, const TestFailover& test,
 bool IsStill(FileSystem& fs, const std::string& path, const Result<FileStamp>& known) {
   const auto now = fs.Stat(path);
   // A disk that cannot be read for a while has not lost anything.
-  if (!now) return now.error().kind != ErrorKind::kNotFound;
+  if (!now) return !IsNotFound(now.error());
   return !known || (now->device == known->device && now->inode == known->inode);
 }
 

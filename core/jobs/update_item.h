@@ -5,6 +5,7 @@
 
 #include "core/model/item.h"
 #include "core/model/plan.h"
+#include "core/model/virtual_machine.h"
 #include "core/vault/vault.h"
 
 namespace asr {

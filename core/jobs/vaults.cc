@@ -1,34 +1,16 @@
 #include "core/jobs/vaults.h"
 
-#include <filesystem>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "core/jobs/vault_place.h"
 #include "core/jobs/waiting_changes.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
-#include "storage/blob/directory_store.h"
 
 namespace asr {
 namespace {
-
-constexpr std::string_view kFileScheme = "file://";
-
-Error BadTarget(const std::string& target, const std::string& why) {
-  return MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
-                   fmt::format("'{}' cannot be a vault's place: {}", target, why))
-      .WithAction("give a directory: --target /srv/vault or --target file:///srv/vault");
-}
-
-std::string DirectoryOf(const VaultRegistration& vault) {
-  return vault.target.substr(kFileScheme.size());
-}
-
-Result<std::unique_ptr<BlobStore>> OpenStore(Environment& environment, const std::string& target,
-                                             bool create) {
-  return OpenDirectoryStore(environment.fs, target.substr(kFileScheme.size()), create);
-}
 
 // The registration of `name`, if there is one.
 Result<std::optional<VaultRegistration>> Registered(Environment& environment,
@@ -47,55 +29,18 @@ Error NameTaken(const VaultRegistration& vault) {
                               vault.name));
 }
 
-// A vault is alone in its directory, so that deleting it can never take what is not its own.
-Status RequireEmptyPlace(Environment& environment, const std::string& place) {
-  const std::string directory = place.substr(kFileScheme.size());
-  const auto entries = environment.fs.List(directory);
-  if (!entries) {
-    if (entries.error().kind == ErrorKind::kNotFound) return {};
-    return Fail(entries.error());
-  }
-  for (const DirectoryEntry& entry : *entries) {
-    // Vault::Create says that there is one already.
-    if (entry.name == layout::kVaultDocument) return {};
-  }
-  for (const DirectoryEntry& entry : *entries) {
-    if (entry.name == "lost+found" || entry.name == ".locks") continue;
-    return Fail(MakeError(ErrorKind::kState, ErrorCode::kVaultExists,
-                          fmt::format("{} holds something already: {}", directory, entry.name))
-                    .WithAction("give an empty or a new directory, for example " +
-                                JoinPath(directory, "vault")));
-  }
-  return {};
-}
-
 // Registers the opened vault, and tells how it is registered.
 Result<VaultRegistration> Register(Environment& environment, const std::string& name,
                                    const std::string& target, const Vault& vault) {
-  ASR_CHECK(environment.state.AddVault(
-      {.name = name, .target = target, .id = vault.identity().id, .is_default = false}));
+  ASR_CHECK(environment.state.AddVault({.name = name,
+                                        .target = target,
+                                        .id = vault.identity().id,
+                                        .is_default = false,
+                                        .credential = environment.credential}));
   return environment.state.FindVault(name);
 }
 
 }  // namespace
-
-Result<std::string> NormalizeTarget(const std::string& target) {
-  std::string path = target;
-  if (target.starts_with(kFileScheme)) {
-    path = target.substr(kFileScheme.size());
-    if (!path.starts_with('/')) return Fail(BadTarget(target, "file:// needs an absolute path"));
-  } else if (const auto scheme = target.find("://"); scheme != std::string::npos) {
-    return Fail(BadTarget(
-        target, fmt::format("this version knows no '{}' vaults", target.substr(0, scheme))));
-  }
-  if (path.empty()) return Fail(BadTarget(target, "it is empty"));
-  std::error_code problem;
-  const auto absolute = std::filesystem::absolute(path, problem).lexically_normal();
-  if (problem) return Fail(ErrnoError(problem.value(), fmt::format("cannot resolve {}", path)));
-  std::string text = absolute.string();
-  while (text.size() > 1 && text.back() == '/') text.pop_back();
-  return std::string(kFileScheme) + text;
-}
 
 Result<VaultRegistration> CreateVault(Environment& environment, const std::string& name,
                                       const std::string& target, DigestAlgorithm algorithm) {
@@ -110,8 +55,9 @@ Result<VaultRegistration> CreateVault(Environment& environment, const std::strin
                                       DigestAlgorithmName(vault->identity().algorithm)))
                     .WithAction("a vault keeps its digest; create another vault"));
   }
-  ASR_CHECK(RequireEmptyPlace(environment, place));
-  ASR_TRY(auto store, OpenStore(environment, place, /*create=*/true));
+  ASR_CHECK(RequireEmptyDirectory(environment, place));
+  ASR_TRY(auto store, OpenPlace(environment, place, environment.credential, /*create=*/true));
+  ASR_CHECK(RequireNothingForeign(place, *store));
   ASR_TRY(const auto vault,
           Vault::Create(std::move(store), name, algorithm, environment.clock.Now()));
   return Register(environment, name, place, *vault);
@@ -122,8 +68,8 @@ Result<VaultRegistration> ConnectVault(Environment& environment, const std::stri
   ASR_TRY(const std::string place, NormalizeTarget(target));
   ASR_TRY(const auto known, Registered(environment, name));
   if (known && known->target != place) return Fail(NameTaken(*known));
-  auto store = OpenStore(environment, place, /*create=*/false);
-  if (!store && store.error().kind == ErrorKind::kNotFound) {
+  auto store = OpenPlace(environment, place, environment.credential, /*create=*/false);
+  if (!store && IsNotFound(store.error())) {
     return Fail(NoVaultAt(place));
   }
   ASR_CHECK(store);
@@ -134,8 +80,13 @@ Result<VaultRegistration> ConnectVault(Environment& environment, const std::stri
 
 Result<std::unique_ptr<BlobStore>> OpenVaultStore(Environment& environment,
                                                   const VaultRegistration& registration) {
-  auto store = OpenStore(environment, registration.target, /*create=*/false);
-  if (store) return store;
+  const std::string& credential =
+      environment.credential.empty() ? registration.credential : environment.credential;
+  auto store = OpenPlace(environment, registration.target, credential, /*create=*/false);
+  if (store || DirectoryOf(registration.target).empty()) {
+    if (store) return store;
+    return Fail(std::move(store).error().WithContext("vault " + registration.name));
+  }
   Error error = std::move(store).error();
   error.code = ErrorCode::kVaultUnreachable;
   error.causes.insert(error.causes.begin(), "the vault's file system is not mounted");
@@ -144,7 +95,9 @@ Result<std::unique_ptr<BlobStore>> OpenVaultStore(Environment& environment,
 }
 
 std::string NetworkWarning(Environment& environment, const VaultRegistration& registration) {
-  const auto type = environment.fs.NetworkType(DirectoryOf(registration));
+  const std::string directory = DirectoryOf(registration.target);
+  if (directory.empty()) return "";
+  const auto type = environment.fs.NetworkType(directory);
   if (!type || type->empty()) return "";
   return fmt::format(
       "the vault '{}' lies on {}: locks there do not stop a machine that was cut off from writing "
@@ -222,10 +175,8 @@ Status DeleteVault(Environment& environment, const std::string& name) {
     if (!vault) return Fail(vault.error());
     ASR_CHECK(DeleteContent(environment, **vault));
   }
-  const std::string directory = DirectoryOf(registration);
-  ASR_CHECK(environment.fs.RemoveTree(JoinPath(directory, ".locks")));
-  // Stays if somebody put something there, or if it is a mount point.
-  static_cast<void>(environment.fs.RemoveEmptyDirectory(directory).has_value());
+  ASR_TRY(const auto store, OpenVaultStore(environment, registration));
+  ASR_CHECK(store->RemovePlace());
   return environment.state.RemoveVault(registration.name);
 }
 

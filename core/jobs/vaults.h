@@ -10,13 +10,9 @@
 
 namespace asr {
 
-// A path or file:///dir as "file:///absolute/dir", without opening anything. kUsage for other
-// schemes.
-[[nodiscard]] Result<std::string> NormalizeTarget(const std::string& target);
-
-// `target`: a path, or file:///dir. Registers the vault under `name`; the first becomes the
-// default. Again with the same arguments: fine, unchanged. kState if the name or the place is taken
-// by another.
+// `target`: a path, file:///dir, or the URL of a container. Registers the vault under `name`, with
+// the credential of the environment; the first becomes the default. Again with the same arguments:
+// fine, unchanged. kState if the name or the place is taken by another.
 [[nodiscard]] Result<VaultRegistration> CreateVault(Environment& environment,
                                                     const std::string& name,
                                                     const std::string& target,

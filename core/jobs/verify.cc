@@ -8,7 +8,6 @@
 #include "core/jobs/job_run.h"
 #include "core/jobs/point_pin.h"
 #include "core/points/verify_point.h"
-#include "core/vault/documents.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
 

@@ -14,7 +14,7 @@ Result<std::vector<ItemId>> ItemsWithChanges(Environment& environment,
                                              const std::string& vault_id) {
   std::vector<ItemId> items;
   const auto entries = environment.fs.List(ChangesDirectoryOf(environment, vault_id));
-  if (!entries && entries.error().kind == ErrorKind::kNotFound) return items;
+  if (!entries && IsNotFound(entries.error())) return items;
   if (!entries) return Fail(entries.error());
   for (const DirectoryEntry& entry : *entries) {
     if (entry.is_directory) items.push_back({entry.name});
@@ -25,7 +25,7 @@ Result<std::vector<ItemId>> ItemsWithChanges(Environment& environment,
 // Nothing of the item is there, and the vault is: an empty mount point shows no items either.
 Result<bool> IsGone(Vault& vault, const ItemId& item) {
   const auto document = vault.store().Get(layout::ItemDocument(item));
-  if (document || document.error().kind != ErrorKind::kNotFound) return false;
+  if (document || !IsNotFound(document.error())) return false;
   ASR_TRY(const auto blobs, vault.store().List(layout::ItemPrefix(item)));
   if (!blobs.empty()) return false;
   const std::string name(layout::kVaultDocument);

@@ -1,4 +1,4 @@
-// Change logs that wait on this machine, of all items of a vault.
+// What this machine keeps of the items of a vault: change logs that wait, and cursors.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +21,13 @@ struct WaitingChanges {
                                                                      const std::string& vault_id);
 
 // Removes what this machine keeps of an item that it does not replicate any more: change logs, with
-// a warning that names changes which were not sent, and cursors. The caller holds its lease.
+// a warning that names changes which were not sent, and cursors. The caller holds its lease, or the
+// item is gone.
 [[nodiscard]] Status ForgetItem(Environment& environment, const Vault& vault, const Item& item);
 
-// Does the same for items that the vault does not hold any more: another
-// machine ended their protection. What cannot be told, or removed, is left to the next run. The
-// caller holds the lease of no such item.
+// Does the same for items that the vault does not hold any more: another machine ended their
+// protection. What cannot be told, or removed, is left to the next run. The caller holds the lease
+// of no such item.
 void RemoveChangesOfGoneItems(Environment& environment, Vault& vault);
 
 }  // namespace asr

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "core/model/digest.h"
-#include "core/model/stop.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 

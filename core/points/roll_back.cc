@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "core/model/stop.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 namespace {

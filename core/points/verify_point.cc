@@ -71,7 +71,7 @@ Result<DiskDamage> PointVerifier::VerifyDisk(const RecoveryPoint& point, const P
   const SealedDisk* const newer = NewerOf(point, disk);
   Status compared = compare(newer);
   // Retention may have taken the newer one away.
-  if (!compared && newer != nullptr && compared.error().kind == ErrorKind::kNotFound) {
+  if (!compared && newer != nullptr && IsNotFound(compared.error())) {
     compared = compare(nullptr);
   }
   verified_.erase(disk.name);
@@ -88,7 +88,7 @@ Result<DiskDamage> PointVerifier::VerifyDisk(const RecoveryPoint& point, const P
 // A point's document goes before its snapshots do.
 Status PointVerifier::RequireStillThere(const RecoveryPoint& point) {
   const auto still = vault_.ReadPoint(item_.id, point.id);
-  if (still || still.error().kind != ErrorKind::kNotFound) return {};
+  if (still || !IsNotFound(still.error())) return {};
   return Fail(
       ErrorKind::kNotFound, ErrorCode::kPointNotFound,
       fmt::format("recovery point {} of VM {} was removed meanwhile", point.id.value, item_.name));

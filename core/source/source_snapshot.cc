@@ -56,7 +56,7 @@ Status SourceSnapshot::Verify() const {
 Status SourceSnapshot::VerifyDisk(const OpenedDisk& disk) const {
   for (const Disk::BackingFile& file : disk.stamps) {
     const auto stamp = fs_->Stat(file.path);
-    if (!stamp && stamp.error().kind != ErrorKind::kNotFound) return Fail(stamp.error());
+    if (!stamp && !IsNotFound(stamp.error())) return Fail(stamp.error());
     if (!stamp || *stamp != file.stamp) return Fail(Changed(file.path));
   }
   return {};

@@ -9,11 +9,12 @@
 namespace asr {
 namespace {
 
-constexpr std::string_view kSelectVaults = "SELECT name, target, id, is_default FROM vaults";
+constexpr std::string_view kSelectVaults =
+    "SELECT name, target, id, is_default, credential FROM vaults";
 constexpr std::string_view kSelectHosts = "SELECT name, kind, path FROM hosts";
 
 VaultRegistration ReadVault(const SqlStatement& row) {
-  return {row.Text(0), row.Text(1), row.Text(2), row.Integer(3) != 0};
+  return {row.Text(0), row.Text(1), row.Text(2), row.Integer(3) != 0, row.Text(4)};
 }
 
 HostRegistration ReadHost(const SqlStatement& row) {
@@ -78,8 +79,8 @@ Status StateDatabase::AddVault(const VaultRegistration& vault) {
                   fmt::format("vault name '{}' is taken by {}", vault.name, other.target))
             .WithAction("choose another name, or asr vault disconnect " + ShellQuote(vault.name)));
   }
-  ASR_CHECK(database.Run("INSERT INTO vaults VALUES (?1, ?2, ?3, ?4)",
-                         {vault.name, vault.target, vault.id, known.empty()}));
+  ASR_CHECK(database.Run("INSERT INTO vaults VALUES (?1, ?2, ?3, ?4, ?5)",
+                         {vault.name, vault.target, vault.id, known.empty(), vault.credential}));
   return transaction.Commit();
 }
 

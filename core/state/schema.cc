@@ -7,7 +7,7 @@ namespace {
 
 // Times are milliseconds since 1970 UTC. States are the words of JobStateName. Errors are JSON
 // (core/model/error_json.h).
-constexpr std::array<const char*, 3> kSteps = {R"sql(
+constexpr std::array<const char*, 4> kSteps = {R"sql(
 CREATE TABLE vaults (
   name TEXT PRIMARY KEY,
   target TEXT NOT NULL,
@@ -91,6 +91,9 @@ ALTER TABLE jobs ADD COLUMN working_directory TEXT NOT NULL DEFAULT '';
                                                R"sql(
 ALTER TABLE test_failovers ADD COLUMN vm TEXT NOT NULL DEFAULT '';
 ALTER TABLE test_failovers ADD COLUMN cleanup_due INTEGER;
+)sql",
+                                               R"sql(
+ALTER TABLE vaults ADD COLUMN credential TEXT NOT NULL DEFAULT '';
 )sql"};
 
 }  // namespace

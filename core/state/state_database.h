@@ -21,6 +21,7 @@ struct VaultRegistration {
   std::string target;  // "file:///srv/vault", an https URL
   std::string id;      // from vault.json
   bool is_default = false;
+  std::string credential = {};  // by name; empty: what the environment has
   bool operator==(const VaultRegistration&) const = default;
 };
 

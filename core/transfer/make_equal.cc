@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "core/model/group_workers.h"
-#include "core/model/stop.h"
 #include "core/transfer/group_commit.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 namespace {

@@ -187,7 +187,7 @@ Status DiskReplica::PrepareDelete(const PointId& point) {
   ASR_CHECK(lease_.Check());
   for (PageBlob* blob : {&digests_.blob(), pages_.get()}) {
     Status ready = blob->PrepareDelete({point.value});
-    if (!ready && ready.error().kind != ErrorKind::kNotFound) return ready;
+    if (!ready && !IsNotFound(ready.error())) return ready;
   }
   return {};
 }
@@ -196,7 +196,7 @@ Status DiskReplica::DeleteSnapshot(const PointId& point) {
   ASR_CHECK(lease_.Check());
   for (PageBlob* blob : {&digests_.blob(), pages_.get()}) {
     Status deleted = blob->DeleteSnapshot({point.value});
-    if (!deleted && deleted.error().kind != ErrorKind::kNotFound) return deleted;
+    if (!deleted && !IsNotFound(deleted.error())) return deleted;
   }
   return {};
 }

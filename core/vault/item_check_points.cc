@@ -85,8 +85,7 @@ void ItemCheck::CheckPin(const std::string& blob) {
 
 void ItemCheck::CheckScreenshot(const std::string& proof, const Screenshot& screenshot) {
   const auto bytes = store_.Get(screenshot.path);
-  if (!bytes && bytes.error().kind != ErrorKind::kNotFound)
-    return findings_.Add(screenshot.path, bytes.error());
+  if (!bytes && !IsNotFound(bytes.error())) return findings_.Add(screenshot.path, bytes.error());
   // A point that is removed meanwhile loses its proofs before their pictures.
   if (!bytes && !store_.Get(proof)) return;
   if (bytes) ++report_.blob_count;

@@ -28,7 +28,7 @@ Result<std::unique_ptr<ItemLease>> ItemLease::Take(BlobStore& store, std::unique
                                                    Item item) {
   const std::string name = layout::ItemDocument(item.id);
   auto text = store.Get(name);
-  if (!text && text.error().kind != ErrorKind::kNotFound) return Fail(std::move(text).error());
+  if (!text && !IsNotFound(text.error())) return Fail(std::move(text).error());
   // Only one that is being made has none yet; any other was deleted since the caller saw it.
   if (!text && item.state != ProtectionState::kEnablingProtection) {
     return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kItemNotFound,
@@ -64,7 +64,7 @@ Status ItemLease::Check() const {
   const std::string name = layout::ItemDocument(item_.id);
   const auto text = store_.Get(name);
   if (text && *text == text_) return {};
-  if (!text && text.error().kind != ErrorKind::kNotFound) return Fail(text.error());
+  if (!text && !IsNotFound(text.error())) return Fail(text.error());
   if (!text && text_.empty()) return {};  // a new item, whose document is not written yet
   if (!text) return Fail(TakenOver(item_, "it was deleted"));
   ASR_TRY(const Item now, DecodeItem(name, *text));

@@ -32,7 +32,7 @@ Result<std::set<SnapshotId>> FindLostPoints(Vault& vault, const Item& item) {
     for (const std::string& blob :
          {layout::DiskBlob(item.id, disk.name), layout::DigestBlob(item.id, disk.name)}) {
       const auto of_blob = vault.store().ListSnapshots(blob);
-      if (!of_blob && of_blob.error().kind == ErrorKind::kNotFound) continue;
+      if (!of_blob && IsNotFound(of_blob.error())) continue;
       if (!of_blob) return Fail(of_blob.error());
       snapshots.insert(snapshots.end(), of_blob->begin(), of_blob->end());
     }

@@ -142,7 +142,7 @@ class Vault {
   [[nodiscard]] Result<PinId> PinPoint(const ItemId& item, const PointId& point,
                                        const std::string& reader, Timestamp until);
   [[nodiscard]] Status UnpinPoint(const ItemId& item, const PinId& pin);
-  // Also of one that has expired, or whose document is damaged.
+  // Whether there is such a pin, also one that expired or whose document is damaged.
   [[nodiscard]] Result<bool> HasPin(const ItemId& item, const PinId& pin);
   // Those in force at `now`. Damaged ones are no error.
   [[nodiscard]] Result<PinListing> ListPins(const ItemId& item, Timestamp now);

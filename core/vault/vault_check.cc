@@ -6,10 +6,10 @@
 
 #include <fmt/format.h>
 
-#include "core/model/stop.h"
 #include "core/vault/documents.h"
 #include "core/vault/item_check.h"
 #include "core/vault/layout.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 namespace {
@@ -104,7 +104,7 @@ void CheckItem(BlobStore& store, const ItemId& id, Timestamp now, VaultReport& r
 // An item that cannot be read, or has lost its document, may use what is left of its disks.
 bool IsSurelyNoItem(BlobStore& store, const ItemId& id) {
   const auto document = store.Get(layout::ItemDocument(id));
-  if (document || document.error().kind != ErrorKind::kNotFound) return false;
+  if (document || !IsNotFound(document.error())) return false;
   const auto points = store.ListNames(layout::PointsPrefix(id));
   return points && std::ranges::none_of(
                        *points, [](const std::string& name) { return name.ends_with(kJson); });

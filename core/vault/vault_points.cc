@@ -266,7 +266,7 @@ Status Vault::UnpinPoint(const ItemId& item, const PinId& pin) {
 Result<bool> Vault::HasPin(const ItemId& item, const PinId& pin) {
   const auto text = store_->Get(layout::PinDocument(item, pin.value));
   if (text || text.error().kind == ErrorKind::kCorrupt) return true;
-  if (text.error().kind == ErrorKind::kNotFound) return false;
+  if (IsNotFound(text.error())) return false;
   return Fail(text.error());
 }
 

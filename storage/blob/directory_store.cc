@@ -71,6 +71,12 @@ class DirectoryStore : public BlobStore {
   }
   [[nodiscard]] Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override;
   [[nodiscard]] Status RemoveUnfinished(const std::string& prefix, std::size_t levels) override;
+  [[nodiscard]] Status RemovePlace() override {
+    ASR_CHECK(fs_.RemoveTree(PathOf(kLockDirectory)));
+    // Stays if somebody put something there, or if it is a mount point.
+    static_cast<void>(fs_.RemoveEmptyDirectory(root_).has_value());
+    return {};
+  }
 
  private:
   [[nodiscard]] std::string PathOf(std::string_view name) const { return JoinPath(root_, name); }
@@ -138,8 +144,9 @@ Status DirectoryStore::Put(const std::string& name, ByteSpan bytes, PutCondition
   Status status;
   for (int attempt = 0; attempt < kMaxPutAttempts; ++attempt) {
     ASR_CHECK(EnsureDirectory(directory));
-    status = condition == PutCondition::kAlways ? WriteFileAtomic(fs_, path, bytes)
-                                                : WriteNewFileAtomic(fs_, path, bytes);
+    // The lock is let go of with its process only: there is no late writer.
+    status = condition == PutCondition::kIfAbsent ? WriteNewFileAtomic(fs_, path, bytes)
+                                                  : WriteFileAtomic(fs_, path, bytes);
     if (status || !IsMissing(status.error())) break;
     ForgetDirectory(directory);
   }

@@ -11,8 +11,8 @@
 #include <fmt/format.h>
 
 #include "storage/base/clock.h"
+#include "storage/base/stop.h"
 #include "storage/http/curl_error.h"
-#include "storage/http/wait.h"
 
 namespace asr {
 namespace {
@@ -168,7 +168,7 @@ Error CurlTransfer::Problem(CURLcode code) {
   const std::string origin = OriginOf(request_.url);
   switch (own_end_) {
     case OwnEnd::kStopped:
-      return CancelledError();
+      return Stopped();
     case OwnEnd::kStalled:
       return StalledError(origin, request_.stall_timeout_seconds);
     case OwnEnd::kTooLarge:

@@ -3,9 +3,9 @@
 #include <cstdlib>
 #include <utility>
 
+#include "storage/base/stop.h"
 #include "storage/http/curl_error.h"
 #include "storage/http/curl_transfer.h"
-#include "storage/http/wait.h"
 
 namespace asr {
 namespace {
@@ -28,7 +28,7 @@ CurlTransport::~CurlTransport() {
 }
 
 Result<HttpResponse> CurlTransport::Send(const HttpRequest& request, const std::stop_token& stop) {
-  if (stop.stop_requested()) return Fail(CancelledError());
+  ASR_CHECK(CheckStop(stop));
   ASR_TRY(const Handle handle, TakeHandle());
   CurlTransfer transfer(*curl_, handle.multi, handle.easy, request);
   auto result = transfer.Run(options_.ca_file, options_.user_agent, stop);

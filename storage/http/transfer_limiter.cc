@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "storage/http/wait.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 namespace {
@@ -42,7 +42,7 @@ Result<TransferLimiter::Permit> TransferLimiter::Acquire(std::uint64_t bytes,
       changed_.wait(lock, stop, [&] { return place == waiting_.begin() && Fits(bytes); });
   waiting_.erase(place);
   changed_.notify_all();  // the next one in line may fit, too
-  if (!is_granted) return Fail(CancelledError());
+  if (!is_granted) return Fail(Stopped());
   return Grant(bytes);
 }
 

@@ -8,9 +8,6 @@
 
 namespace asr {
 
-// kCancelled (retryable).
-[[nodiscard]] Error CancelledError();
-
 // Returns after `seconds` of the clock, or with kCancelled within a tenth of a second of the stop.
 [[nodiscard]] Status WaitSeconds(Clock& clock, double seconds, const std::stop_token& stop);
 

@@ -120,6 +120,15 @@ TEST_P(BlobStoreTest, PutIfAbsentKeepsWhatIsThere) {
   EXPECT_EQ(Listed(""), Names{"vault.json"});
 }
 
+TEST_P(BlobStoreTest, PutIfUnchangedReplacesWhatThisStoreReadOrWrote) {
+  ASSERT_TRUE(IsOk(Put("items/web/item.json", "first", PutCondition::kIfAbsent)));
+  ASSERT_TRUE(IsOk(Put("items/web/item.json", "second", PutCondition::kIfUnchanged)));
+  ASSERT_TRUE(IsOk(Put("items/web/item.json", "third", PutCondition::kIfUnchanged)));
+  EXPECT_EQ(store().Get("items/web/item.json").value(), "third");
+  ASSERT_TRUE(IsOk(Put("items/web/item.json", "fourth", PutCondition::kIfUnchanged)));
+  EXPECT_EQ(store().Get("items/web/item.json").value(), "fourth");
+}
+
 TEST_P(BlobStoreTest, OfManyThatPutIfAbsentOneWins) {
   for (int round = 0; round < 10; ++round) {
     const std::string name = "race/" + std::to_string(round);

@@ -1,6 +1,5 @@
 // Guests of 512 bytes in the real QEMU.
 #include "core/failover/qemu_machine.h"
-#include "core/failover/guest_life.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/failover/guest_life.h"
 #include "storage/base/subprocess.h"
 #include "tests/support/boot_sector.h"
 #include "tests/support/temp_dir.h"

@@ -1,11 +1,11 @@
-#include "core/model/stop.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 
 Error Stopped() {
   return MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled, "stopped before it was done")
       .WithCause("somebody asked for it (Ctrl-C, or the end of the service)")
-      .WithAction("run the same command again; what was saved is not done twice")
+      .WithAction("run the same command again; it goes on where it was")
       .Retryable();
 }
 

@@ -1,0 +1,32 @@
+// Where vaults lie: directories of this machine, and containers of Azure Blob Storage.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/jobs/environment.h"
+#include "storage/blob/blob_store.h"
+
+namespace asr {
+
+// A path or file:///dir as "file:///absolute/dir", a container's URL as it is, without opening
+// anything. kUsage for other schemes, and for a URL with a secret in it.
+[[nodiscard]] Result<std::string> NormalizeTarget(const std::string& target);
+
+// "/srv/vault" of "file:///srv/vault"; empty if `place` is no directory.
+[[nodiscard]] std::string DirectoryOf(const std::string& place);
+
+// `place` as NormalizeTarget gives it. `create`: makes it if it is not there; else kNotFound.
+// `credential`: by name; empty: what the environment has. Directories need none.
+[[nodiscard]] Result<std::unique_ptr<BlobStore>> OpenPlace(Environment& environment,
+                                                           const std::string& place,
+                                                           const std::string& credential,
+                                                           bool create);
+
+// A vault is alone in its place, so that deleting it can never take what is not its own. kState
+// (kVaultExists) if something else is there; fine if a vault is, or nothing. Of a directory before
+// it is opened, for it may hold what is no blob; of a container after.
+[[nodiscard]] Status RequireEmptyDirectory(Environment& environment, const std::string& place);
+[[nodiscard]] Status RequireNothingForeign(const std::string& place, BlobStore& store);
+
+}  // namespace asr
