@@ -38,7 +38,7 @@ class PageBlobServerFaultsTest : public ::testing::Test {
 };
 
 TEST_F(PageBlobServerFaultsTest, ACutRequestChangesNothing) {
-  for (const std::uint64_t after : {0, 512, 1024}) {
+  for (const std::uint64_t after : {0U, 512U, 1024U}) {
     Break({.action = FaultAction::kCutRequest, .after_bytes = after});
     EXPECT_EQ(Write(), 0);
     EXPECT_EQ(Content(), old_);
@@ -72,6 +72,18 @@ TEST_F(PageBlobServerFaultsTest, RefusesTheNthRequestSoOften) {
   EXPECT_EQ(Write(), 503);
   EXPECT_EQ(Content(), new_);
   EXPECT_EQ(client_.Write("d.vhd", 0, old_), 201);
+}
+
+TEST_F(PageBlobServerFaultsTest, AnswersAsAProxyInBetweenMight) {
+  server_.AddFault({.action = FaultAction::kRefuse,
+                    .blob = "*.vhd",
+                    .code = "BadGateway",
+                    .status = 502,
+                    .headers = {{"x-ms-retry-after-ms", "15"}}});
+  const std::string refused = client_.WriteReply("d.vhd", 0, new_);
+  EXPECT_EQ(RawClient::StatusOf(refused), 502);
+  EXPECT_TRUE(Has(refused, "x-ms-retry-after-ms: 15\r\n"));
+  EXPECT_EQ(Content(), old_);
 }
 
 TEST_F(PageBlobServerFaultsTest, ATimeoutMayHaveWritten) {

@@ -51,6 +51,9 @@ class PageBlobServer::Impl {
       context_ = page_blob::MakeSslContext(options_.certificate_file, options_.key_file);
     }
     listener_ = Listen(options_.port);
+  }
+  // Once the server that control_ speaks to is whole.
+  void Start() {
     acceptor_ = std::thread([this] { Accept(); });
   }
   ~Impl() {
@@ -143,7 +146,9 @@ class PageBlobServer::Impl {
 };
 
 PageBlobServer::PageBlobServer(PageBlobServerOptions options)
-    : impl_(std::make_unique<Impl>(std::move(options), *this)) {}
+    : impl_(std::make_unique<Impl>(std::move(options), *this)) {
+  impl_->Start();
+}
 PageBlobServer::~PageBlobServer() = default;
 
 std::string PageBlobServer::url() const {

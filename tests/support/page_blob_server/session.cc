@@ -154,7 +154,7 @@ ServerReply Session::Answer(const ServerRequest& request, const Target& target) 
 }
 
 ServerReply Session::Refusal(const ServerRequest& request, const FaultRule& fault) {
-  ServiceError error{fault.code, {}, {}};
+  ServiceError error{fault.code, {}, fault.headers, fault.status};
   if (fault.retry_after_seconds >= 0) {
     error.headers.emplace_back("Retry-After",
                                std::to_string(static_cast<int>(fault.retry_after_seconds)));
