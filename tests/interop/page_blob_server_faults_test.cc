@@ -148,7 +148,22 @@ TEST_F(PageBlobServerFaultsTest, ALostLeaseIsAnothers) {
   Break({.action = FaultAction::kLoseLease, .seconds = 30});
   EXPECT_TRUE(Has(client_.WriteReply("d.vhd", 0, new_, "-H 'x-ms-lease-id: " + id + "'"),
                   "LeaseIdMismatchWithBlobOperation"));
-  EXPECT_EQ(Content(), old_);
+  server_.AdvanceClock(std::chrono::seconds(30));
+  EXPECT_EQ(Write(), 201);
+  server_.LoseLease("box", "d.vhd", std::chrono::seconds(0));
+  EXPECT_EQ(Write(), 412);
+}
+
+TEST_F(PageBlobServerFaultsTest, ABitOfWhatIsStoredFlips) {
+  const std::string snapshot = client_.Send("PUT", "box/d.vhd?comp=snapshot");
+  const std::string time = snapshot.substr(snapshot.find("x-ms-snapshot: ") + 15, 28);
+  EXPECT_TRUE(server_.FlipBit("box", "d.vhd", 700));
+  EXPECT_FALSE(server_.FlipBit("box", "d.vhd", 1024));
+  std::string flipped = old_;
+  flipped[700] ^= 1;
+  EXPECT_EQ(Content(), flipped);
+  const std::string before = client_.Send("GET", "box/d.vhd?snapshot=" + time);
+  EXPECT_TRUE(Has(before, old_));
 }
 
 TEST_F(PageBlobServerFaultsTest, AStallLastsAsLongAsTheClientWaits) {

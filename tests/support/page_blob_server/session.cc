@@ -35,7 +35,9 @@ bool Session::ServeOne() {
     return false;
   }
   request->is_tls = connection_.is_tls();
-  const bool closes = LowerCase(request->HeaderOr("connection", "")) == "close";
+  // The service wants to know the length; where a chunked body ends is not looked for.
+  const bool closes = LowerCase(request->HeaderOr("connection", "")) == "close" ||
+                      request->Header("transfer-encoding") != nullptr;
   const bool goes_on = request->path.starts_with("/-/") ? ServeControl(*request) : Serve(*request);
   record_ = {};
   return goes_on && !closes;
