@@ -38,7 +38,7 @@ class PageBlobServerFaultsTest : public ::testing::Test {
 };
 
 TEST_F(PageBlobServerFaultsTest, ACutRequestChangesNothing) {
-  for (const std::uint64_t after : {0, 512, 1024}) {
+  for (const std::uint64_t after : {0U, 512U, 1024U}) {
     Break({.action = FaultAction::kCutRequest, .after_bytes = after});
     EXPECT_EQ(Write(), 0);
     EXPECT_EQ(Content(), old_);
@@ -72,6 +72,18 @@ TEST_F(PageBlobServerFaultsTest, RefusesTheNthRequestSoOften) {
   EXPECT_EQ(Write(), 503);
   EXPECT_EQ(Content(), new_);
   EXPECT_EQ(client_.Write("d.vhd", 0, old_), 201);
+}
+
+TEST_F(PageBlobServerFaultsTest, AnswersAsAProxyInBetweenMight) {
+  server_.AddFault({.action = FaultAction::kRefuse,
+                    .blob = "*.vhd",
+                    .code = "BadGateway",
+                    .status = 502,
+                    .headers = {{"x-ms-retry-after-ms", "15"}}});
+  const std::string refused = client_.WriteReply("d.vhd", 0, new_);
+  EXPECT_EQ(RawClient::StatusOf(refused), 502);
+  EXPECT_TRUE(Has(refused, "x-ms-retry-after-ms: 15\r\n"));
+  EXPECT_EQ(Content(), old_);
 }
 
 TEST_F(PageBlobServerFaultsTest, ATimeoutMayHaveWritten) {
@@ -136,7 +148,22 @@ TEST_F(PageBlobServerFaultsTest, ALostLeaseIsAnothers) {
   Break({.action = FaultAction::kLoseLease, .seconds = 30});
   EXPECT_TRUE(Has(client_.WriteReply("d.vhd", 0, new_, "-H 'x-ms-lease-id: " + id + "'"),
                   "LeaseIdMismatchWithBlobOperation"));
-  EXPECT_EQ(Content(), old_);
+  server_.AdvanceClock(std::chrono::seconds(30));
+  EXPECT_EQ(Write(), 201);
+  server_.LoseLease("box", "d.vhd", std::chrono::seconds(0));
+  EXPECT_EQ(Write(), 412);
+}
+
+TEST_F(PageBlobServerFaultsTest, ABitOfWhatIsStoredFlips) {
+  const std::string snapshot = client_.Send("PUT", "box/d.vhd?comp=snapshot");
+  const std::string time = snapshot.substr(snapshot.find("x-ms-snapshot: ") + 15, 28);
+  EXPECT_TRUE(server_.FlipBit("box", "d.vhd", 700));
+  EXPECT_FALSE(server_.FlipBit("box", "d.vhd", 1024));
+  std::string flipped = old_;
+  flipped[700] ^= 1;
+  EXPECT_EQ(Content(), flipped);
+  const std::string before = client_.Send("GET", "box/d.vhd?snapshot=" + time);
+  EXPECT_TRUE(Has(before, old_));
 }
 
 TEST_F(PageBlobServerFaultsTest, AStallLastsAsLongAsTheClientWaits) {

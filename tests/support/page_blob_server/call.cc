@@ -43,7 +43,9 @@ void CheckRate(Call& call) {
   if (container == call.account.containers.end()) return;
   const auto blob = container->second.blobs.find(call.target.blob);
   if (blob == container->second.blobs.end()) return;
-  const auto bytes = static_cast<double>(call.request.content_length);
+  // More than a second's share is let through by a full bucket.
+  const double bytes =
+      std::min(static_cast<double>(call.request.content_length), call.rules.blob_bytes_per_second);
   if (!blob->second.requests.Take(1, call.rules.blob_requests_per_second) ||
       !blob->second.bytes.Take(bytes, call.rules.blob_bytes_per_second)) {
     throw ServiceError{"ServerBusy", {}, {{"Retry-After", "1"}}};

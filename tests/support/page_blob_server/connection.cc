@@ -84,12 +84,7 @@ Connection::Connection(FileDescriptor socket, SSL_CTX* context, Link& shared_lin
   is_here(*this);
   const int on = 1;
   ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  if (shared_link_.is_limited()) {
-    // Else the kernel takes megabytes at once, and the line looks fast.
-    const int bytes = 32 * 1024;
-    ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-    ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-  }
+  if (shared_link_.is_limited() || own_link_.is_limited()) Narrow();
   if (context != nullptr) {
     ssl_ = ::SSL_new(context);
     ::SSL_set_fd(ssl_, socket_.get());
@@ -98,6 +93,12 @@ Connection::Connection(FileDescriptor socket, SSL_CTX* context, Link& shared_lin
 }
 
 Connection::~Connection() { ::SSL_free(ssl_); }
+
+void Connection::Narrow() const {
+  const int bytes = 32 * 1024;
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
 
 void Connection::Abort() const { ::shutdown(socket_.get(), SHUT_RDWR); }
 

@@ -83,6 +83,9 @@ class Connection {
   // The same for bytes that nobody wants.
   bool Skip(std::uint64_t bytes);
   bool Write(ByteSpan bytes);
+  // Little lies in the kernel's buffers from now on: else it takes megabytes at once, and a slow
+  // line looks fast. For any thread.
+  void Narrow() const;
   // Wakes whoever reads or writes; for any thread.
   void Abort() const;
 

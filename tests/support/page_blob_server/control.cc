@@ -40,6 +40,12 @@ FaultRule RuleOf(const Json& json) {
       value.get_to(rule.times);
     } else if (name == "code") {
       value.get_to(rule.code);
+    } else if (name == "status") {
+      value.get_to(rule.status);
+    } else if (name == "headers") {
+      for (const auto& [header, text] : value.items()) {
+        rule.headers.emplace_back(header, text.get<std::string>());
+      }
     } else if (name == "performs") {
       value.get_to(rule.performs);
     } else if (name == "cuts") {
@@ -55,7 +61,8 @@ FaultRule RuleOf(const Json& json) {
     }
   }
   if (!json.contains("action")) throw std::invalid_argument("a rule needs an action");
-  if (!IsKnownCode(rule.code)) throw std::invalid_argument("no such code: " + rule.code);
+  if (rule.status == 0 && !IsKnownCode(rule.code))
+    throw std::invalid_argument("no such code: " + rule.code);
   return rule;
 }
 

@@ -45,7 +45,7 @@ struct Source {
   Target target;
 };
 
-// `may_borrow`: who signs with the account's key may read the source without more.
+// `may_borrow`: the source is read as whom the request comes from; a SAS is for its own URL only.
 Source FindSource(Call& call, bool may_borrow) {
   const ServerRequest request = SourceRequest(call);
   try {
@@ -142,7 +142,8 @@ ServerReply CopyBlob(Call& call) {
     Refuse("NoPendingCopyOperation");  // every copy is done when it is answered
   }
   auto& blobs = FindContainer(call).blobs;
-  const Source source = FindSource(call, call.caller.May("r"));
+  const bool may_borrow = call.caller.is_bearer || call.caller.permissions == "*";
+  const Source source = FindSource(call, may_borrow);
   CheckSourceConditions(call.request, *source.version);
   BlobVersion version = *source.version;
   version.copy.clear();

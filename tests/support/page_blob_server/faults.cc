@@ -3,6 +3,14 @@
 #include <utility>
 
 namespace asr::testing::page_blob {
+namespace {
+
+bool IsOf(const FaultRule& rule, const std::string& blob) {
+  if (rule.blob.starts_with('*')) return blob.ends_with(rule.blob.substr(1));
+  return rule.blob.empty() || rule.blob == blob;
+}
+
+}  // namespace
 
 void FaultRules::Add(FaultRule rule) {
   const std::lock_guard lock(mutex_);
@@ -18,7 +26,7 @@ std::optional<FaultRule> FaultRules::Match(const std::string& operation, const s
   const std::lock_guard lock(mutex_);
   for (FaultRule& rule : rules_) {
     if (rule.times == 0 || (!rule.operation.empty() && rule.operation != operation) ||
-        (!rule.blob.empty() && rule.blob != blob)) {
+        !IsOf(rule, blob)) {
       continue;
     }
     if (rule.skip > 0) {

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "storage/base/bytes.h"
@@ -26,10 +27,13 @@ enum class FaultAction : std::uint8_t {
 struct FaultRule {
   FaultAction action = FaultAction::kRefuse;
   std::string operation = {};  // "PutPage" (see operation.cc); empty: any
-  std::string blob = {};       // empty: any
+  std::string blob = {};       // empty: any; "*.vhd": those that end so
   int skip = 0;                // so many matching requests are let through first
   int times = 1;               // then it strikes so often; negative: from then on
   std::string code = "InternalError";
+  int status =
+      0;  // with kRefuse and kDelay: another than the code's (a proxy's 502); 0: the code's
+  std::vector<std::pair<std::string, std::string>> headers = {};  // of the refusal, beside its own
   bool performs = false;
   bool cuts = false;
   double retry_after_seconds = -1;  // negative: no Retry-After

@@ -51,6 +51,9 @@ class PageBlobServer::Impl {
       context_ = page_blob::MakeSslContext(options_.certificate_file, options_.key_file);
     }
     listener_ = Listen(options_.port);
+  }
+  // Once the server that control_ speaks to is whole.
+  void Start() {
     acceptor_ = std::thread([this] { Accept(); });
   }
   ~Impl() {
@@ -74,7 +77,9 @@ class PageBlobServer::Impl {
     link_.SetRate(all);
     rate_of_each_ = each;
     for (const Served& served : served_) {
-      if (served.connection != nullptr) served.connection->own_link().SetRate(each);
+      if (served.connection == nullptr) continue;
+      served.connection->own_link().SetRate(each);
+      if (all > 0 || each > 0) served.connection->Narrow();
     }
   }
 
@@ -143,7 +148,9 @@ class PageBlobServer::Impl {
 };
 
 PageBlobServer::PageBlobServer(PageBlobServerOptions options)
-    : impl_(std::make_unique<Impl>(std::move(options), *this)) {}
+    : impl_(std::make_unique<Impl>(std::move(options), *this)) {
+  impl_->Start();
+}
 PageBlobServer::~PageBlobServer() = default;
 
 std::string PageBlobServer::url() const {
@@ -186,6 +193,20 @@ void PageBlobServer::AddToken(const std::string& token, std::chrono::seconds val
 }
 void PageBlobServer::SetKeys(const std::vector<std::string>& keys) {
   impl_->service_.SetKeys(keys);
+}
+void PageBlobServer::CreateContainer(const std::string& name) {
+  impl_->service_.CreateContainer(name);
+}
+void PageBlobServer::LoseLease(const std::string& container, const std::string& blob,
+                               std::chrono::seconds lasts) {
+  page_blob::Target target;
+  target.container = container;
+  target.blob = blob;
+  impl_->service_.LoseLease(target, static_cast<double>(lasts.count()));
+}
+bool PageBlobServer::FlipBit(const std::string& container, const std::string& blob,
+                             std::uint64_t offset_bytes) {
+  return impl_->service_.FlipBit(container, blob, offset_bytes);
 }
 void PageBlobServer::CutConnections() { impl_->CutConnections(); }
 

@@ -76,6 +76,12 @@ class PageBlobServer {
   void AddToken(const std::string& token, std::chrono::seconds valid_for,
                 const std::string& permissions = "racwdl", bool may_delegate = true);
   void SetKeys(const std::vector<std::string>& keys);
+  void CreateContainer(const std::string& name);
+  // Another holds the blob's lease from now on; 0: for ever.
+  void LoseLease(const std::string& container, const std::string& blob, std::chrono::seconds lasts);
+  // Of what is stored of the blob itself, behind everybody's back: its ETag stays, and snapshots
+  // keep the right bit. False if that page was never written.
+  bool FlipBit(const std::string& container, const std::string& blob, std::uint64_t offset_bytes);
   // Ends every connection now; new ones are served.
   void CutConnections();
 

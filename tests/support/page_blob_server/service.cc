@@ -181,15 +181,47 @@ void Service::ExpireCredential(const ServerRequest& request, const Target& targe
 
 void Service::LoseLease(const Target& target, double seconds) {
   const std::lock_guard lock(mutex_);
-  const auto container = account_.containers.find(target.container);
-  if (container == account_.containers.end()) return;
-  const auto blob = container->second.blobs.find(target.blob);
-  if (blob == container->second.blobs.end()) return;
-  BlobLease& lease = blob->second.lease;
+  StoredBlob* const blob = Find(target.container, target.blob);
+  if (blob == nullptr) return;
+  BlobLease& lease = blob->lease;
   lease.state = LeaseState::kLeased;
   lease.id = GuidText(RandomBits());
   lease.duration_seconds = seconds > 0 ? static_cast<int>(seconds) : -1;
   lease.ends = Now() + std::chrono::seconds(static_cast<int>(seconds));
+}
+
+StoredBlob* Service::Find(const std::string& container, const std::string& blob) {
+  const auto place = account_.containers.find(container);
+  if (place == account_.containers.end()) return nullptr;
+  const auto found = place->second.blobs.find(blob);
+  return found == place->second.blobs.end() ? nullptr : &found->second;
+}
+
+void Service::CreateContainer(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  StoredContainer& container = account_.containers[name];
+  container.etag = account_.NextEtag();
+  container.modified = Now();
+}
+
+bool Service::FlipBit(const std::string& container, const std::string& blob,
+                      std::uint64_t offset_bytes) {
+  const std::lock_guard lock(mutex_);
+  StoredBlob* const stored = Find(container, blob);
+  if (stored == nullptr) return false;
+  BlobVersion& version = stored->base;
+  if (!version.is_page_blob) {
+    if (offset_bytes >= version.text.size()) return false;
+    version.text[offset_bytes] = static_cast<char>(version.text[offset_bytes] ^ 1);
+    return true;
+  }
+  const Extent page{AlignDown(offset_bytes, kPage), kPage};
+  if (version.pages.Allocated(page).empty()) return false;
+  std::array<std::byte, kPage> bytes{};
+  version.pages.View(page).Read(page.offset_bytes, bytes);
+  bytes[offset_bytes % kPage] ^= std::byte{1};
+  version.pages.Write(page.offset_bytes, bytes, version.generation);
+  return true;
 }
 
 void Service::AddToken(BearerToken token) {

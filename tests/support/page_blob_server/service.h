@@ -40,6 +40,8 @@ class Service {
 
   void ExpireCredential(const ServerRequest& request, const Target& target);
   void LoseLease(const Target& target, double seconds);
+  void CreateContainer(const std::string& name);
+  bool FlipBit(const std::string& container, const std::string& blob, std::uint64_t offset_bytes);
   void AddToken(BearerToken token);
   void SetKeys(const std::vector<std::string>& keys);
   [[nodiscard]] std::string AccountSas(const std::string& permissions,
@@ -64,6 +66,8 @@ class Service {
   [[nodiscard]] ServerReply Answer(const ServerRequest& request, const Target& target,
                                    std::optional<std::uint64_t> body_crc, const Caller* caller);
   void DoDelayed(std::list<Delayed> late);
+  // nullptr if there is none. Under the lock.
+  [[nodiscard]] StoredBlob* Find(const std::string& container, const std::string& blob);
 
   const ServiceRules rules_;
   std::atomic<std::int64_t> offset_seconds_ = 0;

@@ -145,7 +145,7 @@ constexpr std::array kKnownErrors = {
     KnownError{"OperationTimedOut", 500,
                "Operation could not be completed within the specified time."},
     KnownError{"NotImplemented", 501,
-               "The requested operation is not implemented on the specified resource."},
+               "The specified resource does not do the requested operation."},
     KnownError{"ServerBusy", 503, "The server is busy."},
 };
 

@@ -35,7 +35,9 @@ bool Session::ServeOne() {
     return false;
   }
   request->is_tls = connection_.is_tls();
-  const bool closes = LowerCase(request->HeaderOr("connection", "")) == "close";
+  // The service wants to know the length; where a chunked body ends is not looked for.
+  const bool closes = LowerCase(request->HeaderOr("connection", "")) == "close" ||
+                      request->Header("transfer-encoding") != nullptr;
   const bool goes_on = request->path.starts_with("/-/") ? ServeControl(*request) : Serve(*request);
   record_ = {};
   return goes_on && !closes;
@@ -154,7 +156,7 @@ ServerReply Session::Answer(const ServerRequest& request, const Target& target) 
 }
 
 ServerReply Session::Refusal(const ServerRequest& request, const FaultRule& fault) {
-  ServiceError error{fault.code, {}, {}};
+  ServiceError error{fault.code, {}, fault.headers, fault.status};
   if (fault.retry_after_seconds >= 0) {
     error.headers.emplace_back("Retry-After",
                                std::to_string(static_cast<int>(fault.retry_after_seconds)));
