@@ -46,6 +46,7 @@ struct HttpRequest {
   std::uint64_t reply_limit_bytes = 16 * kMiB;  // of a body that does not go `into`
   double connect_timeout_seconds = 15;
   double stall_timeout_seconds = 60;  // without a byte in either direction
+  bool goes_past_proxies = false;     // for services of this very machine or its host
 };
 
 struct HttpResponse {
