@@ -138,6 +138,11 @@ Result<Job> JobRun::Recorder::End(const Status& outcome) {
     job_.error = outcome.error();
     job_.retryable = outcome.error().retryable || IsCancelled(outcome.error());
     job_.error->retryable = job_.retryable;
+    if (IsCancelled(*job_.error)) {
+      job_.error->action = fmt::format(
+          "let it go on where it was: asr jobs resume {}; or run the same command again",
+          job_.id.value);
+    }
   }
   Status recorded = Record();
   if (recorded) return job_;

@@ -150,12 +150,12 @@ Status SasAuthorizer::Sign(HttpRequest& request, const std::stop_token& /*stop*/
   return {};
 }
 
-Result<bool> SasAuthorizer::Renew(const HttpResponse& /*refusal*/,
+Result<bool> SasAuthorizer::Renew(const HttpRequest& refused, const HttpResponse& /*refusal*/,
                                   const std::stop_token& /*stop*/) {
   if (!reload_) return false;
   const std::lock_guard lock(mutex_);
   ASR_TRY(SasToken fresh, reload_());
-  const bool is_other = fresh.query.Reveal() != sas_.query.Reveal();
+  const bool is_other = !refused.url.ends_with(fresh.query.Reveal());
   sas_ = std::move(fresh);
   return is_other;
 }

@@ -61,7 +61,7 @@ class SasAuthorizer : public Authorizer {
   // kCredentialExpired if it has run out and there is no other.
   [[nodiscard]] Status Sign(HttpRequest& request, const std::stop_token& stop) override;
   // A refused one is loaded again, if that gives another.
-  [[nodiscard]] Result<bool> Renew(const HttpResponse& refusal,
+  [[nodiscard]] Result<bool> Renew(const HttpRequest& refused, const HttpResponse& refusal,
                                    const std::stop_token& stop) override;
 
  private:

@@ -67,6 +67,7 @@ void CurlTransfer::SetOptions(const std::string& ca_file, const std::string& use
   Set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   if (!ca_file.empty()) Set(CURLOPT_CAINFO, ca_file.c_str());
   Set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request_.connect_timeout_seconds * 1000));
+  if (request_.goes_past_proxies) Set(CURLOPT_NOPROXY, "*");
   Set(CURLOPT_TCP_KEEPALIVE, 1L);
   Set(CURLOPT_BUFFERSIZE, kBufferBytes);
   Set(CURLOPT_UPLOAD_BUFFERSIZE, kBufferBytes);
@@ -80,7 +81,7 @@ void CurlTransfer::SetOptions(const std::string& ca_file, const std::string& use
   Set(CURLOPT_XFERINFOFUNCTION, &CurlTransfer::OnProgress);
   Set(CURLOPT_XFERINFODATA, static_cast<void*>(this));
   Set(CURLOPT_NOPROGRESS, 0L);
-  Set(CURLOPT_SOCKOPTFUNCTION, &CurlTransfer::OnSocket);
+  Set(CURLOPT_OPENSOCKETFUNCTION, &CurlTransfer::OnSocket);
   Set(CURLOPT_PREREQFUNCTION, &CurlTransfer::OnConnected);
   Set(CURLOPT_PREREQDATA, static_cast<void*>(this));
   SetMethod();
@@ -227,9 +228,13 @@ int CurlTransfer::OnConnected(void* self, char* /*to*/, char* /*from*/, int /*to
   return CURL_PREREQFUNC_ABORT;
 }
 
-int CurlTransfer::OnSocket(void* /*self*/, curl_socket_t socket, curlsocktype /*purpose*/) {
-  ::setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytes, sizeof(kUnsentBytes));
-  return CURL_SOCKOPT_OK;
+// No program that we start shall keep a connection of ours open.
+curl_socket_t CurlTransfer::OnSocket(void* /*self*/, curlsocktype /*purpose*/,
+                                     curl_sockaddr* address) {
+  const int made = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  if (made < 0) return CURL_SOCKET_BAD;
+  ::setsockopt(made, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytes, sizeof(kUnsentBytes));
+  return made;
 }
 
 bool CurlTransfer::HasProgressed(curl_off_t bytes) {

@@ -46,7 +46,7 @@ class CurlTransfer {
   static int OnProgress(void* self, curl_off_t total_down, curl_off_t down, curl_off_t total_up,
                         curl_off_t up);
   static int OnConnected(void* self, char* to, char* from, int to_port, int from_port);
-  static int OnSocket(void* self, curl_socket_t socket, curlsocktype purpose);
+  static curl_socket_t OnSocket(void* self, curlsocktype purpose, curl_sockaddr* address);
   std::size_t ReadHeader(std::string_view line);
   std::size_t TakeBody(std::string_view data);
   // True: go on.

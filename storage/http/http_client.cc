@@ -79,7 +79,7 @@ class HttpClient::Sending {
     if (reply->IsSuccess() || IsExpected(reply->status)) {
       return std::optional(*std::move(reply));
     }
-    return AfterRefusal(*std::move(reply));
+    return AfterRefusal(request, *std::move(reply));
   }
 
   bool IsExpected(int status) const {
@@ -98,11 +98,11 @@ class HttpClient::Sending {
     return WaitForNextTry(std::move(error), std::nullopt);
   }
 
-  Result<std::optional<HttpResponse>> AfterRefusal(HttpResponse reply) {
+  Result<std::optional<HttpResponse>> AfterRefusal(const HttpRequest& request, HttpResponse reply) {
     // A server that gave up may do it all the same; one that is too busy has not begun.
     may_still_come_ |= reply.status >= 500 && reply.status != 503;
     if (reply.status == 401 && call_.authorizer != nullptr && !std::exchange(was_renewed_, true)) {
-      auto is_new = call_.authorizer->Renew(reply, stop_);
+      auto is_new = call_.authorizer->Renew(request, reply, stop_);
       if (!is_new) return Fail(Explained(std::move(is_new).error()));
       if (*is_new) return std::optional<HttpResponse>();
     }

@@ -49,6 +49,7 @@ struct HttpRequest {
   bool may_be_sent_twice = true;
   double connect_timeout_seconds = 15;
   double stall_timeout_seconds = 60;  // without a byte in either direction
+  bool goes_past_proxies = false;     // for services of this very machine or its host
 };
 
 struct HttpResponse {

@@ -1,8 +1,11 @@
 // The transport against real sockets.
 #include "storage/http/curl_transport.h"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -143,6 +146,29 @@ TEST_F(CurlTransportTest, OneConnectionForManyRequests) {
   const RawHttpServer server(Always(PlainReply(200, "x")));
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(Get(server.origin()));
   EXPECT_EQ(server.connections(), 1);
+}
+
+TEST_F(CurlTransportTest, ProgramsThatWeStartInheritNoConnection) {
+  const RawHttpServer server(Always(PlainReply(200, "x")));
+  ASSERT_TRUE(Get(server.origin()));
+  int connections = 0;
+  for (int descriptor = 0; descriptor < 256; ++descriptor) {
+    sockaddr_in peer{};
+    socklen_t size = sizeof(peer);
+    if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
+    if (peer.sin_family != AF_INET || ntohs(peer.sin_port) != server.port()) continue;
+    ++connections;
+    EXPECT_NE(::fcntl(descriptor, F_GETFD) & FD_CLOEXEC, 0);
+  }
+  EXPECT_EQ(connections, 1);
+}
+
+TEST_F(CurlTransportTest, ServicesOfThisMachineAreAskedPastProxies) {
+  const RawHttpServer server(Always(PlainReply(200, "direct")));
+  const ScopedVariable variable("http_proxy", "http://127.0.0.1:1");
+  EXPECT_FALSE(Get(server.origin()));
+  request_.goes_past_proxies = true;
+  EXPECT_EQ(Get(server.origin())->body, "direct");
 }
 
 TEST_F(CurlTransportTest, AsManyConnectionsAsThreads) {

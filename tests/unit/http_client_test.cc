@@ -27,7 +27,9 @@ class CountingAuthorizer : public Authorizer {
     request.url += "?sig=secret";
     return {};
   }
-  Result<bool> Renew(const HttpResponse& /*refusal*/, const std::stop_token& /*stop*/) override {
+  Result<bool> Renew(const HttpRequest& refused, const HttpResponse& /*refusal*/,
+                     const std::stop_token& /*stop*/) override {
+    EXPECT_EQ(refused.headers.Get("authorization"), "try " + std::to_string(signed_));
     ++renewed_;
     return can_renew_;
   }

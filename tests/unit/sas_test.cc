@@ -136,8 +136,10 @@ TEST_F(SasAuthorizerTest, ExpiryDuringWorkIsMetByAnother) {
   ASSERT_TRUE(Sign(renewed));
   EXPECT_EQ(reloads, 1);
   EXPECT_THAT(request_.url, HasSubstr("sig=new"));
-  EXPECT_FALSE(*renewed.Renew({}, {}));  // the same again
-  EXPECT_FALSE(*alone.Renew({}, {}));
+  EXPECT_FALSE(*renewed.Renew(request_, {}, {}));  // the same again
+  EXPECT_FALSE(*alone.Renew(request_, {}, {}));
+  request_.url = "https://x/?sig=other";
+  EXPECT_TRUE(*renewed.Renew(request_, {}, {}));
 }
 
 std::string Join(const std::vector<std::string>& lines) {
