@@ -1,0 +1,47 @@
+// Credentials of this machine, and which of them opens a vault.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/jobs/environment.h"
+#include "storage/auth/credential_store.h"
+#include "storage/auth/storage_location.h"
+#include "storage/http/authorizer.h"
+
+namespace asr {
+
+// Those in STATE_DIR/credentials. `environment`'s file system must outlive it.
+[[nodiscard]] CredentialStore CredentialsOf(const Environment& environment);
+
+// Keeps it under `name`. The same again is fine, unchanged; kState (kAlreadyExists) if there is
+// another of that name, unless `replace`. A SAS that has run out is refused (kCredentialExpired),
+// one that is about to is warned of; so is a certificate's file that others may read, or that holds
+// no certificate with its key (kCredentialInvalid).
+[[nodiscard]] Result<CredentialSummary> AddCredential(Environment& environment,
+                                                      const std::string& name,
+                                                      const StoredCredential& credential,
+                                                      bool replace);
+
+// Signs in with Entra ID as `credential` says, whose kind UsesEntraId; null: as whoever this
+// machine's surroundings say we are (DefaultAzureCredential). Called for https only.
+using EntraSignIn =
+    std::function<Result<std::unique_ptr<Authorizer>>(const StoredCredential* credential)>;
+
+struct CredentialChoice {
+  std::string name;                     // as --credential gives it; empty: whatever is found
+  EntraSignIn entra_sign_in = nullptr;  // none: Entra ID is left out
+};
+
+// The credential for `location`: the one of that name; else what the variables of `az storage` say
+// of its account; else Entra ID. A SAS that ends within 7 days is warned of; one that is kept under
+// a name is read again when it has run out or is refused, so that work goes on with a new one.
+// kNotFound (kCredentialNotFound) if there is none; kCredentialExpired; kCredentialInvalid if it is
+// for another account, or would send a token over plain http. `environment`'s file system and clock
+// must outlive the result.
+[[nodiscard]] Result<std::unique_ptr<Authorizer>> FindAuthorizer(Environment& environment,
+                                                                 const StorageLocation& location,
+                                                                 const CredentialChoice& choice);
+
+}  // namespace asr
