@@ -26,6 +26,8 @@ struct CliContext {
   std::stop_token stop;  // set on Ctrl-C
   // The path of this program, for processes that go on with its work.
   std::string program{};
+  // Reads a line of the terminal that is stdin, without showing it.
+  HiddenLineReader read_hidden_line{};
 };
 
 // `arguments` are without the program's name. Returns the exit code (cli/exit_codes.h).

@@ -162,6 +162,7 @@ const std::vector<Command>& Commands() {
     std::vector<Command> all;
     AddVaultCommands(all);
     AddHostCommands(all);
+    AddCredentialCommands(all);
     AddVmCommands(all);
     AddPolicyCommands(all);
     AddConfigCommands(all);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "cli/text_format.h"
+#include "core/jobs/credentials.h"
 #include "core/jobs/hosts.h"
 #include "core/model/duration.h"
 
@@ -41,6 +42,17 @@ Result<Candidates> Hosts(Session& session) {
   ASR_TRY(const auto hosts, environment->state.ListHosts());
   Candidates candidates;
   for (const HostRegistration& host : hosts) candidates.push_back({host.name, host.path});
+  return candidates;
+}
+
+Result<Candidates> Credentials(Session& session) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const auto listing, CredentialsOf(*environment).List());
+  Candidates candidates;
+  for (const CredentialSummary& credential : listing.credentials) {
+    candidates.push_back({credential.name, std::string(CredentialKindName(credential.kind))});
+  }
+  for (const auto& [name, error] : listing.unreadable) candidates.push_back({name, error.Line()});
   return candidates;
 }
 
@@ -165,6 +177,8 @@ Result<Candidates> Find(const ValueType& type, const CompletionLine& line, const
       return Vaults(session);
     case ValueKind::kHost:
       return Hosts(session);
+    case ValueKind::kCredential:
+      return Credentials(session);
     case ValueKind::kPolicy:
       return Policies(session);
     case ValueKind::kVm:

@@ -60,7 +60,8 @@ int main(int argc, char** argv) {
         .environment = ReadVariable,
         .is_root = ::geteuid() == 0,
         .stop = stop.get_token(),
-        .program = asr::PosixFileSystem().Canonical("/proc/self/exe").value_or("asr")};
+        .program = asr::PosixFileSystem().Canonical("/proc/self/exe").value_or("asr"),
+        .read_hidden_line = asr::ReadHiddenLine};
     return asr::RunCommandLine(arguments, context);
   } catch (const std::exception& exception) {
     const asr::Error error = asr::MakeError(asr::ErrorKind::kInternal, asr::ErrorCode::kInternal,

@@ -65,7 +65,7 @@ constexpr std::array kOptions = {
                  "the vault to use instead of the default; also ASR_VAULT"},
     GlobalOption{0, "state-dir", "DIR", nullptr, SetStateDirectory, ValueKind::kDirectory,
                  "where this machine keeps its state; also ASR_STATE_DIR"},
-    GlobalOption{0, "credential", "NAME", nullptr, SetCredential, ValueKind::kFree,
+    GlobalOption{0, "credential", "NAME", nullptr, SetCredential, ValueKind::kCredential,
                  "the credential for a vault that needs one"},
     GlobalOption{0, "no-wait", "", &Options::no_wait, nullptr, ValueKind::kFree,
                  "leave the job to the agent instead of running it here"},

@@ -21,6 +21,20 @@ bool ColourAllowed(const CliContext& context, const GlobalOptions& options) {
   return context.environment("TERM").value_or("") != "dumb";
 }
 
+// A variable that is empty counts as not set.
+EnvironmentLookup SetVariables(EnvironmentLookup all) {
+  return [all = std::move(all)](const std::string& name) {
+    auto value = all(name);
+    if (value && value->empty()) value.reset();
+    return value;
+  };
+}
+
+Secret WithoutSpaceAtEnd(const Secret& secret) {
+  const std::string_view text = secret.Reveal();
+  return Secret(std::string(text.substr(0, text.find_last_not_of(" \t\r\n") + 1)));
+}
+
 bool IsYes(std::string answer) {
   while (!answer.empty() && (answer.back() == '\r' || answer.back() == ' ')) answer.pop_back();
   return answer == "y" || answer == "Y" || answer == "yes" || answer == "Yes" || answer == "YES";
@@ -99,7 +113,7 @@ Result<Environment*> Session::OpenEnvironment() {
                                    .state_directory = directory,
                                    .stop = context_.stop,
                                    .credential = options_.credential.value_or(""),
-                                   .variables = context_.environment,
+                                   .variables = SetVariables(context_.environment),
                                    .command = command_});
   return &*environment_;
 }
@@ -116,6 +130,7 @@ void Session::Become(JobCommand command, const std::string& vault,
   if (environment_) environment_->command = command_;
   options_.vault = vault;
   if (!options_.credential) options_.credential = credential;
+  if (environment_) environment_->credential = options_.credential.value_or("");
 }
 
 Result<Vault*> Session::OpenVault() {
@@ -169,6 +184,25 @@ Status Session::Confirm(const std::string& loss) {
   return Fail(
       MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled, "not confirmed; nothing was changed")
           .WithAction("answer y, or give --yes"));
+}
+
+Result<Secret> Session::ReadSecretFromInput(const std::string& prompt) {
+  if (context_.terminal.in_is_terminal && context_.read_hidden_line) {
+    context_.err << Printable(prompt) << ": ";
+    context_.err.flush();
+    ASR_TRY(const Secret line, context_.read_hidden_line(context_.stop));
+    return WithoutSpaceAtEnd(line);
+  }
+  constexpr std::size_t kMostBytes = 64 * 1024;
+  std::string text(kMostBytes + 1, '\0');
+  context_.in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  const Secret all(text.substr(0, static_cast<std::size_t>(context_.in.gcount())));
+  OPENSSL_cleanse(text.data(), text.size());
+  if (all.Reveal().size() > kMostBytes) {
+    return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kCredentialInvalid,
+                          "what stdin gives is too large for a secret"));
+  }
+  return WithoutSpaceAtEnd(all);
 }
 
 Result<std::string> Session::AbsolutePath(const std::string& path) {

@@ -14,6 +14,7 @@
 #include "core/model/job.h"
 #include "core/model/plan.h"
 #include "core/vault/vault.h"
+#include "storage/auth/secret.h"
 
 namespace asr {
 
@@ -58,6 +59,10 @@ class Session {
 
   // Program and arguments of `asr WORDS` that works on the same state.
   [[nodiscard]] Result<std::vector<std::string>> OwnCommand(const std::vector<std::string>& words);
+
+  // What stdin gives, to its end, without white space there; on a terminal one line, asked for with
+  // `prompt` and not shown.
+  [[nodiscard]] Result<Secret> ReadSecretFromInput(const std::string& prompt);
 
   // `path` relative to the command's working directory becomes absolute.
   [[nodiscard]] Result<std::string> AbsolutePath(const std::string& path);

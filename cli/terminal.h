@@ -2,6 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <stop_token>
+
+#include "storage/auth/secret.h"
+#include "storage/base/result.h"
 
 namespace asr {
 
@@ -14,5 +19,11 @@ struct TerminalInfo {
 
 // Of this process's own standard streams.
 [[nodiscard]] TerminalInfo InspectTerminal();
+
+// kCancelled once `stop` is set.
+using HiddenLineReader = std::function<Result<Secret>(const std::stop_token& stop)>;
+
+// A line of this process's own stdin, which is a terminal: without its end, and without echo.
+[[nodiscard]] Result<Secret> ReadHiddenLine(const std::stop_token& stop);
 
 }  // namespace asr

@@ -18,6 +18,7 @@ enum class ValueKind : std::uint8_t {
   kDirectory,
   kVault,
   kHost,
+  kCredential,
   kPolicy,
   kVm,     // of a host
   kItem,   // a VM of the vault

@@ -75,6 +75,16 @@ const View& HostView() {
   return view;
 }
 
+const View& CredentialView() {
+  static const View view = {
+      .columns = {Make("Name", "/name"), Make("Kind", "/kind"), Make("Account", "/account"),
+                  Make("Expires", "/expiresAt", Kind::kTime)},
+      .fields = {Make("Name", "/name"), Make("Kind", "/kind"), Make("Account", "/account"),
+                 Make("Expires", "/expiresAt", Kind::kTime)},
+      .sections = {}};
+  return view;
+}
+
 const View& DiskReportView() {
   static const View view = {
       .columns = {Elastic("Path", "/path"), Make("Format", "/format"), Make("Kind", "/kind"),

@@ -7,6 +7,7 @@ namespace asr {
 
 [[nodiscard]] const View& VaultView();
 [[nodiscard]] const View& HostView();
+[[nodiscard]] const View& CredentialView();
 [[nodiscard]] const View& VmView();
 [[nodiscard]] const View& PolicyView();
 [[nodiscard]] const View& CheckView();

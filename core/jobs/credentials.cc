@@ -214,9 +214,7 @@ Result<std::unique_ptr<Authorizer>> FindAuthorizer(Environment& environment,
                                                    const StorageLocation& location,
                                                    const CredentialChoice& choice) {
   if (!choice.name.empty()) return ByName(environment, location, choice);
-  const VariableLookup variables =
-      environment.variables ? environment.variables : ProcessVariables();
-  ASR_TRY(const auto found, FindInEnvironment(variables, AccountOf(location)));
+  ASR_TRY(const auto found, FindInEnvironment(environment.variables, AccountOf(location)));
   if (found) return ByVariables(environment, location, *found);
   if (choice.entra_sign_in && location.is_https()) return choice.entra_sign_in(nullptr);
   return Fail(NoneFound(location));
