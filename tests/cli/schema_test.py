@@ -73,6 +73,11 @@ def make_vm(directory):
     return disk
 
 
+def make_secret(file, text):
+    file.touch(mode=0o600)
+    file.write_text(text)
+
+
 def make_change_log(file):
     """A closed log without entries: asr-hrl(5)."""
     def checksum(part):
@@ -100,6 +105,18 @@ def set_up(asr):
     asr.run("host add lab --kind folder --path vms", "host")
     asr.run("host show lab", "host")
     asr.run("host list", "hosts")
+    asr.run("credential list", "credentials")
+    asr.run("credential add azure --managed-identity --dry-run", "plan")
+    asr.run("credential add azure --managed-identity", "credential")
+    asr.run("credential add azure --azure-cli", None, code=4, beside="error")
+    make_secret(pathlib.Path(asr.directory) / "sas", "sv=2023-11-03&se=2199-01-01&sr=c&sp=rl&sig=c2VjcmV0")
+    credential = asr.run("credential add shared --sas-file sas --account contoso", "credential")
+    assert credential["expiresAt"] == "2199-01-01T00:00:00.000Z", credential
+    assert [credential["name"] for credential in asr.run("credential list", "credentials")] == ["azure", "shared"]
+    asr.run("credential remove azure", None, code=2, beside="error")
+    asr.run("credential remove azure --dry-run", "plan")
+    asr.run("credential remove azure --yes", None)
+    asr.run("credential remove azure --yes", None, code=3, beside="error")
     asr.run("vm list", "vms")
     asr.run("vm show web", "vm")
     asr.run("policy list", "policies")
