@@ -225,7 +225,7 @@ TEST_F(CredentialTest, SecretsAreNowhereElse) {
   EXPECT_EQ(Run("enable web --policy gold --credential key --debug").exit_code, 0);
   EXPECT_EQ(Run("jobs list -o json").exit_code, 0);
   std::size_t kept = 0;
-  for (const std::string& top : {"state", "vault"}) {
+  for (const char* top : {"state", "vault"}) {
     for (const auto& [path, content] : cli.Tree(top)) {
       const bool has_one =
           content.find(kKey) != std::string::npos || content.find(kSignature) != std::string::npos;

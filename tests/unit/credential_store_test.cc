@@ -63,7 +63,8 @@ class CredentialStoreTest : public ::testing::Test {
   }
   std::vector<std::string> Files() {
     std::vector<std::string> names;
-    for (const DirectoryEntry& entry : *PosixFileSystem().List(top_)) {
+    const auto entries = PosixFileSystem().List(top_);
+    for (const DirectoryEntry& entry : *entries) {
       if (entry.name != ".lock") names.push_back(entry.name);
     }
     return names;
@@ -121,14 +122,14 @@ TEST_F(CredentialStoreTest, OtherContentTakesItsPlaceOnlyWhenToldTo) {
 }
 
 TEST_F(CredentialStoreTest, NamesThatCouldBePathsAreRefused) {
-  for (const std::string name :
+  for (const char* name :
        {"", ".", "..", "../a", "a/b", "/a", ".a", "-a", "a b", "a\n", "a\\b", "caf\u00e9"}) {
-    for (const Status& status :
-         {store_.Save(name, Key("aHVzaA=="), IfThere::kReplace), store_.Remove(name),
-          store_.RequireExists(name), Status(store_.Read(name).map([](const auto&) {}))}) {
+    for (const Status& status : {store_.Save(name, Key("aHVzaA=="), IfThere::kReplace),
+                                 store_.Remove(name), store_.RequireExists(name)}) {
       ASSERT_FALSE(status) << name;
       EXPECT_EQ(status.error().kind, ErrorKind::kUsage) << name;
     }
+    EXPECT_EQ(store_.Read(name).error().kind, ErrorKind::kUsage) << name;
   }
   EXPECT_FALSE(store_.Save(std::string(65, 'a'), Key("aHVzaA=="), IfThere::kReplace));
   EXPECT_TRUE(store_.Save(std::string(64, 'a'), Key("aHVzaA=="), IfThere::kReplace));
@@ -210,7 +211,7 @@ TEST_F(CredentialStoreTest, ADeathLeavesTheOldOrTheNew) {
     const auto read = store_.Read("a");
     ASSERT_TRUE(read) << call;
     EXPECT_TRUE(*read == Key("b2xk") || *read == Key("bmV3")) << call;
-    if (saved) EXPECT_EQ(*read, Key("bmV3")) << call;
+    EXPECT_TRUE(!saved || *read == Key("bmV3")) << call;
     ASSERT_TRUE(store_.Save("a", Key("bGFzdA=="), IfThere::kReplace)) << call;
     EXPECT_THAT(Files(), ::testing::ElementsAre("a.json")) << call;
   }
@@ -253,7 +254,7 @@ TEST(CheckCredentialTest, WhatCannotBeRightIsRefusedUnseen) {
   EXPECT_FALSE(refused(Kind::kAccountKey, "contoso", "", "", "", "aHVzaA=="));
   EXPECT_TRUE(refused(Kind::kAccountKey, "", "", "", "", "aHVzaA=="));
   EXPECT_TRUE(refused(Kind::kAccountKey, "Contoso", "", "", "", "aHVzaA=="));
-  EXPECT_TRUE(refused(Kind::kAccountKey, "contoso", "", "", "", "hush"));
+  EXPECT_TRUE(refused(Kind::kAccountKey, "contoso", "", "", "", "hush!"));
   EXPECT_TRUE(refused(Kind::kAccountKey, "contoso", "", "", "", ""));
   EXPECT_TRUE(refused(Kind::kSas, "", "", "", "", "sp=r&sig=hush"));
   EXPECT_TRUE(refused(Kind::kConnectionString, "", "", "", "", "AccountName=x;AccountKey=hush!"));

@@ -137,7 +137,7 @@ TEST_F(FindAuthorizerTest, TheCredentialOfAnotherAccountIsRefused) {
   Add("key", Make(Kind::kAccountKey, "aHVzaA==", "fabrikam"));
   Add("string", Make(Kind::kConnectionString, "AccountName=fabrikam;AccountKey=aHVzaA=="));
   Add("sas", Make(Kind::kSas, Sas("2027-01-01"), "fabrikam"));
-  for (const std::string name : {"key", "string", "sas"}) {
+  for (const char* name : {"key", "string", "sas"}) {
     for (const char* url : {kUrl, kLocal}) {
       const auto refused = Find(name, url);
       ASSERT_FALSE(refused) << name;
