@@ -8,8 +8,9 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/credentials.h"
+#include "core/jobs/entra_sign_in.h"
 #include "core/vault/layout.h"
-#include "storage/auth/storage_credential.h"
 #include "storage/auth/storage_location.h"
 #include "storage/base/checksum.h"
 #include "storage/blob/azure_store.h"
@@ -75,21 +76,12 @@ std::string HostName() {
   return name.data();
 }
 
-Result<std::unique_ptr<Authorizer>> FindAuthorizer(Environment& environment,
-                                                   const StorageLocation& location,
-                                                   const std::string& credential) {
-  ASR_TRY(const auto found, FindInEnvironment(environment.variables, location.account));
-  if (found) return MakeAuthorizer(*found, location.account, environment.clock);
-  return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kCredentialNotFound,
-                        fmt::format("there is no credential for {}{}", location.ContainerUrl(),
-                                    credential.empty() ? "" : ": " + credential))
-                  .WithAction("set AZURE_STORAGE_CONNECTION_STRING"));
-}
-
 Result<std::unique_ptr<BlobStore>> OpenContainer(Environment& environment, const std::string& place,
                                                  const std::string& credential, bool create) {
   ASR_TRY(const ParsedLocation parsed, ParseStorageUrl(place));
-  ASR_TRY(auto authorizer, FindAuthorizer(environment, parsed.location, credential));
+  ASR_TRY(auto authorizer,
+          FindAuthorizer(environment, parsed.location,
+                         {.name = credential, .entra_sign_in = MakeEntraSignIn(environment)}));
   ASR_TRY(auto transport, CurlTransport::Create({}));
   const std::string key = ToHex(ByteSpan(ComputeSha256(AsBytes(place))).first(8));
   return OpenAzureStore(

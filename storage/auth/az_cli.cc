@@ -19,7 +19,7 @@
 #include "storage/auth/token_reply.h"
 #include "storage/base/file_descriptor.h"
 #include "storage/base/subprocess.h"
-#include "storage/http/wait.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 namespace {
@@ -80,7 +80,7 @@ class Program {
     std::string out;
     std::string errors;
     while (out_.valid() || errors_.valid()) {
-      if (stop.stop_requested()) return Fail(CancelledError());
+      if (stop.stop_requested()) return Fail(Stopped());
       if (std::chrono::steady_clock::now() >= deadline) return Output{{}, errors, -1};
       pollfd ends[2] = {{out_.get(), POLLIN, 0}, {errors_.get(), POLLIN, 0}};
       if (::poll(ends, 2, 100) <= 0) continue;

@@ -7,7 +7,7 @@
 #include "storage/auth/entra_sources.h"
 #include "storage/http/retry_policy.h"
 #include "storage/http/url.h"
-#include "storage/http/wait.h"
+#include "storage/base/stop.h"
 
 namespace asr {
 namespace {
@@ -24,7 +24,7 @@ Result<Secret> TokenCache::Get(const TokenRequest& request, const std::stop_toke
     if (!entry.is_fetching) return FetchFor(entry, request, lock, stop);
     const std::uint64_t fetches = entry.fetches;
     if (!changed_.wait(lock, stop, [&] { return entry.fetches != fetches; })) {
-      return Fail(CancelledError());
+      return Fail(Stopped());
     }
     // Whoever waited for a fetch that failed need not fail on its own once more; but if only its
     // caller was stopped, somebody else has to go.
