@@ -132,7 +132,7 @@ void RawHttpServer::Accept() {
 void RawHttpServer::Serve(Connection& connection, int number) {
   std::string buffer;
   bool goes_on = connection.Handshake();
-  while (goes_on) {
+  for (int served = 0; goes_on; ++served) {
     std::size_t head_end = std::string::npos;
     while ((head_end = buffer.find("\r\n\r\n")) == std::string::npos) {
       // A greeting of TLS would be waited for in vain.
@@ -145,6 +145,10 @@ void RawHttpServer::Serve(Connection& connection, int number) {
     ReceivedRequest request;
     request.connection = number;
     ParseHead(std::string_view(buffer).substr(0, head_end + 2), request);
+    if (cuts_second_ && served > 0) {
+      connection.Reset();
+      break;
+    }
     buffer.erase(0, head_end + 4);
     const std::size_t length = NumberOrZero(std::string(request.headers.Get("content-length")));
     if (!connection.Fill(buffer, length)) break;

@@ -49,6 +49,10 @@ class RawHttpServer {
   RawHttpServer(const RawHttpServer&) = delete;
   RawHttpServer& operator=(const RawHttpServer&) = delete;
 
+  // From now on each connection carries one request; a second one is cut by a reset when its head
+  // has come, before its body is read.
+  void CutSecondRequests() { cuts_second_ = true; }
+
   // "http://127.0.0.1:PORT", or https.
   [[nodiscard]] std::string origin() const;
   [[nodiscard]] std::uint16_t port() const { return listener_.port(); }
@@ -66,6 +70,7 @@ class RawHttpServer {
   LoopbackListener listener_;
   std::atomic<bool> is_ending_ = false;
   std::atomic<int> connections_ = 0;
+  std::atomic<bool> cuts_second_ = false;
   mutable std::mutex mutex_;  // guards what follows
   std::vector<ReceivedRequest> requests_;
   std::list<std::unique_ptr<Connection>> open_;
