@@ -1,0 +1,142 @@
+// A vault on Azure Blob Storage by the command line, on a strict server of page blobs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/cli_runner.h"
+#include "tests/support/page_blob_server/page_blob_server.h"
+
+namespace asr {
+namespace {
+
+using testing::CliRunner;
+using testing::CommandResult;
+using testing::FaultAction;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Json = nlohmann::ordered_json;
+
+class AzureVaultTest : public ::testing::Test {
+ protected:
+  AzureVaultTest() {
+    cli.SetUpLab();
+    SignIn(cli);
+  }
+
+  void SignIn(CliRunner& machine) {
+    machine.variables["AZURE_STORAGE_CONNECTION_STRING"] = server.ConnectionString();
+  }
+  [[nodiscard]] std::string Url() const { return server.url() + "/vault"; }
+  [[nodiscard]] std::string Disk(const CliRunner& machine, const std::string& path) const {
+    return machine.ReadFile(machine.Path(path));
+  }
+  void CreateAndEnable() {
+    cli.Json("vault create azure --target " + Url());
+    cli.Json("vault use azure");
+    cli.Json("policy set gold");
+    cli.Json("enable web --policy gold");
+  }
+
+  testing::PageBlobServer server;
+  CliRunner cli;
+};
+
+TEST_F(AzureVaultTest, AVmLivesItsWholeLifeThere) {
+  CreateAndEnable();
+  const std::string first = Disk(cli, "vms/web/root.raw");
+  cli.WriteDisk("root.raw", 1'000'000, std::string(100'000, 'b'));
+  const Json replicated = cli.Json("replicate web");
+  EXPECT_EQ(replicated["point"]["new"], true);
+  EXPECT_LE(replicated["job"]["stats"]["bytesSent"].get<std::uint64_t>(), 3 * 64 * 1024);
+  EXPECT_EQ(cli.Json("replicate web")["point"]["new"], false);
+  const Json points = cli.Json("points list web");
+  ASSERT_EQ(points.size(), 2);
+  cli.Json("restore web --to {dir}/new");
+  EXPECT_EQ(Disk(cli, "new/root.raw"), Disk(cli, "vms/web/root.raw"));
+  cli.Json("restore web --to {dir}/old --point " + points[1]["id"].get<std::string>());
+  EXPECT_EQ(Disk(cli, "old/root.raw"), first);
+  cli.Json("points verify web");
+  cli.Json("resync web --now --deep");
+  EXPECT_EQ(cli.Json("vault check")["healthy"], true);
+  EXPECT_EQ(cli.Json("items list")[0]["vault"], "azure");
+  cli.Json("points hold web " + points[1]["id"].get<std::string>());
+  EXPECT_EQ(cli.Json("points show web " + points[1]["id"].get<std::string>())["held"], true);
+  cli.Json("disable web --yes");
+  EXPECT_EQ(cli.Json("items list").size(), 0);
+  EXPECT_EQ(cli.Run("vault delete azure --yes").exit_code, 0);
+  EXPECT_EQ(cli.Json("vault list").size(), 1);
+}
+
+// After a disaster: nothing but the URL and a credential.
+TEST_F(AzureVaultTest, AnotherMachineRecoversFromIt) {
+  CreateAndEnable();
+  CliRunner other;
+  other.variables["AZURE_STORAGE_ACCOUNT"] = server.account();
+  other.variables["AZURE_STORAGE_KEY"] = server.key();
+  other.Json("vault connect found --target " + Url());
+  EXPECT_EQ(other.Json("items list")[0]["name"], "web");
+  other.Json("restore web --to {dir}/back");
+  EXPECT_EQ(Disk(other, "back/root.raw"), Disk(cli, "vms/web/root.raw"));
+  EXPECT_EQ(Disk(other, "back/data.raw"), Disk(cli, "vms/web/data.raw"));
+}
+
+TEST_F(AzureVaultTest, AStoredCredentialIsRememberedWithTheVault) {
+  cli.variables.erase("AZURE_STORAGE_CONNECTION_STRING");
+  const CommandResult none = cli.Run("vault create azure --target " + Url());
+  EXPECT_EQ(none.exit_code, 3);
+  EXPECT_THAT(none.err, HasSubstr("ASR1603"));
+  cli.WriteFile("key", server.key());
+  std::filesystem::permissions(cli.Path("key"), std::filesystem::perms::owner_read);
+  cli.Json("credential add store --account " + server.account() + " --key-file {dir}/key");
+  cli.Json("vault create azure --target " + Url() + " --credential store");
+  // No command has to name it again.
+  EXPECT_EQ(cli.Json("vault check --vault azure")["healthy"], true);
+  for (const auto& [path, content] : cli.Tree("")) {
+    if (path.find("/credentials/") != std::string::npos || path.ends_with("/key")) continue;
+    EXPECT_THAT(content, Not(HasSubstr(server.key()))) << path;
+  }
+}
+
+TEST_F(AzureVaultTest, WhatCannotBeAVaultsPlaceIsRefused) {
+  const CommandResult secret = cli.Run("vault create azure --target " + Url() + "?" +
+                                       server.AccountSas("rwdl", std::chrono::hours(1)));
+  EXPECT_EQ(secret.exit_code, 2);
+  EXPECT_THAT(secret.err, HasSubstr("AZURE_STORAGE_SAS_TOKEN"));
+  EXPECT_THAT(secret.err, Not(HasSubstr("sig=")));
+  EXPECT_EQ(cli.Run("vault create azure --target " + server.url()).exit_code, 2);
+  EXPECT_EQ(cli.Run("vault create azure --target s3://bucket/vault").exit_code, 2);
+  EXPECT_EQ(cli.Run("vault connect azure --target " + Url()).exit_code, 3);
+  // A container in which others keep something.
+  cli.Json("vault create first --target " + server.url() + "/first");
+  const CommandResult taken = cli.Run("vault create second --target " + server.url() + "/first");
+  EXPECT_EQ(taken.exit_code, 4);
+}
+
+TEST_F(AzureVaultTest, ASasOfTheAccountIsEnough) {
+  cli.variables.erase("AZURE_STORAGE_CONNECTION_STRING");
+  cli.variables["AZURE_STORAGE_ACCOUNT"] = server.account();
+  cli.variables["AZURE_STORAGE_SAS_TOKEN"] = server.AccountSas("racwdl", std::chrono::hours(24));
+  cli.Json("vault create azure --target " + Url());
+  const CommandResult used = cli.Run("vault check --vault azure");
+  EXPECT_EQ(used.exit_code, 0);
+  // It ends tomorrow.
+  EXPECT_THAT(used.err, HasSubstr("ends at"));
+  EXPECT_THAT(used.err, Not(HasSubstr("sig=")));
+}
+
+TEST_F(AzureVaultTest, RefusalsNameTheServersCodeAndRequest) {
+  CreateAndEnable();
+  cli.variables["AZURE_STORAGE_CONNECTION_STRING"] =
+      "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=d3Jvbmc=;"
+      "BlobEndpoint=" +
+      server.url();
+  const CommandResult result = cli.Run("items list");
+  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_THAT(result.err, HasSubstr("AuthenticationFailed"));
+  EXPECT_THAT(result.err, HasSubstr("request"));
+}
+
+}  // namespace
+}  // namespace asr
