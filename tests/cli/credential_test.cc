@@ -12,6 +12,7 @@
 #include <csignal>
 #include <thread>
 
+#include "core/state/state_database.h"
 #include "tests/support/cli_runner.h"
 
 namespace asr::testing {
@@ -174,6 +175,26 @@ TEST_F(CredentialTest, RemovalAsks) {
   EXPECT_EQ(Run("credential remove x").exit_code, 0);
   EXPECT_EQ(cli.Run("credential list -o json").out, "[]\n");
   EXPECT_EQ(Run("credential remove x -y").exit_code, 3);
+}
+
+TEST_F(CredentialTest, RemovalNamesTheVaultsThatNeedIt) {
+  cli.Json("credential add x --azure-cli");
+  cli.Json("credential add y --azure-cli");
+  cli.Json("vault create main --target {dir}/vault");
+  {
+    auto database = StateDatabase::Open(PosixFileSystem(), SystemClock(), cli.Path("state"));
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->AddVault({.name = "far",
+                                       .target = "https://contoso.blob.core.windows.net/vault",
+                                       .id = "0123",
+                                       .is_default = false,
+                                       .credential = "x"}));
+  }
+  EXPECT_THAT(Run("credential remove x --dry-run").out, HasSubstr("is opened with it: far"));
+  EXPECT_THAT(Run("credential remove y --dry-run").out, Not(HasSubstr("opened")));
+  cli.terminal.in_is_terminal = true;
+  cli.typed = "n\n";
+  EXPECT_THAT(Run("credential remove x").err, HasSubstr("a vault is opened with it: far"));
 }
 
 TEST_F(CredentialTest, DryRunKeepsNothingButLooks) {
