@@ -311,6 +311,13 @@ class OnTerminal {
   void Type(const std::string& keys) const {
     ASSERT_EQ(::write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
+  // False if there is an echo still after 30 s.
+  [[nodiscard]] bool WaitForSilence() const {
+    for (int turn = 0; turn < 6000 && echoes(); ++turn) {
+      std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    }
+    return !echoes();
+  }
   [[nodiscard]] bool echoes() const {
     termios settings{};
     EXPECT_EQ(::tcgetattr(terminal_, &settings), 0);
@@ -347,7 +354,7 @@ TEST_F(CredentialTest, ATerminalDoesNotShowWhatIsTyped) {
   OnTerminal asr({"--state-dir", cli.Path("state"), "credential", "add", "x", "--account",
                   "contoso", "--key-file", "-"});
   ASSERT_TRUE(asr.WaitFor("Key of the account: "));
-  while (asr.echoes()) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  ASSERT_TRUE(asr.WaitForSilence());
   asr.Type(std::string(kKey) + "\n");
   EXPECT_EQ(asr.Wait(), 0) << asr.shown();
   EXPECT_THAT(asr.shown(), Not(HasSubstr(std::string(kKey).substr(0, 6))));
@@ -357,7 +364,7 @@ TEST_F(CredentialTest, ATerminalDoesNotShowWhatIsTyped) {
 TEST_F(CredentialTest, AnInterruptBringsTheEchoBack) {
   OnTerminal asr({"--state-dir", cli.Path("state"), "credential", "add", "x", "--sas-file", "-"});
   ASSERT_TRUE(asr.WaitFor("Shared access signature: "));
-  while (asr.echoes()) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  ASSERT_TRUE(asr.WaitForSilence());
   asr.Type("\x03");
   ASSERT_TRUE(asr.WaitFor("interrupted")) << asr.shown();
   EXPECT_TRUE(asr.echoes());
