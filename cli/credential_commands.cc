@@ -194,15 +194,29 @@ Status RunList(Session& session) {
   return {};
 }
 
+// "; vaults are opened with it: main, far" of those that remember it; empty if none does.
+Result<std::string> NameVaults(Environment& environment, const std::string& credential) {
+  ASR_TRY(const auto vaults, environment.state.ListVaults());
+  std::vector<std::string> names;
+  for (const VaultRegistration& vault : vaults) {
+    if (vault.credential == credential) names.push_back(vault.name);
+  }
+  if (names.empty()) return std::string();
+  return fmt::format("; {} {} opened with it: {}", names.size() == 1 ? "a vault" : "vaults",
+                     names.size() == 1 ? "is" : "are", fmt::join(names, ", "));
+}
+
 Status RunRemove(Session& session, const std::string& name) {
   ASR_CHECK(CheckName("NAME", name));
-  const std::string loss = fmt::format("removes credential {}, and its secret with it", name);
+  std::string loss = fmt::format("removes credential {}, and its secret with it", name);
   ASR_CHECK(session.RequireAnswer(loss));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   const CredentialStore store = CredentialsOf(*environment);
   ASR_CHECK(store.RequireExists(name));
+  ASR_TRY(const std::string vaults, NameVaults(*environment, name));
+  loss += vaults;
   if (session.options().dry_run) {
-    PrintStep(session, fmt::format("Remove credential {}", name));
+    PrintStep(session, fmt::format("Remove credential {}{}", name, vaults));
     return {};
   }
   ASR_CHECK(session.Confirm(loss));

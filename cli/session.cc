@@ -9,6 +9,7 @@
 #include "cli/json_values.h"
 #include "cli/text_format.h"
 #include "cli/views.h"
+#include "core/jobs/vault_place.h"
 #include "core/jobs/vaults.h"
 
 namespace asr {
@@ -139,6 +140,9 @@ Result<Vault*> Session::OpenVault() {
   ASR_TRY(vault_, asr::OpenVault(*environment, options_.vault.value_or("")));
   Debug(fmt::format("vault {}", vault_->identity().id));
   if (options_.credential) {
+    ASR_TRY(const VaultRegistration registration,
+            environment->state.FindVault(options_.vault.value_or("")));
+    if (DirectoryOf(registration.target).empty()) return vault_.get();
     Warn(fmt::format("credential '{}' is not used: a vault in a directory needs none",
                      *options_.credential));
   }

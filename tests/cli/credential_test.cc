@@ -12,6 +12,7 @@
 #include <csignal>
 #include <thread>
 
+#include "core/state/state_database.h"
 #include "tests/support/cli_runner.h"
 
 namespace asr::testing {
@@ -176,6 +177,26 @@ TEST_F(CredentialTest, RemovalAsks) {
   EXPECT_EQ(Run("credential remove x -y").exit_code, 3);
 }
 
+TEST_F(CredentialTest, RemovalNamesTheVaultsThatNeedIt) {
+  cli.Json("credential add x --azure-cli");
+  cli.Json("credential add y --azure-cli");
+  cli.Json("vault create main --target {dir}/vault");
+  {
+    auto database = StateDatabase::Open(PosixFileSystem(), SystemClock(), cli.Path("state"));
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->AddVault({.name = "far",
+                                       .target = "https://contoso.blob.core.windows.net/vault",
+                                       .id = "0123",
+                                       .is_default = false,
+                                       .credential = "x"}));
+  }
+  EXPECT_THAT(Run("credential remove x --dry-run").out, HasSubstr("is opened with it: far"));
+  EXPECT_THAT(Run("credential remove y --dry-run").out, Not(HasSubstr("opened")));
+  cli.terminal.in_is_terminal = true;
+  cli.typed = "n\n";
+  EXPECT_THAT(Run("credential remove x").err, HasSubstr("a vault is opened with it: far"));
+}
+
 TEST_F(CredentialTest, DryRunKeepsNothingButLooks) {
   WriteSecret("key", "no key!");
   const std::string add = "credential add x --account contoso --key-file {dir}/key --dry-run";
@@ -290,6 +311,13 @@ class OnTerminal {
   void Type(const std::string& keys) const {
     ASSERT_EQ(::write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
+  // False if there is an echo still after 30 s.
+  [[nodiscard]] bool WaitForSilence() const {
+    for (int turn = 0; turn < 6000 && echoes(); ++turn) {
+      std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    }
+    return !echoes();
+  }
   [[nodiscard]] bool echoes() const {
     termios settings{};
     EXPECT_EQ(::tcgetattr(terminal_, &settings), 0);
@@ -326,7 +354,7 @@ TEST_F(CredentialTest, ATerminalDoesNotShowWhatIsTyped) {
   OnTerminal asr({"--state-dir", cli.Path("state"), "credential", "add", "x", "--account",
                   "contoso", "--key-file", "-"});
   ASSERT_TRUE(asr.WaitFor("Key of the account: "));
-  while (asr.echoes()) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  ASSERT_TRUE(asr.WaitForSilence());
   asr.Type(std::string(kKey) + "\n");
   EXPECT_EQ(asr.Wait(), 0) << asr.shown();
   EXPECT_THAT(asr.shown(), Not(HasSubstr(std::string(kKey).substr(0, 6))));
@@ -336,7 +364,7 @@ TEST_F(CredentialTest, ATerminalDoesNotShowWhatIsTyped) {
 TEST_F(CredentialTest, AnInterruptBringsTheEchoBack) {
   OnTerminal asr({"--state-dir", cli.Path("state"), "credential", "add", "x", "--sas-file", "-"});
   ASSERT_TRUE(asr.WaitFor("Shared access signature: "));
-  while (asr.echoes()) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  ASSERT_TRUE(asr.WaitForSilence());
   asr.Type("\x03");
   ASSERT_TRUE(asr.WaitFor("interrupted")) << asr.shown();
   EXPECT_TRUE(asr.echoes());

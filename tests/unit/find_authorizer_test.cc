@@ -195,14 +195,16 @@ TEST_F(FindAuthorizerTest, WorkGoesOnWithTheOneThatTookItsPlace) {
   EXPECT_THAT(Sign(**authorizer), HasSubstr("expired"));
   Add("sas", Make(Kind::kSas, Sas("2027-12-24")), /*replace=*/true);
   EXPECT_EQ(Sign(**authorizer), "?" + Sas("2027-12-24"));
-  // Refused: the one that is kept by now is tried, once.
-  EXPECT_FALSE((*authorizer)->Renew({}, {}).value());
+  // Refused: the one that is kept by now is tried, unless it is the same.
+  HttpRequest refused;
+  refused.url = "https://x/y?" + Sas("2027-12-24");
+  EXPECT_FALSE((*authorizer)->Renew(refused, {}, {}).value());
   Add("sas", Make(Kind::kSas, Sas("2028-12-24")), /*replace=*/true);
-  EXPECT_TRUE((*authorizer)->Renew({}, {}).value());
+  EXPECT_TRUE((*authorizer)->Renew(refused, {}, {}).value());
   EXPECT_EQ(Sign(**authorizer), "?" + Sas("2028-12-24"));
   // Another kind of credential cannot go on in the middle.
   Add("sas", Make(Kind::kAccountKey, "aHVzaA==", "contoso"), /*replace=*/true);
-  EXPECT_FALSE((*authorizer)->Renew({}, {}));
+  EXPECT_FALSE((*authorizer)->Renew(refused, {}, {}));
 }
 
 TEST_F(FindAuthorizerTest, EntraIdComesLastAndOverHttpsOnly) {
