@@ -268,7 +268,7 @@ void AddVaultCommands(std::vector<Command>& commands) {
          const auto options = std::make_shared<PlaceOptions>();
          arguments.Required("NAME", options->name, "what this machine calls it", ValueKind::kFree)
              .RequiredOption("--target", "URL", options->target,
-                             "where it lies: a directory, or file:///directory",
+                             "where it lies: a directory, or a container of Azure Blob Storage",
                              ValueKind::kDirectory)
              .Option("--digest", "NAME", options->digest,
                      "sha256 (default), or xxh3: faster, for guests that are trusted",
@@ -281,7 +281,7 @@ void AddVaultCommands(std::vector<Command>& commands) {
          const auto options = std::make_shared<PlaceOptions>();
          arguments.Required("NAME", options->name, "what this machine calls it", ValueKind::kFree)
              .RequiredOption("--target", "URL", options->target,
-                             "where it lies: a directory, or file:///directory",
+                             "where it lies: a directory, or a container of Azure Blob Storage",
                              ValueKind::kDirectory);
          return [options](Session& session) { return RunConnect(session, *options); };
        }});

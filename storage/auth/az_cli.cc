@@ -18,8 +18,8 @@
 
 #include "storage/auth/token_reply.h"
 #include "storage/base/file_descriptor.h"
-#include "storage/base/subprocess.h"
 #include "storage/base/stop.h"
+#include "storage/base/subprocess.h"
 
 namespace asr {
 namespace {

@@ -5,9 +5,9 @@
 #include <fmt/format.h>
 
 #include "storage/auth/entra_sources.h"
+#include "storage/base/stop.h"
 #include "storage/http/retry_policy.h"
 #include "storage/http/url.h"
-#include "storage/base/stop.h"
 
 namespace asr {
 namespace {
