@@ -103,13 +103,12 @@ class AzureWorld {
                             .stop = {}};
     environment.variables = [this](const std::string& name) -> std::optional<std::string> {
       if (name != "AZURE_STORAGE_CONNECTION_STRING") return std::nullopt;
-      return server.ConnectionString();
+      return ConnectionString();
     };
     return verb(environment);
   }
   Result<std::unique_ptr<BlobStore>> OpenStore(const std::string& machine) {
-    ASR_TRY(const StorageCredential credential,
-            ParseConnectionString(Secret(server.ConnectionString())));
+    ASR_TRY(const StorageCredential credential, ParseConnectionString(Secret(ConnectionString())));
     ASR_TRY(auto authorizer, MakeAuthorizer(credential, credential.account, clock_));
     ASR_TRY(auto curl, CurlTransport::Create({}));
     return OpenAzureStore(
@@ -119,6 +118,12 @@ class AzureWorld {
          .leases = {PosixFileSystem(), directory_ / (machine + "/leases"), machine},
          .stop = {}},
         /*create=*/false, clock_);
+  }
+
+  // The account's first key is withdrawn; all machines are given another one.
+  void ChangeKey() {
+    key_ = "bmV3IGtleSBhZnRlciB0aGUgb2xkIG9uZQ==";
+    server.SetKeys({key_});
   }
 
   // The verbs.
@@ -256,7 +261,14 @@ class AzureWorld {
     ahead_ += behind;
   }
 
+  [[nodiscard]] std::string ConnectionString() const {
+    std::string text = server.ConnectionString();
+    if (!key_.empty()) text.replace(text.find(server.key()), server.key().size(), key_);
+    return text;
+  }
+
   TempDir directory_;
+  std::string key_;  // empty: the server's
   FakeClock clock_;
   std::chrono::seconds ahead_{0};
   std::mt19937_64 random_;
