@@ -171,6 +171,12 @@ Status DiskReplica::DropUnsealed(std::span<const PointId> sealed) {
     AddUnsealed(snapshots, sealed, unsealed);
     for (const SnapshotId& snapshot : unsealed) {
       ASR_CHECK(lease_.Check());
+      // Elsewhere the lock, not a condition of each write, keeps late writers out.
+      if (lease_.IsFence()) {
+        ASR_TRY(const bool is_forbidden, ForbidSeal(vault_, item_, {snapshot.value}));
+        if (!is_forbidden) continue;
+        if (!sealed.empty()) ASR_CHECK(RemoveOldMarks(vault_, item_, sealed.front()));
+      }
       const Status ready = blob->PrepareDelete(snapshot);
       if (!ready && IsUnreadableUndo(ready.error())) {
         left_overs_.push_back(ready.error());

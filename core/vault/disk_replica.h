@@ -60,8 +60,8 @@ class DiskReplica {
   // Snapshots that no point's document names: left-overs of a seal or a prune that was cut, or
   // points that lost their documents (MayBeLostPoints).
   [[nodiscard]] Result<std::set<SnapshotId>> FindUnsealed(std::span<const PointId> sealed);
-  // Drops these. One that older points share bytes with which cannot be read any more stays, and
-  // does no harm: see left_overs().
+  // Drops these, and keeps a writer that was cut off from sealing them late. One that older points
+  // share bytes with which cannot be read any more stays, and does no harm: see left_overs().
   [[nodiscard]] Status DropUnsealed(std::span<const PointId> sealed);
   // Why each snapshot stayed.
   [[nodiscard]] const std::vector<Error>& left_overs() const { return left_overs_; }

@@ -203,8 +203,15 @@ bool ItemCheck::SortBlobs() {
 }
 
 void ItemCheck::SortPointBlob(const std::string& blob, const std::string& name) {
+  const std::string dropped = layout::DroppedStem(StemBetween(name, "points/", ""));
+  if (ParseCompactTime(dropped)) {
+    dropped_.insert(dropped);
+    return;
+  }
   const std::string point = StemBetween(name, "points/", kJson);
   if (!point.empty()) {
+    // Marks are listed before documents.
+    if (dropped_.contains(point) && store_.Get(blob).value_or("-").empty()) return;
     points_.push_back({point});
     return;
   }

@@ -51,6 +51,7 @@ class ItemCheck {
 
   Item item_;
   std::map<std::string, std::uint64_t> page_blobs_;  // name and size of those in disks/
+  std::set<std::string> dropped_;                    // points that must not be sealed any more
   std::vector<PointId> points_;
   std::map<SnapshotId, std::string> snapshots_;  // and one of the blobs that have it
 };

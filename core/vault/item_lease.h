@@ -23,6 +23,9 @@ class ItemLease {
   // As it is now, with this lease's epoch.
   [[nodiscard]] const Item& item() const { return item_; }
 
+  // Lease::IsFence of the lease that is held.
+  [[nodiscard]] bool IsFence() const { return lease_->IsFence(); }
+
   // Before every step that others build on. kBusy (kLeaseLost) if the item has another writer.
   [[nodiscard]] Status Check() const;
   // Checks, then writes the item's document.

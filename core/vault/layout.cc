@@ -66,6 +66,16 @@ std::string PointDocument(const ItemId& item, const PointId& point) {
   return fmt::format("{}{}.json", PointsPrefix(item), point.value);
 }
 
+std::string DroppedMark(const ItemId& item, const PointId& point) {
+  return fmt::format("{}{}.dropped", PointsPrefix(item), point.value);
+}
+
+std::string DroppedStem(std::string_view name) {
+  constexpr std::string_view kEnding = ".dropped";
+  if (!name.ends_with(kEnding)) return "";
+  return std::string(name.substr(0, name.size() - kEnding.size()));
+}
+
 std::string ProofPrefix(const ItemId& item, const PointId& point) {
   return fmt::format("{}{}.proof/", PointsPrefix(item), point.value);
 }

@@ -31,6 +31,10 @@ inline constexpr std::string_view kNewItemsLease = "items/lease";
 [[nodiscard]] std::string DigestBlob(const ItemId& item, const DiskName& disk);  // ....digests
 [[nodiscard]] std::string PointsPrefix(const ItemId& item);  // "items/ITEM/points/"
 [[nodiscard]] std::string PointDocument(const ItemId& item, const PointId& point);
+// "items/ITEM/points/POINT.dropped": the point must not be sealed any more.
+[[nodiscard]] std::string DroppedMark(const ItemId& item, const PointId& point);
+// "POINT.dropped" -> "POINT"; "" for any other name.
+[[nodiscard]] std::string DroppedStem(std::string_view name);
 [[nodiscard]] std::string ProofPrefix(const ItemId& item, const PointId& point);
 // The blob of the picture that belongs to the proof document `proof`.
 [[nodiscard]] std::string ScreenshotOf(std::string_view proof);

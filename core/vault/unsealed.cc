@@ -1,6 +1,7 @@
 #include "core/vault/unsealed.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,49 @@ Result<std::set<SnapshotId>> FindLostPoints(Vault& vault, const Item& item) {
   const bool all_are_gone = points.empty() && item.state == ProtectionState::kProtected;
   if (all_are_gone || !MayBeLostPoints(points, unsealed)) unsealed.clear();
   return unsealed;
+}
+
+Result<bool> ForbidSeal(Vault& vault, const ItemId& item, const PointId& point) {
+  BlobStore& store = vault.store();
+  const std::string document = layout::PointDocument(item, point);
+  // The mark first: without it an empty document is a damaged one.
+  ASR_CHECK(store.Put(layout::DroppedMark(item, point), {}));
+  const Status put = store.Put(document, {}, PutCondition::kIfAbsent);
+  if (put) return true;
+  if (put.error().code != ErrorCode::kBlobExists) return Fail(put.error());
+  // One that was left before may be about to be replaced by who has read it: written anew, it is
+  // another one.
+  ASR_TRY(const std::string text, store.Get(document));
+  if (text.empty()) {
+    ASR_CHECK(store.Put(document, {}, PutCondition::kIfUnchanged));
+    return true;
+  }
+  ASR_CHECK(store.Delete(layout::DroppedMark(item, point)));
+  return false;
+}
+
+Result<bool> IsForbidden(Vault& vault, const ItemId& item, const PointId& point) {
+  const auto text = vault.store().Get(layout::PointDocument(item, point));
+  if (!text && IsNotFound(text.error())) return false;
+  ASR_CHECK(text);
+  return text->empty();
+}
+
+Status RemoveOldMarks(Vault& vault, const ItemId& item, const PointId& newest) {
+  BlobStore& store = vault.store();
+  const auto newest_time = ParseCompactTime(newest.value);
+  ASR_TRY(const auto names, store.ListNames(layout::PointsPrefix(item)));
+  for (const std::string& name : names) {
+    const PointId point{layout::DroppedStem(name)};
+    const auto time = ParseCompactTime(point.value);
+    if (!time || !newest_time || *newest_time - *time < std::chrono::hours(24)) continue;
+    const std::string document = layout::PointDocument(item, point);
+    const auto text = store.Get(document);
+    if (!text && !IsNotFound(text.error())) return Fail(text.error());
+    if (text && text->empty()) ASR_CHECK(store.Delete(document));
+    ASR_CHECK(store.Delete(layout::DroppedMark(item, point)));
+  }
+  return {};
 }
 
 }  // namespace asr

@@ -24,4 +24,16 @@ void AddUnsealed(std::span<const SnapshotId> snapshots, std::span<const PointId>
 // protected item without any point, whose snapshots nobody may drop. Needs no lease.
 [[nodiscard]] Result<std::set<SnapshotId>> FindLostPoints(Vault& vault, const Item& item);
 
+// Before the snapshots of a point without a document are dropped: its writer may be cut off just
+// before it writes the document, and must not do so later. True if it cannot any more; false if it
+// has done so meanwhile. Leaves an empty document and a mark that says why, which lists of points
+// pass over. For the item's writer.
+[[nodiscard]] Result<bool> ForbidSeal(Vault& vault, const ItemId& item, const PointId& point);
+
+// True if the point's document is what ForbidSeal left. Its writer may replace it as it is now.
+[[nodiscard]] Result<bool> IsForbidden(Vault& vault, const ItemId& item, const PointId& point);
+
+// Removes those that are a day older than `newest`: by now nobody comes that late.
+[[nodiscard]] Status RemoveOldMarks(Vault& vault, const ItemId& item, const PointId& newest);
+
 }  // namespace asr

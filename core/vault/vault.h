@@ -119,8 +119,10 @@ class Vault {
   // kNotFound (kPointNotFound) if no point fits.
   [[nodiscard]] Result<RecoveryPoint> FindPoint(const Item& item, const PointSelector& selector);
   [[nodiscard]] Result<RecoveryPoint> ReadPoint(const ItemId& item, const PointId& point);
-  // The last write of a seal. kState if there is one of that id.
-  [[nodiscard]] Status PutPoint(const RecoveryPoint& point);
+  // The last write of a seal. kState if there is one of that id; with kIfUnchanged it takes the
+  // place of what ForbidSeal left, as it was read last.
+  [[nodiscard]] Status PutPoint(const RecoveryPoint& point,
+                                PutCondition condition = PutCondition::kIfAbsent);
   [[nodiscard]] Status DeletePointDocument(const ItemId& item, const PointId& point);
 
   // Proof: each test or check adds a document, unless the point is gone. It takes the place of

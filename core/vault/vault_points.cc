@@ -1,5 +1,6 @@
 // The part of a vault that is about recovery points: their documents, proofs and pins.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -15,10 +16,19 @@ namespace asr {
 
 Result<std::vector<PointId>> Vault::ListPointIds(const ItemId& item) {
   ASR_TRY(const auto names, store_->ListNames(layout::PointsPrefix(item)));
+  std::set<std::string> marked;
+  for (const std::string& name : names) marked.insert(layout::DroppedStem(name));
   std::vector<PointId> ids;
   for (const std::string& name : names) {
-    const std::string stem = DocumentStem(name);
-    if (!stem.empty()) ids.push_back({stem});
+    const PointId id{DocumentStem(name)};
+    if (id.value.empty()) continue;
+    if (marked.contains(id.value)) {
+      const auto text = store_->Get(layout::PointDocument(item, id));
+      if (WasDeleted(text)) continue;
+      ASR_CHECK(text);
+      if (text->empty()) continue;
+    }
+    ids.push_back(id);
   }
   std::sort(ids.rbegin(), ids.rend());
   return ids;
@@ -68,9 +78,9 @@ Result<RecoveryPoint> Vault::ReadPoint(const ItemId& item, const PointId& point)
   return DecodePoint(blob, text);
 }
 
-Status Vault::PutPoint(const RecoveryPoint& point) {
+Status Vault::PutPoint(const RecoveryPoint& point, PutCondition condition) {
   return store_->Put(layout::PointDocument(point.item, point.id), AsBytes(EncodePoint(point)),
-                     PutCondition::kIfAbsent);
+                     condition);
 }
 
 Status Vault::MakePointDurable(const ItemId& item, const PointId& point) {

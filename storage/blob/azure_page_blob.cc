@@ -186,6 +186,7 @@ class AzurePageBlob : public PageBlob {
  private:
   [[nodiscard]] Status PutPage(Extent range, ByteSpan bytes);
   [[nodiscard]] Status SendPage(Extent range, ByteSpan bytes);
+  [[nodiscard]] Result<std::string> EtagOfOurs();
 
   const Version live_;
   BlobFence fence_;
@@ -261,24 +262,42 @@ Status AzurePageBlob::CreateSnapshot(const SnapshotId& id) {
   if (!before.empty() && before.back() >= id) {
     return Fail(SnapshotOutOfOrder(live_.name, id, before.back()));
   }
-  // What comes late from the writer before us is refused before this is frozen.
   bool is_there = false;
   AzureRequest request{.method = HttpMethod::kPut,
                        .blob = live_.name,
                        .query = {{"comp", "snapshot"}},
                        .what = fmt::format("cannot take snapshot {} of {}", id.value, live_.name),
-                       .expected = {404}};
+                       .expected = {404, 412}};
   request.headers.Set("x-ms-meta-point", id.value);
   request.before_repeat = [&](HttpRequest&, bool) -> Status {
     ASR_TRY(const auto now, ListSnapshots());
     is_there = std::ranges::find(now, id) != now.end();
     return is_there ? Status(Fail(SnapshotOutOfOrder(live_.name, id, id))) : Status();
   };
-  const auto reply = live_.client->Send(request);
-  if (is_there) return {};
-  if (!reply) return Fail(reply.error());
-  if (reply->status == 404) return Fail(BlobNotFound(live_.name));
-  return {};
+  constexpr int kRaces = 10;
+  for (int i = 0; i < kRaces; ++i) {
+    ASR_TRY(const std::string etag, EtagOfOurs());
+    request.headers.Set("If-Match", etag);
+    const auto reply = live_.client->Send(request);
+    if (is_there) return {};
+    if (!reply) return Fail(reply.error());
+    if (reply->status == 404) return Fail(BlobNotFound(live_.name));
+    if (reply->IsSuccess()) return {};
+  }
+  return Fail(fence_.Lost());
+}
+
+// Snapshots know no sequence number as their condition. Whoever takes the blob over raises its
+// number, and so changes its ETag: with this one a snapshot is refused from then on.
+Result<std::string> AzurePageBlob::EtagOfOurs() {
+  while (true) {
+    const std::uint64_t number = fence_.number();
+    ASR_TRY(const HttpResponse head, Head(live_));
+    if (NumberOf(head.headers.Get("x-ms-blob-sequence-number")) == number) {
+      return std::string(head.headers.Get("etag"));
+    }
+    ASR_CHECK(fence_.TakeUp(number));
+  }
 }
 
 Status AzurePageBlob::DeleteSnapshot(const SnapshotId& id) {

@@ -172,15 +172,32 @@ Status AzureStore::Put(const std::string& name, ByteSpan bytes, PutCondition con
   return Fail(BlobChanged(name));
 }
 
+// Always of one state: a try that comes late would else take a newer blob of that name with it.
 Status AzureStore::Delete(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
-  AzureRequest request{.method = HttpMethod::kDelete,
-                       .blob = name,
-                       .what = "cannot delete " + name,
-                       .expected = {404}};
-  request.headers.Set("x-ms-delete-snapshots", "include");
-  ASR_CHECK(client_.Send(request));
-  return {};
+  std::string etag;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto known = etags_.extract(name);
+    if (!known.empty()) etag = known.mapped();
+  }
+  constexpr int kRaces = 10;
+  for (int i = 0; i < kRaces; ++i) {
+    if (etag.empty()) {
+      ASR_TRY(etag, EtagNow(name));
+    }
+    if (etag.empty()) return {};
+    AzureRequest request{.method = HttpMethod::kDelete,
+                         .blob = name,
+                         .what = "cannot delete " + name,
+                         .expected = {404, 412}};
+    request.headers.Set("x-ms-delete-snapshots", "include");
+    request.headers.Set("If-Match", etag);
+    ASR_TRY(const HttpResponse reply, client_.Send(request));
+    if (reply.status != 412) return {};
+    etag.clear();
+  }
+  return Fail(BlobChanged(name));
 }
 
 Result<std::vector<BlobInfo>> AzureStore::List(const std::string& prefix) {
