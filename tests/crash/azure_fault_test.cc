@@ -155,7 +155,11 @@ TEST_P(AzureFaultTest, ALifeGoesOnAfterEveryRequest) {
   ASSERT_NO_FATAL_FAILURE(sound.Live());
   ASSERT_GT(sound.requests(), 200);
   const bool is_nightly = std::getenv("ASR_NIGHTLY") != nullptr;
+#if defined(__SANITIZE_THREAD__)
+  constexpr int kInCi = 2;
+#else
   constexpr int kInCi = 7;
+#endif
   const int stride = is_nightly ? 1 : sound.requests() / kInCi;
   // Each way begins elsewhere, so that together they meet more requests.
   const int first = is_nightly ? 0 : 5 * static_cast<int>(GetParam());
