@@ -26,7 +26,7 @@ TEST(Crc64Test, MultiplicationAndTablesAgreeForEveryLengthAndAlignment) {
 TEST(Crc64Test, GoesOnFromWhatCameBefore) {
   std::mt19937_64 random(65);
   const auto bytes = testing::RandomBytes(random, 4096);
-  for (const std::size_t cut : {0, 1, 100, 128, 1000, 4096}) {
+  for (const std::size_t cut : {0U, 1U, 100U, 128U, 1000U, 4096U}) {
     const std::uint64_t first = Crc64(ByteSpan(bytes).first(cut));
     EXPECT_EQ(Crc64(ByteSpan(bytes).subspan(cut), first), Crc64(bytes)) << cut;
   }
