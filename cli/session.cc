@@ -197,7 +197,7 @@ Result<Secret> Session::ReadSecretFromInput(const std::string& prompt) {
     ASR_TRY(const Secret line, context_.read_hidden_line(context_.stop));
     return WithoutSpaceAtEnd(line);
   }
-  constexpr std::size_t kMostBytes = 64 * 1024;
+  constexpr std::size_t kMostBytes = std::size_t{64} * 1024;
   std::string text(kMostBytes + 1, '\0');
   context_.in.read(text.data(), static_cast<std::streamsize>(text.size()));
   const Secret all(text.substr(0, static_cast<std::size_t>(context_.in.gcount())));

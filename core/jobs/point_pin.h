@@ -21,7 +21,8 @@ class PointPin {
     auto pin = vault.PinPoint(item, point, reader, environment.clock.Now() + kLongestRead);
     if (pin) return PointPin(vault, item, *std::move(pin));
     // A vault that is full or read-only must still give its points back.
-    if (pin.error().kind != ErrorKind::kNoSpace && pin.error().code != ErrorCode::kPermission) {
+    if (pin.error().kind != ErrorKind::kNoSpace && pin.error().code != ErrorCode::kPermission &&
+        pin.error().code != ErrorCode::kNotAuthorized) {
       return Fail(std::move(pin).error());
     }
     environment.progress.Warn(

@@ -126,7 +126,8 @@ Status Verification::Prove(const PointId& id) {
   Status added = vault_.AddProof(item_.id, id, {.verified_at = now}, now);
   if (added) return {};
   // A vault that is full or read-only can be verified all the same.
-  if (added.error().kind != ErrorKind::kNoSpace && added.error().code != ErrorCode::kPermission) {
+  if (added.error().kind != ErrorKind::kNoSpace && added.error().code != ErrorCode::kPermission &&
+      added.error().code != ErrorCode::kNotAuthorized) {
     return added;
   }
   environment_.progress.Warn(fmt::format("point {} is whole; it cannot be noted in the vault ({})",

@@ -25,7 +25,7 @@ namespace asr {
 namespace {
 
 constexpr auto kLimit = std::chrono::seconds(13);
-constexpr std::size_t kMostBytes = 64 * 1024;
+constexpr std::size_t kMostBytes = std::size_t{64} * 1024;
 
 struct Output {
   Secret out;

@@ -116,7 +116,7 @@ std::string TenantOfChallenge(std::string_view challenge) {
     if (text.starts_with('"')) text.remove_prefix(1);
     const auto url = ParseUrl(text.substr(0, text.find_first_of(" ,\"")));
     if (!url) continue;
-    const std::string tenant = url->path.substr(1, url->path.find('/', 1) - 1);
+    std::string tenant = url->path.substr(1, url->path.find('/', 1) - 1);
     if (IsEntraName(tenant)) return tenant;
   }
   return {};

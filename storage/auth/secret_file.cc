@@ -14,7 +14,7 @@
 namespace asr {
 namespace {
 
-constexpr std::size_t kMostBytes = 64 * 1024;
+constexpr std::size_t kMostBytes = std::size_t{64} * 1024;
 
 Error ReadError(const std::string& path, int errno_value) {
   Error error = ErrnoError(errno_value, fmt::format("cannot read the secret in {}", path));

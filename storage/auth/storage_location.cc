@@ -43,7 +43,7 @@ Result<Secret> SasOf(const Url& url) {
   bool is_signed = false;
   for (const auto& [name, value] : url.query) {
     if (!sas.empty()) sas += '&';
-    sas += name + "=" + value;
+    sas.append(name).append("=").append(value);
     is_signed = is_signed || name == "sig";
   }
   if (!is_signed) return Fail(Wrong(url, "its query is not a shared access signature"));

@@ -66,23 +66,43 @@ HttpRequest AzureClient::Build(const AzureRequest& request) const {
   return http;
 }
 
+namespace {
+
+// That something is not there is believed of the service only, and of the blob that was meant.
+Status CheckAbsence(const AzureRequest& request, const HttpResponse& reply) {
+  if (reply.status != 404 || AzureCode(reply) == "BlobNotFound") return {};
+  if (request.blob.empty() && AzureCode(reply) == "ContainerNotFound") return {};
+  return Fail(MakeError(ErrorKind::kIo, ErrorCode::kServerError,
+                        fmt::format("{}: the answer is 404 {}", request.what, AzureCode(reply)))
+                  .WithCause("the container was deleted, or the URL is that of another service")
+                  .WithAction("look at the container and the URL, then run the command again"));
+}
+
+}  // namespace
+
 Result<HttpResponse> AzureClient::Send(const AzureRequest& request) {
   const HttpCall call{.what = request.what,
                       .authorizer = &authorizer_,
                       .expected = request.expected,
                       .retry = {},
                       .before_repeat = request.before_repeat};
-  return http_.Send(Build(request), call, stop_);
+  ASR_TRY(HttpResponse reply, http_.Send(Build(request), call, stop_));
+  ASR_CHECK(CheckAbsence(request, reply));
+  return reply;
 }
 
 Result<HttpResponse> AzureClient::SendLast(const AzureRequest& request) {
-  const RetryPolicy few{.base_seconds = 0.2, .cap_seconds = 1, .budget_seconds = 3};
+  const RetryPolicy few{.base_seconds = 0.2, .cap_seconds = 1, .budget_seconds = 12};
   const HttpCall call{.what = request.what,
                       .authorizer = &authorizer_,
                       .expected = request.expected,
                       .retry = few,
                       .before_repeat = request.before_repeat};
-  return http_.Send(Build(request), call, {});
+  HttpRequest http = Build(request);
+  // A connection that is dead must not outlast what is to be renewed or given back by this.
+  http.connect_timeout_seconds = 5;
+  http.stall_timeout_seconds = 8;
+  return http_.Send(std::move(http), call, {});
 }
 
 std::string RangeHeader(Extent range) {

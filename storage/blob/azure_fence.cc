@@ -7,16 +7,12 @@
 #include "storage/blob/blob_name.h"
 
 namespace asr {
-namespace {
-
-std::uint64_t NumberOf(const HttpResponse& reply) {
+std::uint64_t SequenceNumberOf(const HttpResponse& reply) {
   const std::string_view text = reply.headers.Get("x-ms-blob-sequence-number");
   std::uint64_t number = 0;
   std::from_chars(text.data(), text.data() + text.size(), number);
   return number;
 }
-
-}  // namespace
 
 Error BlobFence::Lost() const {
   return MakeError(ErrorKind::kBusy, ErrorCode::kLeaseLost,
@@ -44,7 +40,7 @@ Status BlobFence::TakeUp(std::uint64_t seen) {
   ASR_TRY(const HttpResponse head,
           client_.Send(
               {.method = HttpMethod::kHead, .blob = name_, .what = "cannot look at " + name_}));
-  const std::uint64_t now = NumberOf(head);
+  const std::uint64_t now = SequenceNumberOf(head);
   if (now <= seen || now > lease_->last()) return Fail(Lost());
   number_ = now;
   return {};
@@ -61,7 +57,7 @@ Status BlobFence::Raise(std::uint64_t number) {
   request.headers.Set("x-ms-blob-sequence-number", std::to_string(number));
   ASR_TRY(const HttpResponse reply, client_.Send(request));
   if (reply.status == 404) return Fail(BlobNotFound(name_));
-  if (NumberOf(reply) != number) return Fail(Lost());
+  if (SequenceNumberOf(reply) != number) return Fail(Lost());
   number_ = number;
   return {};
 }

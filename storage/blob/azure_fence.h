@@ -14,6 +14,9 @@
 
 namespace asr {
 
+// As the service tells it; 0 of what is no page blob.
+[[nodiscard]] std::uint64_t SequenceNumberOf(const HttpResponse& reply);
+
 // Of one time that a lease was taken: the sequence numbers that its holder may give. Each holder's
 // are higher than those of all before it.
 class LeaseFence {

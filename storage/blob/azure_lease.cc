@@ -138,23 +138,31 @@ AzureLease::~AzureLease() {
 
 // How often the lease was taken is counted in its blob, which only its holder may write.
 Status AzureLease::RaiseFence(const std::string& owner) {
-  ASR_TRY(const HttpResponse head, LookAtLeaseBlob(client_, name_));
-  const std::string_view text = head.headers.Get(kTaken);
-  std::uint64_t taken = 0;
-  std::from_chars(text.data(), text.data() + text.size(), taken);
-  ++taken;
-  AzureRequest request{.method = HttpMethod::kPut,
-                       .blob = LeaseBlob(name_),
-                       .query = {{"comp", "metadata"}},
-                       .what = "cannot note who holds the lease of " + name_,
-                       .expected = {412}};
-  request.headers.Set("x-ms-lease-id", id_);
-  request.headers.Set(kTaken, std::to_string(taken));
-  if (!owner.empty()) request.headers.Set(kOwner, owner);
-  ASR_TRY(const HttpResponse reply, client_.Send(request));
-  if (!reply.IsSuccess()) return Fail(Lost());
-  fence_ = std::make_shared<const LeaseFence>(taken);
-  return {};
+  constexpr int kRaces = 5;
+  for (int i = 0; i < kRaces; ++i) {
+    ASR_TRY(const HttpResponse head, LookAtLeaseBlob(client_, name_));
+    const std::string_view text = head.headers.Get(kTaken);
+    std::uint64_t taken = 0;
+    std::from_chars(text.data(), text.data() + text.size(), taken);
+    ++taken;
+    AzureRequest request{.method = HttpMethod::kPut,
+                         .blob = LeaseBlob(name_),
+                         .query = {{"comp", "metadata"}},
+                         .what = "cannot note who holds the lease of " + name_,
+                         .expected = {412}};
+    request.headers.Set("x-ms-lease-id", id_);
+    // One that comes late, of an earlier run of this machine, must not set the count back.
+    request.headers.Set("If-Match", head.headers.Get("etag"));
+    request.headers.Set(kTaken, std::to_string(taken));
+    if (!owner.empty()) request.headers.Set(kOwner, owner);
+    ASR_TRY(const HttpResponse reply, client_.Send(request));
+    if (reply.IsSuccess()) {
+      fence_ = std::make_shared<const LeaseFence>(taken);
+      return {};
+    }
+    if (AzureCode(reply) != "ConditionNotMet") return Fail(Lost());
+  }
+  return Fail(Lost());
 }
 
 void AzureLease::RenewUntilStopped(const std::stop_token& stop) {

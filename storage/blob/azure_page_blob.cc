@@ -176,7 +176,9 @@ class AzurePageBlob : public PageBlob {
     for (const Extent& range : ranges) ASR_CHECK(CheckInside(live_.name, range, size_bytes_));
     return {};
   }
-  [[nodiscard]] Status Flush() override { return {}; }
+  [[nodiscard]] Status Flush() override {
+    return has_failed_ ? Status(Fail(FailedBefore())) : Status();
+  }
 
   [[nodiscard]] Status Resize(std::uint64_t size_bytes) override;
   [[nodiscard]] Status CreateSnapshot(const SnapshotId& id) override;
@@ -187,18 +189,31 @@ class AzurePageBlob : public PageBlob {
   [[nodiscard]] Status PutPage(Extent range, ByteSpan bytes);
   [[nodiscard]] Status SendPage(Extent range, ByteSpan bytes);
   [[nodiscard]] Result<std::string> EtagOfOurs();
+  [[nodiscard]] Error FailedBefore() const;
 
   const Version live_;
   BlobFence fence_;
   RequestRate rate_;
   std::uint64_t size_bytes_;
   BlockCache cache_;
+  // The last try of a write that failed for good may still arrive: nothing may be built on this
+  // handle any more. Opening the blob again raises its number.
+  std::atomic<bool> has_failed_ = false;
 };
+
+Error AzurePageBlob::FailedBefore() const {
+  return MakeError(ErrorKind::kIo, ErrorCode::kIo,
+                   fmt::format("an earlier write to {} failed", live_.name))
+      .WithAction("run the same command again; it goes on where it was")
+      .Retryable();
+}
 
 // `bytes` of the range, or none to clear it.
 Status AzurePageBlob::PutPage(Extent range, ByteSpan bytes) {
+  if (has_failed_) return Fail(FailedBefore());
   cache_.ExpectChange();
-  const Status sent = SendPage(range, bytes);
+  Status sent = SendPage(range, bytes);
+  if (!sent) has_failed_ = true;
   if (sent && !bytes.empty()) {
     cache_.Update(range.offset_bytes, bytes);
   } else {
@@ -328,7 +343,9 @@ Result<std::unique_ptr<AzurePageBlob>> OpenWriter(AzureClient& client, Clock& cl
   if (fence == nullptr) return blob;
   if (number > fence->last()) return Fail(blob->fence().Lost());
   // What the holders of the lease before this one sent is refused from here on.
-  if (number < fence->first()) ASR_CHECK(blob->fence().RaiseTo(fence->first()));
+  // A write of an earlier handle that failed may still come: its number is not used again.
+  if (number == fence->last()) return Fail(blob->fence().Lost());
+  ASR_CHECK(blob->fence().RaiseTo(std::max(number + 1, fence->first())));
   return blob;
 }
 
@@ -342,10 +359,9 @@ Result<std::unique_ptr<PageBlobReader>> OpenAzureReader(AzureClient& client,
   return std::make_unique<AzureReader>(std::move(version), SizeOf(head));
 }
 
-Result<std::unique_ptr<PageBlob>> CreateAzurePageBlob(AzureClient& client, Clock& clock,
-                                                      const std::string& name,
-                                                      std::uint64_t size_bytes,
-                                                      std::shared_ptr<const LeaseFence> fence) {
+Result<std::unique_ptr<PageBlob>> CreateAzurePageBlob(
+    AzureClient& client, Clock& clock, const std::string& name, std::uint64_t size_bytes,
+    const std::shared_ptr<const LeaseFence>& fence) {
   const std::string made_by = GuidText(RandomBits());
   AzureRequest request{.method = HttpMethod::kPut,
                        .blob = name,
@@ -364,9 +380,9 @@ Result<std::unique_ptr<PageBlob>> CreateAzurePageBlob(AzureClient& client, Clock
   return OpenWriter(client, clock, name, fence);
 }
 
-Result<std::unique_ptr<PageBlob>> OpenAzurePageBlob(AzureClient& client, Clock& clock,
-                                                    const std::string& name,
-                                                    std::shared_ptr<const LeaseFence> fence) {
+Result<std::unique_ptr<PageBlob>> OpenAzurePageBlob(
+    AzureClient& client, Clock& clock, const std::string& name,
+    const std::shared_ptr<const LeaseFence>& fence) {
   return OpenWriter(client, clock, name, fence);
 }
 

@@ -24,9 +24,9 @@ namespace asr {
 // As BlobStore says. `fence`: of the lease under which it is written; null without one.
 [[nodiscard]] Result<std::unique_ptr<PageBlob>> CreateAzurePageBlob(
     AzureClient& client, Clock& clock, const std::string& name, std::uint64_t size_bytes,
-    std::shared_ptr<const LeaseFence> fence);
+    const std::shared_ptr<const LeaseFence>& fence);
 [[nodiscard]] Result<std::unique_ptr<PageBlob>> OpenAzurePageBlob(
     AzureClient& client, Clock& clock, const std::string& name,
-    std::shared_ptr<const LeaseFence> fence);
+    const std::shared_ptr<const LeaseFence>& fence);
 
 }  // namespace asr

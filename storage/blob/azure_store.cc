@@ -114,13 +114,16 @@ Result<std::string> AzureStore::Get(const std::string& name) {
   return std::move(reply.body);
 }
 
-// Empty: there is none.
+// Empty: there is none. kBusy (kBlobCondition) for a page blob that a later holder of its lease has
+// taken over.
 Result<std::string> AzureStore::EtagNow(const std::string& name) {
   ASR_TRY(const HttpResponse reply, client_.Send({.method = HttpMethod::kHead,
                                                   .blob = name,
                                                   .what = "cannot look at " + name,
                                                   .expected = {404}}));
   if (reply.status == 404) return std::string();
+  const auto fence = FenceOf(name);
+  if (fence != nullptr && SequenceNumberOf(reply) > fence->last()) return Fail(BlobChanged(name));
   return std::string(reply.headers.Get(kEtag));
 }
 
@@ -148,8 +151,12 @@ Result<bool> AzureStore::PutIf(const std::string& name, ByteSpan bytes, const st
   if (!may_be_done) return false;
   // It may have been the first try, whose reply was lost.
   const auto now = Get(name);
-  if (!now && now.error().kind != ErrorKind::kNotFound) return Fail(now.error());
-  return now && *now == AsText(bytes);
+  if (!now && !IsNotFound(now.error())) return Fail(now.error());
+  if (now && *now == AsText(bytes)) return true;
+  // What somebody else wrote must not be taken for ours.
+  const std::lock_guard lock(mutex_);
+  etags_.erase(name);
+  return false;
 }
 
 Status AzureStore::Put(const std::string& name, ByteSpan bytes, PutCondition condition) {
@@ -267,19 +274,16 @@ std::shared_ptr<const LeaseFence> AzureStore::FenceOf(const std::string& name) {
 // The container goes if it holds nothing but our leases: what others put there stays.
 Status AzureStore::RemovePlace() {
   ASR_TRY(const BlobListing listing, ListBlobs(client_, {}));
-  bool is_alone = true;
+  const auto is_ours = [](const ListedBlob& blob) { return blob.name.starts_with(LeaseBlob("")); };
+  if (!std::ranges::all_of(listing.blobs, is_ours)) return {};
   for (const ListedBlob& blob : listing.blobs) {
-    if (!blob.name.starts_with(LeaseBlob(""))) {
-      is_alone = false;
-      continue;
-    }
-    AzureRequest request{.method = HttpMethod::kDelete,
-                         .blob = blob.name,
-                         .what = "cannot delete " + blob.name,
-                         .expected = {404, 412}};
-    ASR_CHECK(client_.Send(request));
+    ASR_TRY(const HttpResponse reply, client_.Send({.method = HttpMethod::kDelete,
+                                                    .blob = blob.name,
+                                                    .what = "cannot delete " + blob.name,
+                                                    .expected = {404, 412}}));
+    // Another machine has just taken it.
+    if (reply.status == 412) return {};
   }
-  if (!is_alone) return {};
   // A credential that is for this container alone may not do that.
   const auto removed = client_.Send({.method = HttpMethod::kDelete,
                                      .query = {{"restype", "container"}},

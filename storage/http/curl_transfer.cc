@@ -18,11 +18,11 @@ namespace asr {
 namespace {
 
 // Enough for one system call a hundred KiB; a buffer of each kind belongs to every handle.
-constexpr long kBufferBytes = 128 * 1024;
+constexpr long kBufferBytes = 128L * 1024;
 // Unsent bytes that the kernel takes from us. What it has taken counts as moved, so that with more
 // of it a thin line would look stalled while the kernel's buffer drains.
 constexpr int kUnsentBytes = 128 * 1024;
-constexpr std::size_t kMostHeaderBytes = 256 * 1024;
+constexpr std::size_t kMostHeaderBytes = std::size_t{256} * 1024;
 
 std::string_view Trimmed(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t\r\n");

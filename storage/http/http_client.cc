@@ -32,6 +32,18 @@ TransferOutcome OutcomeOf(const Result<HttpResponse>& reply, bool has_stalled) {
   return is_congested ? TransferOutcome::kCongested : TransferOutcome::kFailed;
 }
 
+// A credential that is missing says nothing of whether what it is for exists.
+Error AsTrouble(Error error) {
+  if (error.kind == ErrorKind::kNotFound) error.kind = ErrorKind::kState;
+  return error;
+}
+
+// The server does not take what the request was signed with. A SAS is refused with 403.
+bool IsOfProof(const HttpResponse& reply) {
+  return reply.status == 401 ||
+         (reply.status == 403 && ReadServerProblem(reply).code == "AuthenticationFailed");
+}
+
 }  // namespace
 
 // The tries of one request.
@@ -67,7 +79,7 @@ class HttpClient::Sending {
     HttpRequest request = request_;
     if (call_.authorizer != nullptr) {
       auto is_signed = call_.authorizer->Sign(request, stop_);
-      if (!is_signed) return Fail(Explained(std::move(is_signed).error()));
+      if (!is_signed) return Fail(Explained(AsTrouble(std::move(is_signed).error())));
     }
     ++tries_;
     ++client_.tries_;
@@ -79,7 +91,7 @@ class HttpClient::Sending {
     if (reply->IsSuccess() || IsExpected(reply->status)) {
       return std::optional(*std::move(reply));
     }
-    return AfterRefusal(request, *std::move(reply));
+    return AfterRefusal(request, *reply);
   }
 
   bool IsExpected(int status) const {
@@ -98,12 +110,13 @@ class HttpClient::Sending {
     return WaitForNextTry(std::move(error), std::nullopt);
   }
 
-  Result<std::optional<HttpResponse>> AfterRefusal(const HttpRequest& request, HttpResponse reply) {
+  Result<std::optional<HttpResponse>> AfterRefusal(const HttpRequest& request,
+                                                   const HttpResponse& reply) {
     // A server that gave up may do it all the same; one that is too busy has not begun.
     may_still_come_ |= reply.status >= 500 && reply.status != 503;
-    if (reply.status == 401 && call_.authorizer != nullptr && !std::exchange(was_renewed_, true)) {
+    if (IsOfProof(reply) && call_.authorizer != nullptr && !std::exchange(was_renewed_, true)) {
       auto is_new = call_.authorizer->Renew(request, reply, stop_);
-      if (!is_new) return Fail(Explained(std::move(is_new).error()));
+      if (!is_new) return Fail(Explained(AsTrouble(std::move(is_new).error())));
       if (*is_new) return std::optional<HttpResponse>();
     }
     Error error = RefusalError(reply, call_.what, client_.clock_.Now());
