@@ -85,7 +85,7 @@ TEST_F(AzureVaultInteropTest, AzReadsDocuments) {
       "-f vault.json -o none --no-progress",
       cli.Path(""), azurite.ConnectionString()));
   ASSERT_EQ(read.exit_code, 0) << read.output.substr(0, 1000);
-  const auto document = nlohmann::json::parse(cli.ReadFile(cli.Path("vault.json")));
+  const auto document = nlohmann::ordered_json::parse(cli.ReadFile(cli.Path("vault.json")));
   EXPECT_EQ(document["id"], cli.Json("vault show azure")["id"]);
 }
 
