@@ -89,7 +89,7 @@ class Life {
   [[nodiscard]] int requests() const { return static_cast<int>(log_.size()); }
   [[nodiscard]] const std::vector<RequestRecord>& log() const { return log_; }
   [[nodiscard]] const std::vector<std::vector<PointId>>& points() const { return points_; }
-  [[nodiscard]] bool has_struck() const { return has_struck_; }
+  [[nodiscard]] bool has_struck() const { return world_.server.strikes() > 0; }
 
  private:
   void Delta(const std::string& machine) {
@@ -129,12 +129,9 @@ class Life {
     }
     world_.server.ClearFaults();
     world_.server.ReleaseDelayed();
-    for (const RequestRecord& record : world_.server.Log()) {
-      has_struck_ |= record.is_faulty;
-      log_.push_back(record);
-    }
+    for (const RequestRecord& record : world_.server.Log()) log_.push_back(record);
     // It may be that only giving the lease back met it, which no command fails for.
-    if (way_ == Way::kExpired && has_struck_) world_.ChangeKey();
+    if (way_ == Way::kExpired && has_struck()) world_.ChangeKey();
     if (name == "create") return;
     world_.NotePoints();
     points_.push_back(world_.points);
@@ -143,7 +140,6 @@ class Life {
   AzureWorld world_;
   const Way way_;
   const int index_;
-  bool has_struck_ = false;
   std::vector<RequestRecord> log_;
   std::vector<std::vector<PointId>> points_;
 };
@@ -163,16 +159,14 @@ TEST_P(AzureFaultTest, ALifeGoesOnAfterEveryRequest) {
   const int stride = is_nightly ? 1 : sound.requests() / kInCi;
   // Each way begins elsewhere, so that together they meet more requests.
   const int first = is_nightly ? 0 : 5 * static_cast<int>(GetParam());
-  int lives = 0;
-  int struck = 0;
   for (int index = first; index < sound.requests(); index += stride) {
     const RequestRecord& meant = sound.log()[static_cast<std::size_t>(index)];
     SCOPED_TRACE(::testing::Message()
                  << "request " << index << ": " << meant.operation << " " << meant.blob);
     Life life(GetParam(), index);
     life.Live();
-    ++lives;
-    struck += life.has_struck() ? 1 : 0;
+    // Lives that meet trouble may take a request less.
+    EXPECT_TRUE(life.has_struck() || index >= life.requests());
     for (std::size_t i = 0; i < std::min(life.points().size(), sound.points().size()); ++i) {
       // A list has no checksum. One that misses a point makes retention keep it a while longer.
       const std::size_t expected = sound.points()[i].size();
@@ -182,8 +176,6 @@ TEST_P(AzureFaultTest, ALifeGoesOnAfterEveryRequest) {
     }
     if (HasFailure()) return;
   }
-  // Requests of one step come in no fixed order and number, so that a few lives meet no trouble.
-  EXPECT_GE(2 * struck, lives) << struck << " of " << lives;
 }
 
 std::string NameOf(const ::testing::TestParamInfo<Way>& test) {

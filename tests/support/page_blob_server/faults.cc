@@ -22,6 +22,11 @@ void FaultRules::Clear() {
   rules_.clear();
 }
 
+int FaultRules::strikes() {
+  const std::lock_guard lock(mutex_);
+  return strikes_;
+}
+
 std::optional<FaultRule> FaultRules::Match(const std::string& operation, const std::string& blob) {
   const std::lock_guard lock(mutex_);
   for (FaultRule& rule : rules_) {
@@ -34,6 +39,7 @@ std::optional<FaultRule> FaultRules::Match(const std::string& operation, const s
       continue;
     }
     if (rule.times > 0) --rule.times;
+    ++strikes_;
     return rule;
   }
   return std::nullopt;

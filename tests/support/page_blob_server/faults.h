@@ -70,10 +70,13 @@ class FaultRules {
   // The first rule that strikes this request; rules count what they let through.
   [[nodiscard]] std::optional<FaultRule> Match(const std::string& operation,
                                                const std::string& blob);
+  // How often any rule has struck. Clear leaves it.
+  [[nodiscard]] int strikes();
 
  private:
   std::mutex mutex_;
   std::vector<FaultRule> rules_;
+  int strikes_ = 0;
 };
 
 }  // namespace page_blob

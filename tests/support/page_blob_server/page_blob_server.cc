@@ -176,6 +176,7 @@ std::string PageBlobServer::AccountSas(const std::string& permissions,
 
 void PageBlobServer::AddFault(const FaultRule& rule) { impl_->faults_.Add(rule); }
 void PageBlobServer::ClearFaults() { impl_->faults_.Clear(); }
+int PageBlobServer::strikes() const { return impl_->faults_.strikes(); }
 std::vector<RequestRecord> PageBlobServer::Log() const { return impl_->service_.Log(); }
 void PageBlobServer::ClearLog() { impl_->service_.ClearLog(); }
 std::map<std::string, std::uint64_t> PageBlobServer::Counts() const {

@@ -60,6 +60,9 @@ class PageBlobServer {
 
   void AddFault(const FaultRule& rule);
   void ClearFaults();
+  // How often any rule has struck, from the moment on at which it does: the log tells of a request
+  // when it is done.
+  [[nodiscard]] int strikes() const;
   // Of requests that are done (late ones too), oldest first.
   [[nodiscard]] std::vector<RequestRecord> Log() const;
   void ClearLog();
