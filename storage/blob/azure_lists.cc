@@ -52,9 +52,7 @@ Result<std::string> ListPage(AzureClient& client, const ListOptions& options,
     request.query.emplace_back("maxresults", std::to_string(options.limit));
   }
   if (!marker.empty()) request.query.emplace_back("marker", marker);
-  request.expected = {404};
   ASR_TRY(const HttpResponse reply, client.Send(request));
-  if (reply.status == 404) return Fail(BlobNotFound(client.container_url()));
   ASR_TRY(const pugi::xml_document document, Parse(reply, request.what));
   const pugi::xml_node root = document.child("EnumerationResults");
   if (!root) return Fail(BadList(request.what));

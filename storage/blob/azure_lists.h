@@ -30,7 +30,7 @@ struct ListOptions {
   std::size_t limit = 0;        // stop after so many; 0: all
 };
 
-// kNotFound (kBlobNotFound) if there is no such container.
+// A container that is gone is an error, but not kNotFound: callers ask for what is in it.
 [[nodiscard]] Result<BlobListing> ListBlobs(AzureClient& client, const ListOptions& options);
 
 // A snapshot as the service knows it.

@@ -149,6 +149,20 @@ TEST_F(PausedOwnerTest, WritesNoPages) {
   EXPECT_TRUE(live == world_.content());
 }
 
+// By hand it would be: no step of a job deletes a disk that a newer owner has.
+TEST_F(PausedOwnerTest, DeletesNoDisk) {
+  auto late = Begin("one");
+  ASSERT_TRUE(late) << late.error().Line();
+  ASSERT_NO_FATAL_FAILURE(TakeOver());
+  const std::string disks = "items/" + late->item.id.value + "/disks/";
+  for (const char* name : {"root.vhd", "root.digests"}) {
+    const Status deleted = late->vault->store().Delete(disks + name);
+    ASSERT_FALSE(deleted) << name;
+    EXPECT_EQ(deleted.error().kind, ErrorKind::kBusy) << deleted.error().Line();
+  }
+  world_.CheckPoints();
+}
+
 TEST_F(PausedOwnerTest, WritesNoItemDocument) {
   auto late = Begin("one");
   ASSERT_TRUE(late) << late.error().Line();
@@ -256,6 +270,55 @@ TEST_F(PausedOwnerTest, WhoDroppedASealMaySealItAgain) {
 }
 
 // What a delta of scattered writes sends.
+// The last try of a write that failed may still be carried out: what is written on top of it by the
+// same handle could be undone.
+TEST_F(AzureMachinesTest, AfterAWriteThatFailedItsHandleIsDoneFor) {
+  auto writer = Begin("one");
+  ASSERT_TRUE(writer) << writer.error().Line();
+  const std::vector<std::byte> bytes(kChunkBytes, std::byte{0xAB});
+  const std::vector<ChangedChunks> changes = {{.group = 0, .chunk_mask = 1}};
+  ASSERT_TRUE(writer->replicas[0]->Prepare(changes));
+  world_.server.AddFault({.action = testing::FaultAction::kDelay,
+                          .operation = "PutPage",
+                          .times = -1,
+                          .code = "OperationTimedOut"});
+  ASSERT_FALSE(writer->replicas[0]->Write(0, bytes));
+  ASSERT_GT(world_.server.delayed(), 0U);
+  world_.server.ClearFaults();
+  const std::vector<std::byte> newer(kChunkBytes, std::byte{0xCD});
+  EXPECT_FALSE(writer->replicas[0]->Write(0, newer));
+  EXPECT_FALSE(writer->replicas[0]->Commit({}));
+  // Opened again, by the same holder, it goes on; and what comes late by then is refused.
+  auto again = OpenReplicas(*writer->vault, *writer->lease, /*create=*/false);
+  ASSERT_TRUE(again) << again.error().Line();
+  ASSERT_TRUE((*again)[0]->Write(0, newer));
+  world_.server.ReleaseDelayed();
+  std::vector<std::byte> live(kChunkBytes);
+  ASSERT_TRUE((*again)[0]->Read(0, live));
+  EXPECT_TRUE(live == newer);
+}
+
+// "Not there" would make callers drop, or make anew, what is only out of reach.
+TEST_F(AzureMachinesTest, AContainerThatIsGoneIsNoMissingBlob) {
+  auto store = world_.OpenStore("one");
+  ASSERT_TRUE(store);
+  const auto absent = (*store)->Get("no.json");
+  ASSERT_FALSE(absent);
+  EXPECT_EQ(absent.error().code, ErrorCode::kBlobNotFound);
+  const auto blobs = (*store)->List("");
+  ASSERT_TRUE(blobs);
+  for (const BlobInfo& blob : *blobs) ASSERT_TRUE((*store)->Delete(blob.name));
+  ASSERT_TRUE((*store)->RemovePlace());
+  const auto text = (*store)->Get("vault.json");
+  ASSERT_FALSE(text);
+  EXPECT_NE(text.error().kind, ErrorKind::kNotFound) << text.error().Line();
+  const auto snapshots = (*store)->ListSnapshots("disk.vhd");
+  ASSERT_FALSE(snapshots);
+  EXPECT_NE(snapshots.error().kind, ErrorKind::kNotFound) << snapshots.error().Line();
+  EXPECT_FALSE((*store)->Delete("vault.json"));
+  EXPECT_FALSE((*store)->OpenPageBlob("disk.vhd"));
+}
+
 TEST_F(AzureMachinesTest, ADeltaSendsWhatChangedAndNoMore) {
   // Eight chunks that are apart, and a run of zeros.
   world_.Advance(std::chrono::minutes(6));

@@ -211,6 +211,32 @@ TEST_F(HttpClientTest, RenewsTheCredentialOnceAndAtOnce) {
   EXPECT_EQ(authorizer.renewed_, 1);
 }
 
+// The service refuses a shared access signature so, not with 401.
+TEST_F(HttpClientTest, RenewsWhatFailedToAuthenticateToo) {
+  CountingAuthorizer authorizer;
+  call_.authorizer = &authorizer;
+  transport_.Then(Reply(403, {{"x-ms-error-code", "AuthenticationFailed"}}));
+  transport_.Then(Reply(201));
+  ASSERT_TRUE(Send());
+  EXPECT_EQ(authorizer.renewed_, 1);
+}
+
+// Callers take "not found" for the thing that they asked for.
+TEST_F(HttpClientTest, AMissingCredentialIsNoMissingThing) {
+  class NoCredential : public Authorizer {
+    Status Sign(HttpRequest& /*request*/, const std::stop_token& /*stop*/) override {
+      return Fail(ErrorKind::kNotFound, ErrorCode::kCredentialNotFound, "nobody is signed in");
+    }
+  };
+  NoCredential authorizer;
+  call_.authorizer = &authorizer;
+  const auto reply = Send();
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().kind, ErrorKind::kState);
+  EXPECT_EQ(reply.error().code, ErrorCode::kCredentialNotFound);
+  EXPECT_TRUE(transport_.requests().empty());
+}
+
 TEST_F(HttpClientTest, DoesNotRenewForEver) {
   CountingAuthorizer authorizer;
   call_.authorizer = &authorizer;
