@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/jobs/job_run.h"
+#include "core/vault/document_list.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -52,6 +53,7 @@ Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault,
   std::vector<RetentionPoint> points;
   for (const PointId& id : ids) {
     const auto point = vault.ReadPoint(item.id, id);
+    if (!point && IsPassing(point.error())) return Fail(point.error());
     if (!point) {
       // What nobody can judge stays; and it must not keep the others from being judged.
       environment.progress.Warn(point.error().Line());

@@ -22,6 +22,14 @@ template <class Value>
   return !result && result.error().kind == ErrorKind::kNotFound;
 }
 
+// Trouble of getting at a document, which says nothing of what it holds: it is busy, its server
+// cannot be reached or refuses us, there is no credential (codes 15xx and 16xx). Who takes it for
+// damage would judge without what is whole.
+[[nodiscard]] inline bool IsPassing(const Error& error) {
+  const auto code = static_cast<unsigned>(error.code);
+  return error.kind == ErrorKind::kBusy || (code >= 1500 && code < 1700);
+}
+
 // `error` with the name nearest to `name`, or with the command that lists them all.
 [[nodiscard]] Error WithNearestName(Error error, const std::string& name,
                                     const std::vector<std::string>& names,

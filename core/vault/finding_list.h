@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "core/vault/document_list.h"
 #include "core/vault/vault_check.h"
 
 namespace asr {
@@ -28,7 +29,7 @@ class FindingList {
 
   // True for errors of what is stored, in contrast to those of getting at it.
   [[nodiscard]] static bool IsDamage(const Error& error) {
-    return error.kind != ErrorKind::kIo && error.kind != ErrorKind::kBusy;
+    return error.kind != ErrorKind::kIo && !IsPassing(error);
   }
 
   // The value of a document that is whole; none if it is not, or was deleted meanwhile.

@@ -16,9 +16,6 @@ namespace {
 
 constexpr std::size_t kHexDigitsOfAnId = 8;
 
-// Says nothing of what the document holds.
-bool IsPassing(const Error& error) { return error.kind == ErrorKind::kBusy; }
-
 Error UnreadableNow(const ItemId& id, Error error) {
   error.message =
       fmt::format("{} cannot be read, and so it is not known whether the VM is protected: {}",

@@ -289,6 +289,7 @@ Result<PinListing> Vault::ListPins(const ItemId& item, Timestamp now) {
     if (stem.empty()) continue;
     const auto text = store_->Get(blob);
     if (WasDeleted(text)) continue;
+    if (!text && IsPassing(text.error())) return Fail(text.error());
     auto pin = text ? DecodePin(blob, *text) : Result<Pin>(Fail(text.error()));
     if (pin) {
       if (!pin->until || *pin->until > now) listing.pins.push_back(*std::move(pin));

@@ -178,6 +178,33 @@ TEST_P(AzureFaultTest, ALifeGoesOnAfterEveryRequest) {
   }
 }
 
+// Retention reads all points before it judges them. One that cannot be had for want of a credential
+// is no damaged one, which would stay while the others are judged without it.
+TEST(AzureRetentionTest, ACredentialThatEndsMeanwhileFailsTheJob) {
+  Life sound(Way::kExpired, -1);
+  ASSERT_NO_FATAL_FAILURE(sound.Live());
+  const auto is_point = [&](int index) {
+    const RequestRecord& record = sound.log()[static_cast<std::size_t>(index)];
+    return record.operation == "GetBlob" && record.blob.find("/points/") != std::string::npos;
+  };
+  int tried = 0;
+  for (int index = sound.requests() / 4; index + 3 < sound.requests() && tried < 3; ++index) {
+    // One after the other, as nothing but retention reads them.
+    if (!is_point(index) || !is_point(index + 1) || !is_point(index + 2)) continue;
+    SCOPED_TRACE(index);
+    ++tried;
+    Life life(Way::kExpired, index + 1);
+    life.Live();
+    EXPECT_TRUE(life.has_struck());
+    ASSERT_EQ(life.points().size(), sound.points().size());
+    for (std::size_t i = 0; i < life.points().size(); ++i) {
+      EXPECT_EQ(life.points()[i].size(), sound.points()[i].size()) << "after step " << i + 1;
+    }
+    index += 60;
+  }
+  EXPECT_EQ(tried, 3);
+}
+
 std::string NameOf(const ::testing::TestParamInfo<Way>& test) {
   constexpr std::array kNames = {"CutRequest", "CutAnswer", "ErrorUndone", "ErrorDone",
                                  "Busy",       "Stall",     "LateRefused", "LateCut",
