@@ -146,8 +146,9 @@ class MetadataService : public IdentityService {
                             "no metadata service answers: this is no virtual machine of Azure"));
     }
     if (!reply) return Fail(std::move(reply).error());
-    // 404 and 400 without a token's JSON are what other clouds say at this address.
-    if (is_probe && (reply->status == 404 || reply->status == 400)) {
+    // What other clouds, and proxies of containers, say at this address.
+    const int status = reply->status;
+    if (is_probe && (status == 404 || status == 403 || status == 400)) {
       return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kCredentialNotFound,
                             "this virtual machine has no managed identity, or not that one")
                       .WithAction("assign one: az vm identity assign -g GROUP -n VM"));

@@ -299,6 +299,14 @@ TEST_F(ManagedIdentityTest, AMachineWithoutAnIdentity) {
   EXPECT_EQ(Fetch().error().code, ErrorCode::kCredentialNotFound);
 }
 
+// Not Azure's: of a container's host, or of a network that lets nothing through.
+TEST_F(ManagedIdentityTest, AProxyThatRefusesIsNoIdentity) {
+  const RawHttpServer service(
+      Always(PlainReply(403, "connecting to 169.254.169.254: unreachable")));
+  variables_["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = service.origin();
+  EXPECT_EQ(Fetch().error().code, ErrorCode::kCredentialNotFound);
+}
+
 TEST_F(ManagedIdentityTest, ABusyServiceIsAskedAgain) {
   std::atomic<int> asked = 0;
   const RawHttpServer service([&](const ReceivedRequest&, ServerConnection& to) {
