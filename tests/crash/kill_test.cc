@@ -11,6 +11,7 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <set>
 
@@ -18,6 +19,7 @@
 #include "core/points/sealed_disk.h"
 #include "storage/fs/file_system.h"
 #include "tests/support/asr_process.h"
+#include "tests/support/page_blob_server/page_blob_server.h"
 #include "tests/support/temp_dir.h"
 
 namespace asr {
@@ -40,10 +42,12 @@ struct VmContent {
 
 class KillWorld {
  public:
-  explicit KillWorld(std::uint64_t seed) : random_(seed) {
+  // Without a target the vault is a directory.
+  explicit KillWorld(std::uint64_t seed, const std::string& target = {}) : random_(seed) {
     std::filesystem::create_directories(directory_ / "vms/web");
     Change();
-    MustSucceed({"vault", "create", "main", "--target", directory_ / "vault"});
+    const std::string vault = target.empty() ? directory_ / "vault" : target;
+    MustSucceed({"vault", "create", "main", "--target", vault});
     MustSucceed({"host", "add", "lab", "--kind", "folder", "--path", directory_ / "vms"});
     MustSucceed({"policy", "set", "gold", "--frequency", "5m", "--retention", "24h"});
   }
@@ -266,11 +270,9 @@ std::uint64_t Seed() {
   return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
 }
 
-TEST(KillTest, NoMomentToDieLosesAPointOrNeedsRepair) {
-  const int planned = PlannedKills();
-  const std::uint64_t seed = Seed();
+// Kills the life's verbs in turn, `planned` times in all.
+void KillAndRunAgain(KillWorld& world, int planned) {
   const auto begun = steady_clock::now();
-  KillWorld world(seed);
   const std::vector<Step> life = Life(world);
   std::vector<double> usual_seconds;
   for (const Step& step : life) {
@@ -301,9 +303,72 @@ TEST(KillTest, NoMomentToDieLosesAPointOrNeedsRepair) {
     }
   }
   const double seconds = duration<double>(steady_clock::now() - begun).count();
-  std::cout << planned << " kills, " << hits << " of a running process, " << seconds
-            << " s, ASR_KILL_SEED=" << seed << "\n";
+  std::cout << planned << " kills, " << hits << " of a running process, " << seconds << " s\n";
   EXPECT_GE(hits, planned * 6 / 10);
+}
+
+TEST(KillTest, NoMomentToDieLosesAPointOrNeedsRepair) {
+  const std::uint64_t seed = Seed();
+  std::cout << "ASR_KILL_SEED=" << seed << "\n";
+  KillWorld world(seed);
+  KillAndRunAgain(world, PlannedKills());
+}
+
+TEST(AzureKillTest, NoMomentToDieLosesAPointOrNeedsRepair) {
+  const std::uint64_t seed = Seed();
+  std::cout << "ASR_KILL_SEED=" << seed << "\n";
+  testing::PageBlobServer server;
+  ::setenv("AZURE_STORAGE_CONNECTION_STRING", server.ConnectionString().c_str(), 1);
+  KillWorld world(seed, server.url() + "/vault");
+  KillAndRunAgain(world, PlannedKills() / 3);
+}
+
+// Of a slow line, a killed process wastes what it had in flight and not noted yet, and no more.
+TEST(AzureKillTest, WhatWasSentIsNotSentAgain) {
+  constexpr std::uint64_t kDiskBytes = 96 * kMiB;
+  constexpr double kLineBytesPerSecond = 12.0 * kMiB;
+  testing::TempDir directory;
+  std::filesystem::create_directories(directory / "vms/web");
+  Content content(kDiskBytes);
+  std::mt19937_64 random(1);
+  std::ranges::generate(content, [&] { return static_cast<std::byte>(random()); });
+  ASSERT_TRUE(WriteFileAtomic(PosixFileSystem(), directory / "vms/web/root.raw", content));
+  testing::PageBlobServer server;
+  ::setenv("AZURE_STORAGE_CONNECTION_STRING", server.ConnectionString().c_str(), 1);
+  const auto start = [&](Words words) {
+    words.insert(words.end(), {"--state-dir", directory / "state"});
+    return std::make_unique<AsrProcess>(words, directory / "output");
+  };
+  ASSERT_EQ(start({"vault", "create", "main", "--target", server.url() + "/vault"})->Wait(), 0);
+  ASSERT_EQ(start({"host", "add", "lab", "--kind", "folder", "--path", directory / "vms"})->Wait(),
+            0);
+  ASSERT_EQ(start({"policy", "set", "gold"})->Wait(), 0);
+  server.SetLink(kLineBytesPerSecond, 0);
+  const auto sent_bytes = [&] {
+    std::uint64_t sum = 0;
+    for (const auto& record : server.Log()) {
+      if (record.blob.ends_with(".vhd")) sum += record.received_bytes;
+    }
+    return sum;
+  };
+  {
+    const auto killed = start({"enable", "web", "--policy", "gold"});
+    while (sent_bytes() < 64 * kMiB) SystemClock().SleepSeconds(0.02);
+    ASSERT_TRUE(killed->Kill());
+  }
+  // The log tells of what was in flight once the server has seen that nobody is there.
+  SystemClock().SleepSeconds(1);
+  const std::uint64_t before = sent_bytes();
+  EXPECT_GE(before, 4 * kLineBytesPerSecond);
+  const auto again = start({"enable", "web", "--policy", "gold", "-o", "json"});
+  const int exit_code = again->Wait();
+  const std::string output = ReadWholeFile(PosixFileSystem(), directory / "output").value();
+  ASSERT_EQ(exit_code, 0) << output;
+  // What was noted every four seconds, and the footer.
+  const std::uint64_t resumed_bytes = nlohmann::json::parse(output)["stats"]["bytesResumed"];
+  EXPECT_GE(resumed_bytes, 3 * kLineBytesPerSecond);
+  EXPECT_LE(sent_bytes(), kDiskBytes + (before - resumed_bytes) + kMiB);
+  EXPECT_LE(before - resumed_bytes, 3.5 * kLineBytesPerSecond);
 }
 
 }  // namespace
