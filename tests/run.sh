@@ -134,5 +134,5 @@ sanitize asan
 sanitize tsan
 step "build fuzz" build fuzz --target fuzzers && step "fuzz" fuzz
 step "quickstart" cli/quickstart.sh
-[ $mode = nightly ] && step "benches" tests/bench/run.sh
+[ $mode = nightly ] && step "benches" tests/bench/run.sh && step "benches on azure" tests/bench/azure.sh
 finish
