@@ -12,6 +12,10 @@
 namespace asr {
 namespace {
 
+std::string DigestDirectoryOf(const Environment& environment, const std::string& vault_id) {
+  return JoinPath(JoinPath(environment.state_directory, "digests"), vault_id);
+}
+
 // The registration of `name`, if there is one.
 Result<std::optional<VaultRegistration>> Registered(Environment& environment,
                                                     const std::string& name) {
@@ -118,6 +122,9 @@ Result<std::unique_ptr<Vault>> OpenVault(Environment& environment, const std::st
                                             "connect {0} --target {1}",
                                             registration.name, registration.target)));
   }
+  if (DirectoryOf(registration.target).empty()) {
+    vault->KeepDigests({environment.fs, DigestDirectoryOf(environment, registration.id)});
+  }
   return vault;
 }
 
@@ -177,6 +184,11 @@ Status DeleteVault(Environment& environment, const std::string& name) {
   }
   ASR_TRY(const auto store, OpenVaultStore(environment, registration));
   ASR_CHECK(store->RemovePlace());
+  return ForgetVault(environment, registration);
+}
+
+Status ForgetVault(Environment& environment, const VaultRegistration& registration) {
+  ASR_CHECK(environment.fs.RemoveTree(DigestDirectoryOf(environment, registration.id)));
   return environment.state.RemoveVault(registration.name);
 }
 

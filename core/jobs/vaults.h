@@ -38,5 +38,7 @@ namespace asr {
 
 // Deletes all of its data, then forgets it. The caller has asked.
 [[nodiscard]] Status DeleteVault(Environment& environment, const std::string& name);
+// What this machine knows of it; its data stays.
+[[nodiscard]] Status ForgetVault(Environment& environment, const VaultRegistration& registration);
 
 }  // namespace asr

@@ -168,18 +168,67 @@ Result<DigestTable> DigestTable::Create(BlobStore& store, const std::string& nam
   ASR_TRY(auto blob, store.CreatePageBlob(name, DigestBlobBytes(disk_bytes)));
   ASR_CHECK(blob->Write(0, MakeHeader(algorithm, disk_bytes)));
   ASR_CHECK(blob->Flush());
-  return DigestTable(std::move(blob));
+  return DigestTable(std::move(blob), disk_bytes);
 }
 
 Result<DigestTable> DigestTable::Open(BlobStore& store, const std::string& name,
                                       DigestAlgorithm algorithm, std::uint64_t disk_bytes) {
   ASR_TRY(auto blob, store.OpenPageBlob(name));
   ASR_CHECK(CheckHeader(*blob, algorithm, disk_bytes));
-  return DigestTable(std::move(blob));
+  return DigestTable(std::move(blob), disk_bytes);
+}
+
+DigestTable::DigestTable(std::unique_ptr<PageBlob> blob, std::uint64_t disk_bytes)
+    : blob_(std::move(blob)),
+      group_count_(GroupCount(disk_bytes)),
+      segments_(DivideRoundingUp(group_count_, kGroupsPerSegment)) {}
+
+// Of all its groups, also those behind the disk's end. The mutex is held.
+Result<std::span<Digest>> DigestTable::SegmentOf(std::uint64_t group) {
+  Segment& segment = segments_[group / kGroupsPerSegment];
+  if (segment.empty()) {
+    Segment digests(kGroupsPerSegment);
+    ASR_CHECK(blob_->Read(GroupOffset(AlignDown(group, kGroupsPerSegment)),
+                          std::as_writable_bytes(std::span(digests))));
+    segment = std::move(digests);
+  }
+  return std::span<Digest>(segment);
 }
 
 Status DigestTable::ReadGroups(std::uint64_t first, std::span<Digest> out) {
-  return ReadGroupsOf(*blob_, first, out);
+  const std::lock_guard lock(*mutex_);
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const std::uint64_t group = first + done;
+    const std::uint64_t skip = group % kGroupsPerSegment;
+    const auto count = std::min<std::size_t>(out.size() - done, kGroupsPerSegment - skip);
+    ASR_TRY(const std::span<Digest> segment, SegmentOf(group));
+    std::ranges::copy(segment.subspan(skip, count), out.subspan(done).begin());
+    done += count;
+  }
+  return {};
+}
+
+std::vector<Digest> DigestTable::KnownGroups() const {
+  const std::lock_guard lock(*mutex_);
+  std::vector<Digest> all;
+  all.reserve(segments_.size() * kGroupsPerSegment);
+  for (const Segment& segment : segments_) {
+    if (segment.empty()) return {};
+    all.insert(all.end(), segment.begin(), segment.end());
+  }
+  all.resize(group_count_);
+  return all;
+}
+
+void DigestTable::AdoptGroups(std::span<const Digest> groups) {
+  const std::lock_guard lock(*mutex_);
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    const auto part = groups.subspan(i * kGroupsPerSegment);
+    segments_[i].assign(
+        part.begin(), part.begin() + std::min<std::ptrdiff_t>(std::ssize(part), kGroupsPerSegment));
+    segments_[i].resize(kGroupsPerSegment);
+  }
 }
 
 Status DigestTable::ReadChunks(std::uint64_t group, ChunkRow& out) {
@@ -196,10 +245,17 @@ Status DigestTable::UpdateGroups(std::uint64_t first, std::size_t count, const U
   const std::uint64_t page_first = AlignDown(first, kDigestsPerPage);
   const std::uint64_t page_end = AlignUp(first + count, kDigestsPerPage);
   std::vector<Digest> digests(page_end - page_first);
-  ASR_CHECK(blob_->Read(GroupOffset(page_first), std::as_writable_bytes(std::span(digests))));
+  ASR_CHECK(ReadGroups(page_first, digests));
   update(std::span(digests).subspan(first - page_first, count), std::span(rows));
+  // What is on its way is read again if it fails.
+  const std::lock_guard lock(*mutex_);
+  Segment segment = std::exchange(segments_[first / kGroupsPerSegment], {});
   ASR_CHECK(blob_->Write(RowOffset(first), std::as_bytes(std::span(rows))));
-  return blob_->Write(GroupOffset(page_first), std::as_bytes(std::span(digests)));
+  ASR_CHECK(blob_->Write(GroupOffset(page_first), std::as_bytes(std::span(digests))));
+  std::ranges::copy(digests,
+                    segment.begin() + static_cast<std::ptrdiff_t>(page_first % kGroupsPerSegment));
+  segments_[first / kGroupsPerSegment] = std::move(segment);
+  return {};
 }
 
 namespace {

@@ -49,7 +49,8 @@ class DigestTableReader {
   std::uint64_t group_count_;
 };
 
-// The live table, for the disk's one writer.
+// The live table, for the disk's one writer. Group digests are read once, and kept in memory: 4 MiB
+// for each TiB of disk.
 class DigestTable {
  public:
   // A new table: all digests are zero, which is true of a new blob of pages.
@@ -62,6 +63,10 @@ class DigestTable {
 
   [[nodiscard]] Status ReadGroups(std::uint64_t first, std::span<Digest> out);
   [[nodiscard]] Status ReadChunks(std::uint64_t group, ChunkRow& out);
+  // All group digests, if they were read already; else none.
+  [[nodiscard]] std::vector<Digest> KnownGroups() const;
+  // In place of reading them: what the blob holds, as the caller knows. As many as there are.
+  void AdoptGroups(std::span<const Digest> groups);
   // The write intent: these chunks and their groups say "unknown", durably, when this returns.
   // `changes` ascend by group.
   [[nodiscard]] Status MarkUnknown(std::span<const ChangedChunks> changes);
@@ -72,11 +77,18 @@ class DigestTable {
   [[nodiscard]] PageBlob& blob() { return *blob_; }
 
  private:
-  explicit DigestTable(std::unique_ptr<PageBlob> blob) : blob_(std::move(blob)) {}
+  // Group digests of one segment; none: not read yet.
+  using Segment = std::vector<Digest>;
+
+  DigestTable(std::unique_ptr<PageBlob> blob, std::uint64_t disk_bytes);
   template <class Update>
   Status UpdateGroups(std::uint64_t first, std::size_t count, const Update& update);
+  [[nodiscard]] Result<std::span<Digest>> SegmentOf(std::uint64_t group);
 
   std::unique_ptr<PageBlob> blob_;
+  std::uint64_t group_count_;
+  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // guards segments_
+  std::vector<Segment> segments_;
 };
 
 // True if both say the same of every group, and none is unknown.

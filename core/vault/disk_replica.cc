@@ -76,8 +76,10 @@ Result<std::unique_ptr<DiskReplica>> DiskReplica::Open(Vault& vault, const ItemL
                     .WithAction("bring the file back from a copy of the vault; points that were "
                                 "sealed can be restored while their undo files are whole"));
   }
-  return std::unique_ptr<DiskReplica>(
+  std::unique_ptr<DiskReplica> replica(
       new DiskReplica(vault, lease, disk, std::move(pages), std::move(digests)));
+  replica->UseCachedDigests();
+  return replica;
 }
 
 Result<std::unique_ptr<DiskReplica>> DiskReplica::OpenOrCreate(Vault& vault, const ItemLease& lease,
@@ -97,8 +99,34 @@ Result<std::unique_ptr<DiskReplica>> DiskReplica::OpenOrCreate(Vault& vault, con
       new DiskReplica(vault, lease, disk, std::move(pages), std::move(digests)));
 }
 
+void DiskReplica::UseCachedDigests() {
+  const auto& cache = vault_.digest_cache();
+  if (!cache) return;
+  auto cached = cache->Load(item_, disk_.name, digests_.blob().opened_content_name(),
+                            GroupCount(disk_.size_bytes));
+  if (!cached) return;
+  digests_.AdoptGroups(cached->groups);
+  held_ = cached->point;
+  // Opening it has changed the name of the blob's version.
+  auto version = digests_.blob().ContentName();
+  if (!version) return;
+  cached->version = *std::move(version);
+  cache->Rename(item_, disk_.name, *cached);
+}
+
+void DiskReplica::KeepDigests(const PointId& point) {
+  held_ = point;
+  const auto& cache = vault_.digest_cache();
+  if (!cache) return;
+  const auto version = digests_.blob().ContentName();
+  const auto groups = digests_.KnownGroups();
+  if (!version || version->empty() || groups.empty()) return;
+  cache->Save(item_, disk_.name, {.version = *version, .point = point, .groups = groups});
+}
+
 Status DiskReplica::Prepare(std::span<const ChangedChunks> changes) {
   ASR_CHECK(lease_.Check());
+  held_.reset();
   ASR_CHECK(digests_.MarkUnknown(changes));
   std::vector<Extent> chunks = ChunksOf(changes);
   // The last chunk may reach over the blob's end.
@@ -136,6 +164,7 @@ Status DiskReplica::Clear(Extent range) {
 Status DiskReplica::Commit(std::span<const GroupDigests> digests) {
   ASR_CHECK(pages_->Flush());
   ASR_CHECK(lease_.Check());
+  held_.reset();
   return digests_.Store(digests);
 }
 
@@ -151,7 +180,9 @@ Status DiskReplica::Snapshot(const PointId& point) {
   ASR_CHECK(digests_.Flush());
   ASR_CHECK(lease_.Check());
   ASR_CHECK(pages_->CreateSnapshot({point.value}));
-  return digests_.blob().CreateSnapshot({point.value});
+  ASR_CHECK(digests_.blob().CreateSnapshot({point.value}));
+  KeepDigests(point);
+  return {};
 }
 
 Result<std::set<SnapshotId>> DiskReplica::FindUnsealed(std::span<const PointId> sealed) {
@@ -212,6 +243,7 @@ Result<bool> DiskReplica::HoldsPoint(const PointId& point) {
                                                        SnapshotId{point.value}));
   ASR_TRY(auto sealed,
           DigestTableReader::Open(std::move(blob), vault_.identity().algorithm, disk_.size_bytes));
+  if (held_ == point) return true;
   return TablesAgree(digests_, *sealed, disk_.size_bytes);
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -77,6 +78,10 @@ class DiskReplica {
   DiskReplica(Vault& vault, const ItemLease& lease, ItemDisk disk, std::unique_ptr<PageBlob> pages,
               DigestTable digests);
 
+  // What is kept on this machine of digests, if it is of what the vault has.
+  void UseCachedDigests();
+  void KeepDigests(const PointId& point);
+
   Vault& vault_;
   const ItemLease& lease_;
   ItemId item_;
@@ -84,6 +89,7 @@ class DiskReplica {
   std::unique_ptr<PageBlob> pages_;
   DigestTable digests_;
   std::vector<Error> left_overs_;
+  std::optional<PointId> held_;  // the point that the pages are known to hold; none: not known
 };
 
 // True of errors for bytes of an undo file that the disk cannot read any more.

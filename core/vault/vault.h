@@ -5,12 +5,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/model/digest.h"
 #include "core/model/item.h"
 #include "core/model/point.h"
 #include "core/model/policy.h"
+#include "core/vault/digest_cache.h"
 #include "core/vault/item_lease.h"
 #include "storage/base/clock.h"
 #include "storage/blob/blob_store.h"
@@ -84,6 +86,9 @@ class Vault {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const VaultIdentity& identity() const { return identity_; }
   [[nodiscard]] BlobStore& store() { return *store_; }
+  // Of a vault that is far away. Before the vault is used.
+  void KeepDigests(DigestCache cache) { digest_cache_.emplace(std::move(cache)); }
+  [[nodiscard]] const std::optional<DigestCache>& digest_cache() const { return digest_cache_; }
 
   // Policies. Find: kNotFound (kPolicyNotFound) with the nearest names.
   [[nodiscard]] Result<std::vector<Policy>> ListPolicies();
@@ -157,6 +162,7 @@ class Vault {
   std::unique_ptr<BlobStore> store_;
   std::string name_;
   VaultIdentity identity_;
+  std::optional<DigestCache> digest_cache_;
 };
 
 }  // namespace asr

@@ -24,13 +24,20 @@ Error BlobFence::Lost() const {
 
 Status BlobFence::RaiseTo(std::uint64_t number) {
   const std::lock_guard lock(mutex_);
-  return Raise(number);
+  ASR_CHECK(Raise(number));
+  return {};
+}
+
+Result<std::string> BlobFence::RaiseIf(const std::string& etag, std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  return Raise(number, etag);
 }
 
 Status BlobFence::RaiseAbove(std::uint64_t seen) {
   const std::lock_guard lock(mutex_);
   if (number_.load() != seen) return {};
-  return Raise(seen + 1);
+  ASR_CHECK(Raise(seen + 1));
+  return {};
 }
 
 Status BlobFence::TakeUp(std::uint64_t seen) {
@@ -46,20 +53,23 @@ Status BlobFence::TakeUp(std::uint64_t seen) {
   return {};
 }
 
-Status BlobFence::Raise(std::uint64_t number) {
+// The ETag afterwards; empty if it was not `etag` before, where that is given.
+Result<std::string> BlobFence::Raise(std::uint64_t number, const std::string& etag) {
   AzureRequest request{.method = HttpMethod::kPut,
                        .blob = name_,
                        .query = {{"comp", "properties"}},
                        .what = "cannot set the sequence number of " + name_,
-                       .expected = {404}};
+                       .expected = {404, 412}};
+  if (!etag.empty()) request.headers.Set("If-Match", etag);
   // A number that is higher already stays, so that this can be repeated, and come late.
   request.headers.Set("x-ms-sequence-number-action", "max");
   request.headers.Set("x-ms-blob-sequence-number", std::to_string(number));
   ASR_TRY(const HttpResponse reply, client_.Send(request));
   if (reply.status == 404) return Fail(BlobNotFound(name_));
+  if (reply.status == 412) return std::string();
   if (SequenceNumberOf(reply) != number) return Fail(Lost());
   number_ = number;
-  return {};
+  return std::string(reply.headers.Get("etag"));
 }
 
 }  // namespace asr

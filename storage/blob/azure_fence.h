@@ -42,6 +42,9 @@ class BlobFence {
   // The server refuses everything with a lower number when this returns. kBusy (kLeaseLost) if
   // somebody else has raised it further.
   [[nodiscard]] Status RaiseTo(std::uint64_t number);
+  // The same if the blob's ETag is `etag`, and the ETag that it has then; else empty, and nothing
+  // was raised as far as this knows.
+  [[nodiscard]] Result<std::string> RaiseIf(const std::string& etag, std::uint64_t number);
   // Raises it by one, unless that was done since the caller read `seen`.
   [[nodiscard]] Status RaiseAbove(std::uint64_t seen);
 
@@ -53,7 +56,7 @@ class BlobFence {
   [[nodiscard]] Error Lost() const;
 
  private:
-  [[nodiscard]] Status Raise(std::uint64_t number);
+  [[nodiscard]] Result<std::string> Raise(std::uint64_t number, const std::string& etag = {});
 
   AzureClient& client_;
   const std::string name_;

@@ -180,6 +180,17 @@ class AzurePageBlob : public PageBlob {
     return has_failed_ ? Status(Fail(FailedBefore())) : Status();
   }
 
+  [[nodiscard]] std::string opened_content_name() const override { return opened_etag_; }
+  [[nodiscard]] Result<std::string> ContentName() override {
+    const std::lock_guard lock(etag_mutex_);
+    if (etag_.empty()) {
+      ASR_TRY(etag_, EtagOfOurs());
+    }
+    return etag_;
+  }
+  // Keeps earlier writers out. `etag`: what the blob was told to have last.
+  [[nodiscard]] Status RaiseFrom(const std::string& etag, std::uint64_t number);
+
   [[nodiscard]] Status Resize(std::uint64_t size_bytes) override;
   [[nodiscard]] Status CreateSnapshot(const SnapshotId& id) override;
   [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots() override;
@@ -190,12 +201,19 @@ class AzurePageBlob : public PageBlob {
   [[nodiscard]] Status SendPage(Extent range, ByteSpan bytes);
   [[nodiscard]] Result<std::string> EtagOfOurs();
   [[nodiscard]] Error FailedBefore() const;
+  void SetEtag(std::string etag) {
+    const std::lock_guard lock(etag_mutex_);
+    etag_ = std::move(etag);
+  }
 
   const Version live_;
   BlobFence fence_;
   RequestRate rate_;
   std::uint64_t size_bytes_;
   BlockCache cache_;
+  std::string opened_etag_;
+  std::mutex etag_mutex_;  // guards what follows
+  std::string etag_;       // empty: not known, for there were writes
   // The last try of a write that failed for good may still arrive: nothing may be built on this
   // handle any more. Opening the blob again raises its number.
   std::atomic<bool> has_failed_ = false;
@@ -212,6 +230,7 @@ Error AzurePageBlob::FailedBefore() const {
 Status AzurePageBlob::PutPage(Extent range, ByteSpan bytes) {
   if (has_failed_) return Fail(FailedBefore());
   cache_.ExpectChange();
+  SetEtag("");
   Status sent = SendPage(range, bytes);
   if (!sent) has_failed_ = true;
   if (sent && !bytes.empty()) {
@@ -249,8 +268,19 @@ Status AzurePageBlob::SendPage(Extent range, ByteSpan bytes) {
   }
 }
 
+// Nobody has written between the two ETags, so both name one content. Where the first is not the
+// blob's any more, an earlier writer's request came late: what there was is not known.
+Status AzurePageBlob::RaiseFrom(const std::string& etag, std::uint64_t number) {
+  ASR_TRY(std::string raised, fence_.RaiseIf(etag, number));
+  if (raised.empty()) return fence_.RaiseTo(number);
+  opened_etag_ = etag;
+  SetEtag(std::move(raised));
+  return {};
+}
+
 Status AzurePageBlob::Resize(std::uint64_t size_bytes) {
   ASR_CHECK(CheckPageBlobSize(live_.name, size_bytes));
+  SetEtag("");
   AzureRequest request{.method = HttpMethod::kPut,
                        .blob = live_.name,
                        .query = {{"comp", "properties"}},
@@ -294,10 +324,12 @@ Status AzurePageBlob::CreateSnapshot(const SnapshotId& id) {
     ASR_TRY(const std::string etag, EtagOfOurs());
     request.headers.Set("If-Match", etag);
     const auto reply = live_.client->Send(request);
-    if (is_there) return {};
+    if (is_there || (reply && reply->IsSuccess())) {
+      SetEtag(etag);
+      return {};
+    }
     if (!reply) return Fail(reply.error());
     if (reply->status == 404) return Fail(BlobNotFound(live_.name));
-    if (reply->IsSuccess()) return {};
   }
   return Fail(fence_.Lost());
 }
@@ -345,7 +377,8 @@ Result<std::unique_ptr<AzurePageBlob>> OpenWriter(AzureClient& client, Clock& cl
   // What the holders of the lease before this one sent is refused from here on.
   // A write of an earlier handle that failed may still come: its number is not used again.
   if (number == fence->last()) return Fail(blob->fence().Lost());
-  ASR_CHECK(blob->fence().RaiseTo(std::max(number + 1, fence->first())));
+  ASR_CHECK(
+      blob->RaiseFrom(std::string(head.headers.Get("etag")), std::max(number + 1, fence->first())));
   return blob;
 }
 

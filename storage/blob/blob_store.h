@@ -69,6 +69,12 @@ class PageBlob : public PageBlobReader {
   // again, and everything written since the last good one must be written again.
   [[nodiscard]] virtual Status Flush() = 0;
 
+  // Names the content: two handles that are told the same name, at whatever time, read the same
+  // bytes. Empty where the store has no such names. The first: what was there when this handle was
+  // opened; the second: what is there now, while nothing is being written.
+  [[nodiscard]] virtual std::string opened_content_name() const { return ""; }
+  [[nodiscard]] virtual Result<std::string> ContentName() { return ""; }
+
   // Freezes the present (flushed) content under `id`, which must sort after all others.
   [[nodiscard]] virtual Status CreateSnapshot(const SnapshotId& id) = 0;
   // Oldest first.

@@ -89,6 +89,7 @@ class AzureWorld {
     return RunBare(machine, [&](Environment& environment) -> Status {
       ASR_TRY(auto store, OpenStore(machine));
       ASR_TRY(const auto vault, Vault::Open(std::move(store), "v"));
+      vault->KeepDigests({PosixFileSystem(), directory_ / (machine + "/digests")});
       return verb(environment, *vault);
     });
   }
