@@ -331,6 +331,8 @@ Json JobJson(const Job& job) {
   json["stats"]["bytesSent"] = job.stats.bytes_sent;
   json["stats"]["bytesSkipped"] = job.stats.bytes_skipped;
   json["stats"]["bytesZero"] = job.stats.bytes_zero;
+  json["stats"]["bytesCleared"] = job.stats.bytes_cleared;
+  json["stats"]["bytesResumed"] = job.stats.bytes_resumed;
   return json;
 }
 

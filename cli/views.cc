@@ -39,7 +39,9 @@ std::vector<Column> JobFields() {
           Make("Read", "/stats/bytesRead", Kind::kBytes),
           Make("Sent", "/stats/bytesSent", Kind::kBytes),
           Make("Skipped", "/stats/bytesSkipped", Kind::kBytes),
-          Make("Zero", "/stats/bytesZero", Kind::kBytes)};
+          Make("Zero", "/stats/bytesZero", Kind::kBytes),
+          Make("Cleared", "/stats/bytesCleared", Kind::kBytes),
+          Make("Resumed", "/stats/bytesResumed", Kind::kBytes)};
 }
 
 std::vector<Column> JobColumns() {
@@ -238,7 +240,9 @@ const View& ReplicateView() {
                  Make("Read", "/job/stats/bytesRead", Kind::kBytes),
                  Make("Sent", "/job/stats/bytesSent", Kind::kBytes),
                  Make("Skipped", "/job/stats/bytesSkipped", Kind::kBytes),
-                 Make("Zero", "/job/stats/bytesZero", Kind::kBytes)},
+                 Make("Zero", "/job/stats/bytesZero", Kind::kBytes),
+                 Make("Cleared", "/job/stats/bytesCleared", Kind::kBytes),
+                 Make("Resumed", "/job/stats/bytesResumed", Kind::kBytes)},
       .sections = {}};
   return view;
 }

@@ -241,7 +241,8 @@ Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& t
       ReplicaTarget target(*pass.replicas[i]);
       TransferOptions options{.algorithm = pass.vault.identity().algorithm,
                               .on_progress = pass.run.Follow(progress),
-                              .stop = pass.environment.stop};
+                              .stop = pass.environment.stop,
+                              .resumes = !newest};
       ASR_TRY(const TransferStats stats, MakeEqual(source, target, options));
       changed_bytes += stats.bytes_sent + stats.bytes_cleared;
       return {};

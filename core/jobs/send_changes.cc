@@ -81,13 +81,14 @@ Status SendLog(const LogSender& sender, const LogSet& set, std::size_t index,
   ASR_CHECK(CheckOrder(disk, parent, header));
   const auto send = [&](TaskProgress& progress) -> Status {
     const auto follow = sender.run.Follow(progress);
-    const TransferOptions options{.algorithm = algorithm,
-                                  .on_progress =
-                                      [&](const TransferStats& stats) {
-                                        follow(stats);
-                                        progress.Advance(stats.bytes_sent + stats.bytes_cleared);
-                                      },
-                                  .stop = sender.environment.stop};
+    const TransferOptions options{
+        .algorithm = algorithm,
+        .on_progress =
+            [&](const TransferStats& stats) {
+              follow(stats);
+              progress.Advance(stats.bytes_sent + stats.bytes_cleared + stats.bytes_resumed);
+            },
+        .stop = sender.environment.stop};
     ASR_CHECK(ApplyLog(log, disk.size_bytes, target, options));
     return {};
   };

@@ -18,8 +18,14 @@ GroupWorkers::GroupWorkers(int count, std::stop_token stop) : stop_(std::move(st
   }
 }
 
-Status GroupWorkers::ForEach(std::size_t count,
-                             const std::function<Status(std::size_t, AlignedBuffer&)>& work) {
+Status GroupWorkers::ForEach(std::size_t count, const Work& work) {
+  std::size_t begun = 0;
+  return ForEachUntil(
+      count, [] { return false; }, work, &begun);
+}
+
+Status GroupWorkers::ForEachUntil(std::size_t count, const std::function<bool()>& pause,
+                                  const Work& work, std::size_t* begun) {
   std::atomic<std::size_t> next = 0;
   std::atomic<bool> failed = false;
   std::mutex mutex;
@@ -27,6 +33,7 @@ Status GroupWorkers::ForEach(std::size_t count,
   const auto run = [&](AlignedBuffer& buffer) {
     for (std::size_t i = next++; i < count && !failed; i = next++) {
       Status status = stop_.stop_requested() ? Fail(Stopped()) : work(i, buffer);
+      if (status && pause()) break;
       if (status) continue;
       const std::lock_guard lock(mutex);
       if (!problem) problem = std::move(status).error();
@@ -40,6 +47,7 @@ Status GroupWorkers::ForEach(std::size_t count,
     }
     run(buffers_[0]);
   }
+  *begun = std::min<std::size_t>(next, count);
   return problem ? Status(Fail(*std::move(problem))) : Status();
 }
 

@@ -18,9 +18,13 @@ class GroupWorkers {
 
   // Calls `work` with 0, 1, ... up to `count`, from several threads. After an error or a stop no
   // more begin; returns when all have ended, with the first error.
-  [[nodiscard]] Status ForEach(
-      std::size_t count,
-      const std::function<Status(std::size_t index, AlignedBuffer& buffer)>& work);
+  using Work = std::function<Status(std::size_t index, AlignedBuffer& buffer)>;
+  [[nodiscard]] Status ForEach(std::size_t count, const Work& work);
+
+  // The same, but once `pause` is true no more begin either. `*begun`: so many of them, from 0 on;
+  // one at least, if there is one. `pause` is asked from several threads.
+  [[nodiscard]] Status ForEachUntil(std::size_t count, const std::function<bool()>& pause,
+                                    const Work& work, std::size_t* begun);
 
  private:
   std::vector<AlignedBuffer> buffers_;

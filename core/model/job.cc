@@ -70,6 +70,7 @@ TransferStats& TransferStats::operator+=(const TransferStats& other) {
   bytes_skipped += other.bytes_skipped;
   bytes_zero += other.bytes_zero;
   bytes_cleared += other.bytes_cleared;
+  bytes_resumed += other.bytes_resumed;
   return *this;
 }
 

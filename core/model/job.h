@@ -34,6 +34,8 @@ struct TransferStats {
   std::uint64_t bytes_skipped = 0;
   std::uint64_t bytes_zero = 0;
   std::uint64_t bytes_cleared = 0;  // those of bytes_zero that the target had to clear
+  // Those of bytes_skipped that an earlier run of the same work sent before it was cut.
+  std::uint64_t bytes_resumed = 0;
   TransferStats& operator+=(const TransferStats& other);
   bool operator==(const TransferStats&) const = default;
 };

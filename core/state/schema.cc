@@ -7,7 +7,7 @@ namespace {
 
 // Times are milliseconds since 1970 UTC. States are the words of JobStateName. Errors are JSON
 // (core/model/error_json.h).
-constexpr std::array<const char*, 4> kSteps = {R"sql(
+constexpr std::array<const char*, 5> kSteps = {R"sql(
 CREATE TABLE vaults (
   name TEXT PRIMARY KEY,
   target TEXT NOT NULL,
@@ -94,6 +94,10 @@ ALTER TABLE test_failovers ADD COLUMN cleanup_due INTEGER;
 )sql",
                                                R"sql(
 ALTER TABLE vaults ADD COLUMN credential TEXT NOT NULL DEFAULT '';
+)sql",
+                                               R"sql(
+ALTER TABLE jobs ADD COLUMN bytes_cleared INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN bytes_resumed INTEGER NOT NULL DEFAULT 0;
 )sql"};
 
 }  // namespace

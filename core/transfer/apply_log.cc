@@ -1,9 +1,11 @@
 #include "core/transfer/apply_log.h"
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -14,8 +16,7 @@
 namespace asr {
 namespace {
 
-// Between two commits: bounds the rows of digests held in memory, and what is sent again after a
-// crash.
+// So much is planned at once: bounds the rows of digests held in memory.
 constexpr std::uint64_t kBatchBytes = 512 * kMiB;
 constexpr std::uint64_t kBatchEntries = 4096;
 constexpr std::uint64_t kGroupsAtOnce = 4096;
@@ -57,7 +58,7 @@ class LogApplication {
         entries = bytes = 0;
       }
     }
-    ASR_CHECK(SendBatch(batch));
+    ASR_CHECK(SendBatch(std::move(batch)));
     return stats_;
   }
 
@@ -86,44 +87,76 @@ class LogApplication {
     return {};
   }
 
-  Status SendBatch(const Batch& batch) {
-    if (batch.empty()) return {};
+  Status SendBatch(Batch batch) {
     std::vector<GroupDigests> rows;
     std::vector<ChangedChunks> changes;
-    for (const auto& [group, chunks] : batch) {
+    for (auto& [group, chunks] : batch) {
       ASR_TRY(const GroupDigests row, RowAfter(group, chunks));
       rows.push_back(row);
       ChangedChunks change{.group = group, .chunk_mask = 0};
       for (const auto& [chunk, logged] : chunks) change.chunk_mask |= std::uint64_t{1} << chunk;
-      changes.push_back(change);
+      if (change.chunk_mask != 0) changes.push_back(change);
     }
-    ASR_CHECK(target_.Prepare(changes));
-    ASR_CHECK(workers_.ForEach(rows.size(), [&](std::size_t i, AlignedBuffer& buffer) {
-      return SendGroup(rows[i].group, batch.at(rows[i].group), buffer);
-    }));
-    return target_.Commit(rows);
+    if (!changes.empty()) ASR_CHECK(target_.Prepare(changes));
+    for (std::size_t done = 0; done < rows.size();) {
+      ASR_TRY(const std::size_t sent, SendUntilCommit(std::span(rows).subspan(done), batch));
+      done += sent;
+    }
+    return {};
   }
 
-  // What the group's digests are once its chunks are sent.
-  Result<GroupDigests> RowAfter(std::uint64_t group, const GroupChunks& chunks) {
+  // Sends the first of `rows`, and commits them. Returns how many.
+  Result<std::size_t> SendUntilCommit(std::span<const GroupDigests> rows, const Batch& batch) {
+    sent_.clear();
+    const auto due = std::chrono::steady_clock::now() + options_.commit_interval;
+    std::size_t begun = 0;
+    Status outcome = workers_.ForEachUntil(
+        rows.size(), [&] { return std::chrono::steady_clock::now() >= due; },
+        [&](std::size_t i, AlignedBuffer& buffer) {
+          return SendGroup(rows[i], batch.at(rows[i].group), buffer);
+        },
+        &begun);
+    if (!sent_.empty()) {
+      std::ranges::sort(sent_, {}, &GroupDigests::group);
+      // Also after a stop or an error: what was sent need not be sent again.
+      const Status committed = target_.Commit(sent_);
+      if (outcome) outcome = committed;
+    }
+    ASR_CHECK(outcome);
+    return begun;
+  }
+
+  // What the group's digests are once its chunks are sent. Those that an earlier run sent go.
+  Result<GroupDigests> RowAfter(std::uint64_t group, GroupChunks& chunks) {
     GroupDigests row{.group = group, .digest = {}, .chunks = {}};
     ASR_CHECK(target_.ReadChunks(group, row.chunks));
-    for (const auto& [chunk, logged] : chunks) row.chunks[chunk] = logged.digest;
+    TransferStats resumed;
+    for (auto chunk = chunks.begin(); chunk != chunks.end();) {
+      Digest& target = row.chunks[chunk->first];
+      const bool is_there = target == chunk->second.digest;
+      if (is_there && !target.is_zero()) resumed.bytes_resumed += chunk->second.length_bytes;
+      target = chunk->second.digest;
+      chunk = is_there ? chunks.erase(chunk) : std::next(chunk);
+    }
     row.digest = ComputeGroupDigest(options_.algorithm, row.chunks);
+    resumed.bytes_skipped = resumed.bytes_resumed;
+    if (resumed.bytes_resumed > 0) options_.on_progress(resumed);
+    stats_ += resumed;
     return row;
   }
 
-  Status SendGroup(std::uint64_t group, const GroupChunks& chunks, AlignedBuffer& buffer) {
+  Status SendGroup(const GroupDigests& row, const GroupChunks& chunks, AlignedBuffer& buffer) {
     TransferStats stats;
     for (auto first = chunks.begin(); first != chunks.end();) {
       auto end = std::next(first);
       while (end != chunks.end() && Continues(*std::prev(end), *end)) ++end;
-      ASR_CHECK(SendRun(group, first, end, buffer.span(), stats));
+      ASR_CHECK(SendRun(row.group, first, end, buffer.span(), stats));
       first = end;
     }
     options_.on_progress(stats);
     const std::lock_guard lock(mutex_);
     stats_ += stats;
+    sent_.push_back(row);
     return {};
   }
 
@@ -169,8 +202,9 @@ class LogApplication {
   const TransferOptions& options_;
   GroupWorkers workers_;
   std::uint64_t next_chunk_ = 0;  // of the log's digests
-  std::mutex mutex_;              // guards stats_ while workers run
+  std::mutex mutex_;              // guards what follows while workers run
   TransferStats stats_;
+  std::vector<GroupDigests> sent_;  // since the last commit
 };
 
 }  // namespace

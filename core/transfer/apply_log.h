@@ -9,8 +9,8 @@ namespace asr {
 // Applies the entries in the order of the log; where two overlap the later one wins. Each entry is
 // made of whole chunks of a disk of `disk_bytes`, and every chunk must have the digest that was
 // noted when it was logged, or nothing of it is sent: kCorrupt (kLogCorrupt). After an error the
-// target holds some of the log, announced as unknown. Run again, from the beginning, it ends with
-// the same. kCancelled when the stop was asked for.
+// target holds some of the log. Run again, from the beginning, it sends what is missing, and ends
+// with the same. kCancelled when the stop was asked for.
 [[nodiscard]] Result<TransferStats> ApplyLog(const ChangeLog& log, std::uint64_t disk_bytes,
                                              TransferTarget& target,
                                              const TransferOptions& options);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -12,8 +13,7 @@
 namespace asr {
 namespace {
 
-// Between two commits at most so much of the disk is worked on: bounds the digests held in memory,
-// and what is sent again after a crash.
+// So much of the disk is planned at once: bounds the digests held in memory.
 constexpr std::uint64_t kWindowBytes = 512 * kMiB;
 constexpr std::uint64_t kGroupsPerWindow = kWindowBytes / kGroupBytes;
 
@@ -61,15 +61,29 @@ class Transfer {
     ASR_TRY(auto work, PlanWindow(first_group, count));
     if (work.empty()) return {};
     ASR_CHECK(AnnounceNewData(work));
+    for (std::size_t done = 0; done < work.size();) {
+      ASR_TRY(const std::size_t copied, CopyUntilCommit(std::span(work).subspan(done)));
+      done += copied;
+    }
+    return {};
+  }
+
+  // Copies the first of `work`, and commits them. Returns how many.
+  Result<std::size_t> CopyUntilCommit(std::span<const GroupWork> work) {
     copied_.clear();
-    Status outcome = workers_.ForEach(work.size(), [&](std::size_t i, AlignedBuffer& buffer) {
-      return CopyGroup(work[i], buffer);
-    });
-    if (copied_.empty()) return outcome;
-    std::ranges::sort(copied_, {}, &GroupDigests::group);
-    // Also after a stop or an error: what was sent need not be sent again.
-    Status committed = target_.Commit(copied_);
-    return outcome ? committed : outcome;
+    const auto due = std::chrono::steady_clock::now() + options_.commit_interval;
+    std::size_t begun = 0;
+    Status outcome = workers_.ForEachUntil(
+        work.size(), [&] { return std::chrono::steady_clock::now() >= due; },
+        [&](std::size_t i, AlignedBuffer& buffer) { return CopyGroup(work[i], buffer); }, &begun);
+    if (!copied_.empty()) {
+      std::ranges::sort(copied_, {}, &GroupDigests::group);
+      // Also after a stop or an error: what was sent need not be sent again.
+      const Status committed = target_.Commit(copied_);
+      if (outcome) outcome = committed;
+    }
+    ASR_CHECK(outcome);
+    return begun;
   }
 
   // Groups in which source or target may hold something.
@@ -185,6 +199,7 @@ class Transfer {
        : changed ? stats.bytes_sent
                  : stats.bytes_skipped) += run.length_bytes;
       if (changed && zero) stats.bytes_cleared += run.length_bytes;
+      if (!changed && !zero && options_.resumes) stats.bytes_resumed += run.length_bytes;
       if (changed && run.length_bytes > 0) {
         ASR_CHECK(zero ? target_.Clear(run)
                        : target_.Write(run.offset_bytes,

@@ -3,6 +3,7 @@
 // on where it was, for what was sent is known by its digests.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <stop_token>
 
@@ -21,6 +22,11 @@ struct TransferOptions {
   // MakeEqual, if it has one; that of bytes_read is then AllocatedBytes(source).
   std::function<void(const TransferStats&)> on_progress = [](const TransferStats&) {};
   std::stop_token stop = {};
+  // What was sent is noted in the target so often: what a process sent after that and before it
+  // died is sent again.
+  std::chrono::milliseconds commit_interval = std::chrono::seconds(4);
+  // An earlier run of this work may have sent some: what is equal already is that.
+  bool resumes = false;
 };
 
 // On an error the target holds what was committed, and nothing it does not announce. kCancelled

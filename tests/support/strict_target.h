@@ -69,6 +69,7 @@ class StrictTarget : public TransferTarget {
     return {};
   }
   Status Commit(std::span<const GroupDigests> groups) override {
+    ++commit_calls;
     for (const GroupDigests& group : groups) {
       for (std::size_t i = 0; i < kChunksPerGroup; ++i) {
         const ByteSpan chunk =
@@ -95,6 +96,7 @@ class StrictTarget : public TransferTarget {
   std::atomic<std::uint64_t> cleared_bytes = 0;
   std::atomic<std::int64_t> writes_until_failure = -1;
   int prepare_calls = 0;
+  int commit_calls = 0;
 
  private:
   void ExpectAnnounced(Extent range) {

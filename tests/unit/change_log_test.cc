@@ -116,6 +116,27 @@ TEST_F(ChangeLogTest, AppliedAgainAfterAnyInterruptionItEndsTheSame) {
   }
 }
 
+TEST_F(ChangeLogTest, WhatAnInterruptedApplicationSentIsNotSentAgain) {
+  Prepare(3);
+  Log();
+  const std::uint64_t before = target_->written_bytes;
+  target_->writes_until_failure = 2;
+  ASSERT_FALSE(Apply());
+  target_->writes_until_failure = -1;
+  const auto rest = Apply();
+  ASSERT_TRUE(rest) << rest.error().Line();
+  ExpectEqual(*source_, *target_);
+  EXPECT_GT(rest->bytes_resumed, 0U);
+  EXPECT_EQ(rest->bytes_resumed + rest->bytes_sent, logged_.bytes_sent);
+  // The group in which it broke may be sent again, the others are not.
+  EXPECT_LE(target_->written_bytes - before, logged_.bytes_sent + kGroupBytes);
+  const std::uint64_t cleared = target_->cleared_bytes;
+  const std::uint64_t written = target_->written_bytes;
+  ASSERT_TRUE(Apply());
+  EXPECT_EQ(target_->written_bytes, written);
+  EXPECT_EQ(target_->cleared_bytes, cleared);
+}
+
 // A chunk that an interrupted pass left unknown is logged, whatever its bytes are.
 TEST_F(ChangeLogTest, UnknownChunksAreLoggedToo) {
   Prepare(4);
@@ -234,6 +255,7 @@ TEST_F(ChangeLogTest, DamagedDataIsFoundByItsDigests) {
       if (pair[0] == pair[1]) continue;
       testing::OverwriteFile(path_, entry.file_offset, std::vector{pair[1], pair[0]});
       MustSucceed(log.entries().VerifyData(entry));
+      Prepare(8);  // a target that has nothing of the log yet
       EXPECT_EQ(CodeOfApply(), ErrorCode::kLogCorrupt);
       testing::OverwriteFile(path_, entry.file_offset, pair);
     }

@@ -104,6 +104,37 @@ TEST(MakeEqualTest, WhatWasSentBeforeAStopIsNotSentAgain) {
   EXPECT_EQ(target.written_bytes, source->size_bytes());
 }
 
+// A process that dies has sent in vain only what it sent since the last commit.
+TEST(MakeEqualTest, WhatWasSentIsCommittedAtTheInterval) {
+  const auto source = RandomDisk(32 * kMiB, 10);
+  std::ranges::fill(source->bytes(), std::byte{9});
+  StrictTarget seldom(source->size_bytes());
+  ASSERT_TRUE(MakeEqual(*source, seldom, {}));
+  EXPECT_EQ(seldom.commit_calls, 1);
+  StrictTarget often(source->size_bytes());
+  ASSERT_TRUE(MakeEqual(*source, often,
+                        {.groups_in_flight = 1, .commit_interval = std::chrono::milliseconds(0)}));
+  ExpectEqual(*source, often);
+  EXPECT_EQ(often.commit_calls, 8);
+  EXPECT_EQ(often.written_bytes, source->size_bytes());
+}
+
+TEST(MakeEqualTest, WhatAnEarlierRunSentCountsAsResumed) {
+  const auto source = RandomDisk(32 * kMiB, 11);
+  std::ranges::fill(source->bytes(), std::byte{9});
+  StrictTarget target(source->size_bytes());
+  target.writes_until_failure = 3;
+  ASSERT_FALSE(MakeEqual(*source, target, {.groups_in_flight = 1}));
+  target.writes_until_failure = -1;
+  const auto stats = MakeEqual(*source, target, {.resumes = true});
+  ASSERT_TRUE(stats);
+  EXPECT_EQ(stats->bytes_resumed, 3 * kGroupBytes);
+  EXPECT_EQ(stats->bytes_sent, source->size_bytes() - 3 * kGroupBytes);
+  const auto later = MakeEqual(*source, target, {});
+  ASSERT_TRUE(later);
+  EXPECT_EQ(later->bytes_resumed, 0U) << "a pass of its own found it equal";
+}
+
 TEST(MakeEqualTest, ReadErrorOfTheSourceEndsIt) {
   const auto source = RandomDisk(16 * kMiB, 6);
   source->before_read = [](Extent range) -> Status {
