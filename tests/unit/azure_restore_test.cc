@@ -1,12 +1,12 @@
 // Restores from, and rollbacks in, a container: which requests they cost.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 
 #include "core/jobs/replication.h"
 #include "storage/base/crc64.h"
 #include "storage/http/retry_policy.h"
 #include "tests/support/azure_world.h"
+#include "tests/support/certificate_files.h"
 
 namespace asr {
 namespace {
@@ -120,7 +120,8 @@ TEST_F(AzureRestoreTest, ARollbackLetsTheServerCopy) {
   EXPECT_GE(Count("PutPageFromURL"), 1U);
   EXPECT_EQ(Count("PutPage"), 0U);
   for (const RequestRecord& record : rolled_back_) {
-    if (record.operation == "PutPageFromURL") EXPECT_EQ(record.status, 201);
+    if (record.operation != "PutPageFromURL") continue;
+    EXPECT_EQ(record.status, 201);
   }
 }
 
@@ -184,22 +185,26 @@ class BearerForTests : public Authorizer {
 };
 
 TEST(AzureCopyTest, TheSourceIsReadWithASasOrAToken) {
-  testing::PageBlobServer server;
+  testing::TempDir directory;
+  const auto certificate = testing::MakeCertificateFiles(directory.path());
+  // Tokens are for https only.
+  testing::PageBlobServer server(
+      {.certificate_file = certificate.certificate_file, .key_file = certificate.key_file});
   server.CreateContainer("vault");
   server.AddToken("token", std::chrono::hours(1));
-  testing::TempDir directory;
   for (const bool is_bearer : {false, true}) {
     std::unique_ptr<Authorizer> authorizer = std::make_unique<BearerForTests>("token");
     if (!is_bearer) {
       const Secret sas(server.AccountSas("racwdl", std::chrono::hours(1)));
       authorizer = std::make_unique<SasAuthorizer>(ParseSas(sas).value(), SystemClock());
     }
-    const auto store = OpenAzureStore({.container_url = server.url() + "/vault",
-                                       .transport = CurlTransport::Create({}).value(),
-                                       .authorizer = std::move(authorizer),
-                                       .leases = {PosixFileSystem(), directory.path(), "one"},
-                                       .stop = {}},
-                                      /*create=*/false);
+    const auto store = OpenAzureStore(
+        {.container_url = server.url() + "/vault",
+         .transport = CurlTransport::Create({.ca_file = certificate.authority_file}).value(),
+         .authorizer = std::move(authorizer),
+         .leases = {PosixFileSystem(), directory.path(), "one"},
+         .stop = {}},
+        /*create=*/false);
     ASSERT_TRUE(store) << store.error().Line();
     const auto blob = (*store)->CreatePageBlob(is_bearer ? "a.vhd" : "b.vhd", 64 * kKiB).value();
     const std::vector<std::byte> bytes(4096, std::byte{7});

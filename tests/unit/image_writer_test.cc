@@ -192,7 +192,7 @@ TEST_F(ImageWriterTest, GoesOnWithAnUnfinishedFile) {
       EXPECT_EQ(is_found, offset >= 50 * kMiB) << offset;
       std::vector<std::byte> held(piece.size());
       testing::MustSucceed(writer->Read(offset, held));
-      if (is_found) EXPECT_TRUE(std::ranges::equal(held, piece)) << offset;
+      EXPECT_EQ(std::ranges::equal(held, piece), is_found) << offset;
     }
     const auto& [dropped, its_bytes] = *content.pieces().rbegin();
     testing::MustSucceed(writer->Discard({dropped, its_bytes.size()}));
