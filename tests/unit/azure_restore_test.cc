@@ -1,7 +1,6 @@
 // Restores from, and rollbacks in, a container: which requests they cost.
 #include <gtest/gtest.h>
 
-
 #include "core/jobs/replication.h"
 #include "storage/base/crc64.h"
 #include "storage/http/retry_policy.h"
