@@ -162,7 +162,9 @@ const std::vector<Command>& Commands() {
     std::vector<Command> all;
     AddVaultCommands(all);
     AddHostCommands(all);
+    AddLoginCommands(all);
     AddCredentialCommands(all);
+    AddShareCommands(all);
     AddVmCommands(all);
     AddPolicyCommands(all);
     AddConfigCommands(all);

@@ -51,7 +51,9 @@ struct FoundCommand {
 // Each command group adds its verbs.
 void AddVaultCommands(std::vector<Command>& commands);
 void AddHostCommands(std::vector<Command>& commands);
+void AddLoginCommands(std::vector<Command>& commands);
 void AddCredentialCommands(std::vector<Command>& commands);
+void AddShareCommands(std::vector<Command>& commands);
 void AddVmCommands(std::vector<Command>& commands);
 void AddPolicyCommands(std::vector<Command>& commands);
 void AddProtectCommands(std::vector<Command>& commands);

@@ -5,11 +5,12 @@
 #include <fmt/format.h>
 
 #include "cli/command_table.h"
+#include "cli/credential_json.h"
 #include "cli/json_values.h"
+#include "cli/secret_input.h"
 #include "cli/values.h"
 #include "cli/views.h"
 #include "core/jobs/credentials.h"
-#include "storage/auth/secret_file.h"
 
 namespace asr {
 namespace {
@@ -99,56 +100,22 @@ Status CheckUse(const KindRow& row, Use use, const char* option, bool is_given) 
   return {};
 }
 
-// Where a file is expected, people paste the secret itself.
-Error NoSuchFile(const KindRow& row, const std::string& file, Error error) {
-  constexpr std::size_t kLongestShown = 31;
-  if (file.size() <= kLongestShown && file.find('=') == std::string::npos) return error;
-  return MakeError(ErrorKind::kNotFound, ErrorCode::kFileNotFound,
-                   fmt::format("there is no file of the name that {} gives", row.option))
-      .WithCause("the path is wrong; it is not shown, for it may be the secret itself")
-      .WithAction(fmt::format("give a file of mode 0600, or {} - and the secret on stdin; renew a "
-                              "secret that stood on the command line",
-                              row.option));
-}
-
-Result<Secret> ReadSecret(Session& session, const KindRow& row, const std::string& file) {
-  if (file == "-") return session.ReadSecretFromInput(row.prompt);
-  ASR_TRY(const std::string path, session.AbsolutePath(file));
-  auto secret = ReadSecretFile(path);
-  if (secret || !IsNotFound(secret.error())) return secret;
-  return Fail(NoSuchFile(row, file, std::move(secret).error()));
-}
-
 Result<StoredCredential> ReadCredential(Session& session, const KindRow& row,
                                         const AddOptions& options) {
-  StoredCredential credential{.kind = row.kind,
-                              .account = options.account.value_or(""),
-                              .tenant = options.tenant.value_or(""),
-                              .client_id = options.client_id.value_or(""),
-                              .certificate_path = "",
-                              .secret = Secret()};
+  StoredCredential credential;
+  credential.kind = row.kind;
+  credential.account = options.account.value_or("");
+  credential.tenant = options.tenant.value_or("");
+  credential.client_id = options.client_id.value_or("");
   if (row.kind == CredentialKind::kClientCertificate) {
-    const std::string& file = *options.certificate_file;
-    if (file == "-") {
-      return Fail(Usage("the path of a certificate is kept, and stdin has none",
-                        "give the PEM file: --certificate-file FILE"));
-    }
-    ASR_TRY(credential.certificate_path, session.AbsolutePath(file));
+    ASR_TRY(credential.certificate_path, CertificatePath(session, *options.certificate_file));
   }
   if (row.prompt != nullptr) {
-    ASR_TRY(credential.secret, ReadSecret(session, row, *(options.*row.file)));
+    ASR_TRY(credential.secret,
+            ReadSecretOption(session, row.option, *(options.*row.file), row.prompt));
   }
   ASR_CHECK(CheckCredential(credential));
   return credential;
-}
-
-Json CredentialJson(const CredentialSummary& credential) {
-  Json json;
-  json["name"] = credential.name;
-  json["kind"] = CredentialKindName(credential.kind);
-  json["account"] = TextJson(credential.account);
-  json["expiresAt"] = TimeJson(credential.expires_at);
-  return json;
 }
 
 void PrintStep(Session& session, std::string step) {

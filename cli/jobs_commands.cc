@@ -186,7 +186,7 @@ Status RunRetry(Session& session, const std::string& id) {
   std::string line = "asr";
   for (const std::string& word : split.rest) line += " " + ShellQuote(word);
   session.Note(fmt::format("In {}: {}", command.working_directory, line));
-  session.Become(command, job.vault, split.options.credential);
+  session.Become(command, job.vault, split.options);
   return RunVerb(session, split.rest);
 }
 

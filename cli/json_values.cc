@@ -368,6 +368,8 @@ Json VaultJson(const VaultRegistration& vault) {
   json["target"] = vault.target;
   json["id"] = vault.id;
   json["isDefault"] = vault.is_default;
+  json["credential"] = TextJson(vault.credential);
+  json["caFile"] = TextJson(vault.ca_file);
   return json;
 }
 

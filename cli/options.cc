@@ -55,6 +55,9 @@ Status SetStateDirectory(Options& options, const std::string& value) {
 Status SetCredential(Options& options, const std::string& value) {
   return SetText(options.credential, "--credential", value);
 }
+Status SetAuthorityFile(Options& options, const std::string& value) {
+  return SetText(options.ca_file, "--ca-file", value);
+}
 
 constexpr std::array kOptions = {
     GlobalOption{'o', "output", "FORMAT", nullptr, SetOutput, ValueKind::kOutputFormat,
@@ -67,6 +70,8 @@ constexpr std::array kOptions = {
                  "where this machine keeps its state; also ASR_STATE_DIR"},
     GlobalOption{0, "credential", "NAME", nullptr, SetCredential, ValueKind::kCredential,
                  "the credential for a vault that needs one"},
+    GlobalOption{0, "ca-file", "FILE", nullptr, SetAuthorityFile, ValueKind::kFile,
+                 "the authorities to trust for TLS, as PEM; also SSL_CERT_FILE"},
     GlobalOption{0, "no-wait", "", &Options::no_wait, nullptr, ValueKind::kFree,
                  "leave the job to the agent instead of running it here"},
     GlobalOption{0, "dry-run", "", &Options::dry_run, nullptr, ValueKind::kFree,

@@ -28,6 +28,7 @@ struct GlobalOptions {
   std::optional<std::string> vault;
   std::optional<std::string> state_directory;
   std::optional<std::string> credential;
+  std::optional<std::string> ca_file;
   bool no_wait = false;
   bool dry_run = false;
   bool yes = false;

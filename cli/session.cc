@@ -11,6 +11,7 @@
 #include "cli/views.h"
 #include "core/jobs/vault_place.h"
 #include "core/jobs/vaults.h"
+#include "storage/http/authority_file.h"
 
 namespace asr {
 namespace {
@@ -107,6 +108,11 @@ Result<Environment*> Session::OpenEnvironment() {
   }
   ASR_CHECK(TakeSettings());
   Debug(fmt::format("state directory {}", directory));
+  std::string ca_file;
+  if (options_.ca_file) {
+    ASR_TRY(ca_file, AbsolutePath(*options_.ca_file));
+    ASR_CHECK(CheckAuthorityFile(ca_file));
+  }
   environment_.emplace(Environment{.fs = context_.fs,
                                    .clock = context_.clock,
                                    .state = *state_,
@@ -114,6 +120,7 @@ Result<Environment*> Session::OpenEnvironment() {
                                    .state_directory = directory,
                                    .stop = context_.stop,
                                    .credential = options_.credential.value_or(""),
+                                   .ca_file = ca_file,
                                    .variables = SetVariables(context_.environment),
                                    .command = command_});
   return &*environment_;
@@ -125,13 +132,17 @@ void Session::OnlyLook() {
   options_.debug = false;
 }
 
-void Session::Become(JobCommand command, const std::string& vault,
-                     const std::optional<std::string>& credential) {
+void Session::Become(JobCommand command, const std::string& vault, const GlobalOptions& given) {
   command_ = std::move(command);
   if (environment_) environment_->command = command_;
   options_.vault = vault;
-  if (!options_.credential) options_.credential = credential;
+  if (!options_.credential) options_.credential = given.credential;
   if (environment_) environment_->credential = options_.credential.value_or("");
+  if (options_.ca_file || !given.ca_file) return;
+  options_.ca_file = given.ca_file->starts_with('/')
+                         ? *given.ca_file
+                         : JoinPath(command_.working_directory, *given.ca_file);
+  if (environment_) environment_->ca_file = *options_.ca_file;
 }
 
 Result<Vault*> Session::OpenVault() {
@@ -268,6 +279,12 @@ void Session::PrintPlan(const Plan& plan) {
 Status Session::FinishJob(const Job& job) {
   Print(JobJson(job), JobView());
   return OutcomeOf(job);
+}
+
+void Session::Tell(const std::string& line, const Json& json) {
+  const bool is_json = format() == OutputFormat::kJson;
+  context_.err << (is_json ? CompactJson(json) : Printable(line)) << "\n";
+  context_.err.flush();
 }
 
 void Session::Note(const std::string& line) {

@@ -43,8 +43,8 @@ class Session {
 
   // From here on this is a run of another command: its jobs keep `command`, and its relative paths
   // begin at that command's directory. Called before a vault is opened.
-  void Become(JobCommand command, const std::string& vault,
-              const std::optional<std::string>& credential);
+  // `given`: the global options among its words.
+  void Become(JobCommand command, const std::string& vault, const GlobalOptions& given);
 
   // From here on nothing is created, changed or said: what is not there is an error.
   void OnlyLook();
@@ -79,6 +79,9 @@ class Session {
   void PrintPlan(const Plan& plan);
   // Prints the finished job; its error if it did not succeed.
   [[nodiscard]] Status FinishJob(const Job& job);
+  // What somebody has to do now for the command to go on, on stderr, whatever the output format;
+  // `json` in its place where errors are JSON.
+  void Tell(const std::string& line, const Json& json);
   // A line for people, on stderr: only beside tables and without --quiet.
   void Note(const std::string& line);
   void Warn(const std::string& message);

@@ -46,6 +46,26 @@ void WarnOfNetwork(Session& session, Environment& environment, const VaultRegist
   if (!warning.empty()) session.Warn(warning);
 }
 
+// The vault of that name, as it is registered; empty if none is.
+VaultRegistration Known(Environment& environment, const std::string& name) {
+  const auto known = environment.state.FindVault(name);
+  return known ? *known : VaultRegistration();
+}
+
+// A vault that was known already is opened with something else from now on.
+void NoteAccess(Session& session, const VaultRegistration& before, const VaultRegistration& now) {
+  if (before.name.empty()) return;
+  if (before.credential != now.credential) {
+    session.Note(fmt::format("Vault {} is opened with credential {} from now on{}.", now.name,
+                             now.credential,
+                             before.credential.empty() ? "" : ", not " + before.credential));
+  }
+  if (before.ca_file != now.ca_file) {
+    session.Note(
+        fmt::format("Vault {} trusts the authorities in {} from now on.", now.name, now.ca_file));
+  }
+}
+
 Status RunCreate(Session& session, const PlaceOptions& options) {
   ASR_CHECK(CheckPlace(options));
   if (session.options().dry_run) {
@@ -57,8 +77,10 @@ Status RunCreate(Session& session, const PlaceOptions& options) {
   const DigestAlgorithm algorithm = options.digest.value_or("sha256") == "xxh3"
                                         ? DigestAlgorithm::kXxh3
                                         : DigestAlgorithm::kSha256;
+  const VaultRegistration before = Known(*environment, options.name);
   ASR_TRY(const VaultRegistration vault,
           CreateVault(*environment, options.name, options.target, algorithm));
+  NoteAccess(session, before, vault);
   WarnOfNetwork(session, *environment, vault);
   session.Print(VaultJson(vault), VaultView());
   return {};
@@ -72,7 +94,9 @@ Status RunConnect(Session& session, const PlaceOptions& options) {
     return {};
   }
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  const VaultRegistration before = Known(*environment, options.name);
   ASR_TRY(const VaultRegistration vault, ConnectVault(*environment, options.name, options.target));
+  NoteAccess(session, before, vault);
   WarnOfNetwork(session, *environment, vault);
   session.Print(VaultJson(vault), VaultView());
   return {};

@@ -61,7 +61,8 @@ const View& VaultView() {
       .columns = {Make("Name", "/name"), Elastic("Target", "/target"),
                   Make("Default", "/isDefault", Kind::kYesNo), Optional("Id", "/id")},
       .fields = {Make("Name", "/name"), Make("Target", "/target"), Make("Id", "/id"),
-                 Make("Default", "/isDefault", Kind::kYesNo), Make("Digest", "/digest"),
+                 Make("Default", "/isDefault", Kind::kYesNo), Make("Credential", "/credential"),
+                 Make("Trusts", "/caFile"), Make("Digest", "/digest"),
                  Make("Created", "/createdTime", Kind::kTime),
                  Make("Items", "/items", Kind::kNames),
                  Make("Policies", "/policies", Kind::kNames)},
@@ -80,9 +81,29 @@ const View& HostView() {
 const View& CredentialView() {
   static const View view = {
       .columns = {Make("Name", "/name"), Make("Kind", "/kind"), Make("Account", "/account"),
-                  Make("Expires", "/expiresAt", Kind::kTime)},
+                  Make("Expires", "/expiresAt", Kind::kTime), Make("User", "/user")},
       .fields = {Make("Name", "/name"), Make("Kind", "/kind"), Make("Account", "/account"),
-                 Make("Expires", "/expiresAt", Kind::kTime)},
+                 Make("User", "/user"), Make("Expires", "/expiresAt", Kind::kTime)},
+      .sections = {}};
+  return view;
+}
+
+const View& SharedView() {
+  static const View view = {
+      .columns = {},
+      .fields = {Make("Vault", "/vault"), Make("URL", "/url"), Make("Kind", "/kind"),
+                 Make("Permissions", "/permissions"), Make("From", "/ipRange"),
+                 Make("Expires", "/expiresAt", Kind::kTime), Make("File", "/file"),
+                 Make("Signature", "/sas")},
+      .sections = {}};
+  return view;
+}
+
+const View& LoginView() {
+  static const View view = {
+      .columns = {},
+      .fields = {Make("Credential", "/name"), Make("Kind", "/kind"), Make("User", "/user"),
+                 Make("Tenant", "/tenant"), Make("Token until", "/tokenExpiresAt", Kind::kTime)},
       .sections = {}};
   return view;
 }

@@ -8,6 +8,8 @@ namespace asr {
 [[nodiscard]] const View& VaultView();
 [[nodiscard]] const View& HostView();
 [[nodiscard]] const View& CredentialView();
+[[nodiscard]] const View& LoginView();
+[[nodiscard]] const View& SharedView();
 [[nodiscard]] const View& VmView();
 [[nodiscard]] const View& PolicyView();
 [[nodiscard]] const View& CheckView();

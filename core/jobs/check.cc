@@ -20,6 +20,9 @@ constexpr std::uint64_t kLargestDiskBytes = 64 * kTiB;  // [MS-VHDX] 2.6.2.2
 constexpr std::uint64_t kLargestAzureDiskBytes = 4095 * kGiB;
 constexpr std::uint64_t kLargestAzureBiosBootBytes = 2048 * kGiB;
 
+// A page blob holds 8 TiB; the replica is the disk in whole MiB, and a footer.
+constexpr std::uint64_t kLargestReplicaOnAzureBytes = 8 * kTiB - kMiB;
+
 std::string SizeText(std::uint64_t bytes) {
   if (bytes < kGiB) return fmt::format("{} MiB", DivideRoundingUp(bytes, kMiB));
   if (bytes < kTiB) {
@@ -28,12 +31,22 @@ std::string SizeText(std::uint64_t bytes) {
   return fmt::format("{:.1f} TiB", static_cast<double>(bytes) / static_cast<double>(kTiB));
 }
 
-CheckResult CheckSize(const VmDisk& disk, bool is_bios_boot) {
+bool IsOnAzure(Vault& vault) {
+  const std::string place = vault.store().Description();
+  return place.starts_with("https://") || place.starts_with("http://");
+}
+
+CheckResult CheckSize(const VmDisk& disk, bool is_bios_boot, bool is_on_azure) {
   const std::string name = fmt::format("Disk {}: size", disk.name.value);
   if (disk.size_bytes > kLargestDiskBytes) {
     return {
         name, Verdict::kFailed,
         fmt::format("{}; the limit is {}", SizeText(disk.size_bytes), SizeText(kLargestDiskBytes))};
+  }
+  if (is_on_azure && disk.size_bytes > kLargestReplicaOnAzureBytes) {
+    return {name, Verdict::kFailed,
+            fmt::format("{}; a vault on Azure holds disks of less than {}",
+                        SizeText(disk.size_bytes), SizeText(8 * kTiB))};
   }
   const std::uint64_t azure_limit =
       is_bios_boot ? kLargestAzureBiosBootBytes : kLargestAzureDiskBytes;
@@ -43,7 +56,8 @@ CheckResult CheckSize(const VmDisk& disk, bool is_bios_boot) {
                         SizeText(disk.size_bytes), SizeText(azure_limit))};
   }
   return {name, Verdict::kPassed,
-          fmt::format("{} (limit {})", SizeText(disk.size_bytes), SizeText(kLargestDiskBytes))};
+          fmt::format("{} (limit {})", SizeText(disk.size_bytes),
+                      SizeText(is_on_azure ? 8 * kTiB : kLargestDiskBytes))};
 }
 
 void CheckPolicy(const Policy& policy, std::vector<CheckResult>& results) {
@@ -96,10 +110,11 @@ Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
   }
   results.push_back({"Vault", Verdict::kPassed, vault.store().Description()});
   if (policy) CheckPolicy(*policy, results);
+  const bool is_on_azure = IsOnAzure(vault);
   for (const VmDisk& disk : vm.disks) {
     if (disk.size_bytes == 0) continue;  // unreadable: named above
     const bool is_boot = &disk == &vm.disks.front();
-    results.push_back(CheckSize(disk, is_boot && vm.settings.generation == 1));
+    results.push_back(CheckSize(disk, is_boot && vm.settings.generation == 1, is_on_azure));
     results.push_back(CheckSectors(disk));
     results.push_back(CheckName(disk));
   }

@@ -103,8 +103,9 @@ Status RequireAccount(const Naming& naming, const std::string& account,
                       "give the credential of that account: asr credential list"));
 }
 
-AuthorizerResult SignInByEntraId(const Naming& naming, const StoredCredential& credential,
+AuthorizerResult SignInByEntraId(const std::string& name, const StoredCredential& credential,
                                  const StorageLocation& location, const CredentialChoice& choice) {
+  const Naming naming = NamingOf(name, credential);
   if (!location.is_https()) {
     return Fail(Invalid(naming,
                         fmt::format("signs in with Entra ID, whose tokens never go over plain "
@@ -118,7 +119,8 @@ AuthorizerResult SignInByEntraId(const Naming& naming, const StoredCredential& c
                   fmt::format("{} signs in with Entra ID, which is left out here", naming.what))
             .WithAction("give a credential with a connection string, a key or a SAS"));
   }
-  return choice.entra_sign_in(&credential);
+  const EntraIdentity identity{.name = name, .credential = credential};
+  return choice.entra_sign_in(&identity);
 }
 
 // Reads the SAS again that is kept under `name`.
@@ -138,7 +140,7 @@ AuthorizerResult ByName(Environment& environment, const StorageLocation& locatio
   ASR_TRY(const StoredCredential credential, store.Read(choice.name));
   const Naming naming = NamingOf(choice.name, credential);
   if (UsesEntraId(credential.kind)) {
-    return SignInByEntraId(naming, credential, location, choice);
+    return SignInByEntraId(choice.name, credential, location, choice);
   }
   ASR_CHECK(RequireAccount(naming, Summarize(choice.name, credential).account, location));
   ASR_TRY(auto sas, SasOf(credential));
@@ -185,6 +187,10 @@ Error NoneFound(const StorageLocation& location) {
 
 }  // namespace
 
+std::string LoginCommand(const std::string& name) {
+  return name == kLoginName ? "asr login" : "asr login --name " + ShellQuote(name);
+}
+
 CredentialStore CredentialsOf(const Environment& environment) {
   return {environment.fs, JoinPath(environment.state_directory, "credentials")};
 }
@@ -216,8 +222,47 @@ Result<std::unique_ptr<Authorizer>> FindAuthorizer(Environment& environment,
   if (!choice.name.empty()) return ByName(environment, location, choice);
   ASR_TRY(const auto found, FindInEnvironment(environment.variables, AccountOf(location)));
   if (found) return ByVariables(environment, location, *found);
-  if (choice.entra_sign_in && location.is_https()) return choice.entra_sign_in(nullptr);
-  return Fail(NoneFound(location));
+  if (!choice.entra_sign_in || !location.is_https()) return Fail(NoneFound(location));
+  const auto login = CredentialsOf(environment).Read(kLoginName);
+  if (login && UsesEntraId(login->kind)) {
+    return SignInByEntraId(kLoginName, *login, location, choice);
+  }
+  if (!login && !IsNotFound(login.error())) return Fail(login.error());
+  return choice.entra_sign_in(nullptr);
+}
+
+Result<Signer> FindSigner(Environment& environment, const StorageLocation& location,
+                          const CredentialChoice& choice) {
+  std::optional<StorageCredential> found;
+  std::string what;
+  if (choice.name.empty()) {
+    ASR_TRY(found, FindInEnvironment(environment.variables, AccountOf(location)));
+    if (found) what = found->source;
+  } else {
+    ASR_TRY(const StoredCredential credential, CredentialsOf(environment).Read(choice.name));
+    const Naming naming = NamingOf(choice.name, credential);
+    what = naming.what;
+    if (!UsesEntraId(credential.kind)) {
+      ASR_CHECK(RequireAccount(naming, Summarize(choice.name, credential).account, location));
+      found.emplace();
+    }
+    if (credential.kind == CredentialKind::kConnectionString) {
+      ASR_TRY(found, ParseConnectionString(credential.secret));
+    } else if (credential.kind == CredentialKind::kAccountKey) {
+      found->key = credential.secret;
+    }
+  }
+  if (!found) {
+    Signer signer;
+    ASR_TRY(signer.entra, FindAuthorizer(environment, location, choice));
+    return signer;
+  }
+  if (!found->key.empty()) return Signer{.key = found->key, .entra = nullptr};
+  return Fail(
+      MakeError(ErrorKind::kUnsupported, ErrorCode::kCredentialInvalid,
+                fmt::format("{} is a shared access signature, which cannot sign another", what))
+          .WithAction("pass on the signature itself, or give a credential with the "
+                      "account's key or of Entra ID: --credential NAME"));
 }
 
 }  // namespace asr

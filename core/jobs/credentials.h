@@ -24,10 +24,21 @@ namespace asr {
                                                       const StoredCredential& credential,
                                                       bool replace);
 
-// Signs in with Entra ID as `credential` says, whose kind UsesEntraId; null: as whoever this
-// machine's surroundings say we are (DefaultAzureCredential). Called for https only.
+// A credential whose kind UsesEntraId, as it is kept under a name.
+struct EntraIdentity {
+  std::string name;
+  StoredCredential credential;
+};
+
+// Signs in with Entra ID as `identity`; null: as whoever this machine's surroundings say we are
+// (DefaultAzureCredential). Called for https only.
 using EntraSignIn =
-    std::function<Result<std::unique_ptr<Authorizer>>(const StoredCredential* credential)>;
+    std::function<Result<std::unique_ptr<Authorizer>>(const EntraIdentity* identity)>;
+
+// The name under which `asr login` keeps who signed in, unless it is told another.
+inline constexpr const char* kLoginName = "login";
+// "asr login --name NAME"
+[[nodiscard]] std::string LoginCommand(const std::string& name);
 
 struct CredentialChoice {
   std::string name;                     // as --credential gives it; empty: whatever is found
@@ -35,13 +46,23 @@ struct CredentialChoice {
 };
 
 // The credential for `location`: the one of that name; else what the variables of `az storage` say
-// of its account; else Entra ID. A SAS that ends within 7 days is warned of; one that is kept under
-// a name is read again when it has run out or is refused, so that work goes on with a new one.
-// kNotFound (kCredentialNotFound) if there is none; kCredentialExpired; kCredentialInvalid if it is
-// for another account, or would send a token over plain http. `environment`'s file system and clock
-// must outlive the result.
+// of its account; else who signed in with `asr login`; else whoever Entra ID finds. A SAS that ends
+// within 7 days is warned of; one that is kept under a name is read again when it has run out or is
+// refused, so that work goes on with a new one. kNotFound (kCredentialNotFound) if there is none;
+// kCredentialExpired; kCredentialInvalid if it is for another account, or would send a token over
+// plain http. `environment`'s file system and clock must outlive the result.
 [[nodiscard]] Result<std::unique_ptr<Authorizer>> FindAuthorizer(Environment& environment,
                                                                  const StorageLocation& location,
                                                                  const CredentialChoice& choice);
+
+// What signs hand-outs of a storage account.
+struct Signer {
+  Secret key;                         // the account's; empty: see below
+  std::unique_ptr<Authorizer> entra;  // asks the account for a key in the name of who signed in
+};
+// Of the credential that FindAuthorizer finds. kUnsupported (kCredentialInvalid) for a SAS, which
+// cannot sign another one.
+[[nodiscard]] Result<Signer> FindSigner(Environment& environment, const StorageLocation& location,
+                                        const CredentialChoice& choice);
 
 }  // namespace asr

@@ -3,8 +3,11 @@
 #include <memory>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "storage/auth/az_cli.h"
 #include "storage/auth/bearer.h"
+#include "storage/auth/device_code.h"
 #include "storage/auth/entra_sources.h"
 #include "storage/auth/managed_identity.h"
 #include "storage/auth/token_chain.h"
@@ -44,8 +47,48 @@ Result<EntraApplication> ApplicationOf(const StoredCredential& credential,
   });
 }
 
-SourceResult SourceOf(const StoredCredential& credential, const VariableLookup& variables,
-                      HttpClient& client, const Clock& clock) {
+// The refresh token of a credential that `asr login` keeps.
+class KeptRefreshToken : public RefreshTokenKeeper {
+ public:
+  KeptRefreshToken(CredentialStore store, std::string name, Clock& clock)
+      : store_(std::move(store)), name_(std::move(name)), clock_(clock) {}
+
+  [[nodiscard]] Result<Secret> Read() override {
+    ASR_TRY(StoredCredential credential, store_.Read(name_));
+    if (credential.kind == CredentialKind::kLogin) return std::move(credential.secret);
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kCredentialInvalid,
+                          fmt::format("credential {} is no sign-in of a person any more", name_))
+                    .WithAction("run the command again, to begin with what it holds"));
+  }
+  [[nodiscard]] Status Replace(const Secret& used, const Secret& fresh) override {
+    constexpr int kTries = 20;
+    constexpr double kSecondsBetween = 0.1;  // others hold the lock for one small file
+    Status replaced = store_.ReplaceSecret(name_, used, fresh);
+    for (int i = 1; i < kTries && !replaced && replaced.error().code == ErrorCode::kLocked; ++i) {
+      clock_.SleepSeconds(kSecondsBetween);
+      replaced = store_.ReplaceSecret(name_, used, fresh);
+    }
+    return replaced;
+  }
+
+ private:
+  const CredentialStore store_;
+  const std::string name_;
+  Clock& clock_;
+};
+
+// What a source needs of the world.
+struct Surroundings {
+  CredentialStore store;
+  VariableLookup variables;
+  Clock& clock;
+};
+
+SourceResult SourceOf(const EntraIdentity& identity, const Surroundings& around,
+                      HttpClient& client) {
+  const StoredCredential& credential = identity.credential;
+  const VariableLookup& variables = around.variables;
+  Clock& clock = around.clock;
   switch (credential.kind) {
     case CredentialKind::kClientSecret: {
       ASR_TRY(EntraApplication application, ApplicationOf(credential, variables));
@@ -61,6 +104,14 @@ SourceResult SourceOf(const StoredCredential& credential, const VariableLookup& 
                                        clock);
     case CredentialKind::kAzureCli:
       return std::make_unique<OfTenant>(MakeAzCliSource(clock), credential.tenant);
+    case CredentialKind::kLogin:
+      return MakeRefreshTokenSource(
+          {.authority = credential.authority,
+           .tenant = credential.tenant,
+           .client_id = credential.client_id},
+          fmt::format("login of {}", credential.user.empty() ? identity.name : credential.user),
+          LoginCommand(identity.name),
+          std::make_unique<KeptRefreshToken>(around.store, identity.name, clock), client, clock);
     case CredentialKind::kConnectionString:
     case CredentialKind::kAccountKey:
     case CredentialKind::kSas:
@@ -100,18 +151,31 @@ class EntraAuthorizer : public Authorizer {
 
 }  // namespace
 
-EntraSignIn MakeEntraSignIn(Environment& environment) {
-  return [&clock = environment.clock, variables = environment.variables](
-             const StoredCredential* credential) -> Result<std::unique_ptr<Authorizer>> {
-    ASR_TRY(auto transport, CurlTransport::Create({}));
-    auto authorizer = std::make_unique<EntraAuthorizer>(std::move(transport), clock);
-    SourceResult source = credential == nullptr
-                              ? MakeDefaultTokenSource(variables, authorizer->client(), clock)
-                              : SourceOf(*credential, variables, authorizer->client(), clock);
+EntraSignIn MakeEntraSignIn(Environment& environment, const std::string& ca_file) {
+  const Surroundings around{.store = CredentialsOf(environment),
+                            .variables = environment.variables,
+                            .clock = environment.clock};
+  return [around, ca_file](const EntraIdentity* identity) -> Result<std::unique_ptr<Authorizer>> {
+    ASR_TRY(auto transport, CurlTransport::Create({.ca_file = ca_file}));
+    auto authorizer = std::make_unique<EntraAuthorizer>(std::move(transport), around.clock);
+    SourceResult source =
+        identity == nullptr
+            ? MakeDefaultTokenSource(around.variables, authorizer->client(), around.clock)
+            : SourceOf(*identity, around, authorizer->client());
     ASR_CHECK(source);
     authorizer->Use(*std::move(source));
     return authorizer;
   };
+}
+
+Result<AccessToken> FetchStorageToken(Environment& environment, const EntraIdentity& identity) {
+  ASR_TRY(const auto transport, CurlTransport::Create({.ca_file = environment.ca_file}));
+  HttpClient client(*transport, environment.clock);
+  const Surroundings around{.store = CredentialsOf(environment),
+                            .variables = environment.variables,
+                            .clock = environment.clock};
+  ASR_TRY(const auto source, SourceOf(identity, around, client));
+  return source->Fetch({.scope = kStorageScope, .tenant = {}}, environment.stop);
 }
 
 }  // namespace asr

@@ -22,6 +22,9 @@ struct Environment {
   std::stop_token stop;         // set on Ctrl-C; work ends soon after, resumable
   // Of vaults that need one; empty: the one that the vault was registered with.
   std::string credential = {};
+  // Trusted authorities for TLS, an absolute path; empty: as the vault was registered, else
+  // SSL_CERT_FILE, else the system's.
+  std::string ca_file = {};
   VariableLookup variables = ProcessVariables();
   JobCommand command{};  // kept with the jobs that are started, for `asr jobs retry`
 };

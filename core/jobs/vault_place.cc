@@ -77,12 +77,13 @@ std::string HostName() {
 }
 
 Result<std::unique_ptr<BlobStore>> OpenContainer(Environment& environment, const std::string& place,
-                                                 const std::string& credential, bool create) {
+                                                 const PlaceAccess& access, bool create) {
   ASR_TRY(const ParsedLocation parsed, ParseStorageUrl(place));
   ASR_TRY(auto authorizer,
           FindAuthorizer(environment, parsed.location,
-                         {.name = credential, .entra_sign_in = MakeEntraSignIn(environment)}));
-  ASR_TRY(auto transport, CurlTransport::Create({}));
+                         {.name = access.credential,
+                          .entra_sign_in = MakeEntraSignIn(environment, access.ca_file)}));
+  ASR_TRY(auto transport, CurlTransport::Create({.ca_file = access.ca_file}));
   const std::string key = ToHex(ByteSpan(ComputeSha256(AsBytes(place))).first(8));
   return OpenAzureStore(
       {.container_url = place,
@@ -140,8 +141,8 @@ std::string DirectoryOf(const std::string& place) {
 }
 
 Result<std::unique_ptr<BlobStore>> OpenPlace(Environment& environment, const std::string& place,
-                                             const std::string& credential, bool create) {
-  if (IsWeb(place)) return OpenContainer(environment, place, credential, create);
+                                             const PlaceAccess& access, bool create) {
+  if (IsWeb(place)) return OpenContainer(environment, place, access, create);
   return OpenDirectoryStore(environment.fs, DirectoryOf(place), create);
 }
 

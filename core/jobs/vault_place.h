@@ -16,12 +16,16 @@ namespace asr {
 // "/srv/vault" of "file:///srv/vault"; empty if `place` is no directory.
 [[nodiscard]] std::string DirectoryOf(const std::string& place);
 
+// What opens a vault that is no directory.
+struct PlaceAccess {
+  std::string credential;  // by name; empty: what the environment has
+  std::string ca_file;     // as in Environment
+};
+
 // `place` as NormalizeTarget gives it. `create`: makes it if it is not there; else kNotFound.
-// `credential`: by name; empty: what the environment has. Directories need none.
 [[nodiscard]] Result<std::unique_ptr<BlobStore>> OpenPlace(Environment& environment,
                                                            const std::string& place,
-                                                           const std::string& credential,
-                                                           bool create);
+                                                           const PlaceAccess& access, bool create);
 
 // A vault is alone in its place, so that deleting it can never take what is not its own. kState
 // (kVaultExists) if something else is there; fine if a vault is, or nothing. Of a directory before

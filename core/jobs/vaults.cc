@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "core/jobs/vault_place.h"
 #include "core/jobs/waiting_changes.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
@@ -40,11 +39,27 @@ Result<VaultRegistration> Register(Environment& environment, const std::string& 
                                         .target = target,
                                         .id = vault.identity().id,
                                         .is_default = false,
-                                        .credential = environment.credential}));
+                                        .credential = environment.credential,
+                                        .ca_file = environment.ca_file}));
   return environment.state.FindVault(name);
 }
 
+// A registered vault was opened with what the command says: it is opened with that from now on.
+Result<VaultRegistration> RegisterAccess(Environment& environment, const VaultRegistration& known) {
+  const PlaceAccess access = AccessOf(environment, &known);
+  if (access.credential == known.credential && access.ca_file == known.ca_file) return known;
+  ASR_CHECK(environment.state.SetVaultAccess(known.name, access.credential, access.ca_file));
+  return environment.state.FindVault(known.name);
+}
+
 }  // namespace
+
+PlaceAccess AccessOf(const Environment& environment, const VaultRegistration* known) {
+  PlaceAccess access{.credential = environment.credential, .ca_file = environment.ca_file};
+  if (known != nullptr && access.credential.empty()) access.credential = known->credential;
+  if (known != nullptr && access.ca_file.empty()) access.ca_file = known->ca_file;
+  return access;
+}
 
 Result<VaultRegistration> CreateVault(Environment& environment, const std::string& name,
                                       const std::string& target, DigestAlgorithm algorithm) {
@@ -53,14 +68,15 @@ Result<VaultRegistration> CreateVault(Environment& environment, const std::strin
   if (known) {
     if (known->target != place) return Fail(NameTaken(*known));
     ASR_TRY(const auto vault, OpenVault(environment, name));
-    if (vault->identity().algorithm == algorithm) return *known;
+    if (vault->identity().algorithm == algorithm) return RegisterAccess(environment, *known);
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kVaultExists,
                           fmt::format("vault '{}' was created with --digest {}", name,
                                       DigestAlgorithmName(vault->identity().algorithm)))
                     .WithAction("a vault keeps its digest; create another vault"));
   }
   ASR_CHECK(RequireEmptyDirectory(environment, place));
-  ASR_TRY(auto store, OpenPlace(environment, place, environment.credential, /*create=*/true));
+  ASR_TRY(auto store,
+          OpenPlace(environment, place, AccessOf(environment, nullptr), /*create=*/true));
   ASR_CHECK(RequireNothingForeign(place, *store));
   ASR_TRY(const auto vault,
           Vault::Create(std::move(store), name, algorithm, environment.clock.Now()));
@@ -72,21 +88,21 @@ Result<VaultRegistration> ConnectVault(Environment& environment, const std::stri
   ASR_TRY(const std::string place, NormalizeTarget(target));
   ASR_TRY(const auto known, Registered(environment, name));
   if (known && known->target != place) return Fail(NameTaken(*known));
-  auto store = OpenPlace(environment, place, environment.credential, /*create=*/false);
+  auto store = OpenPlace(environment, place, AccessOf(environment, known ? &*known : nullptr),
+                         /*create=*/false);
   if (!store && IsNotFound(store.error())) {
     return Fail(NoVaultAt(place));
   }
   ASR_CHECK(store);
   ASR_TRY(const auto vault, Vault::Open(*std::move(store), name));
-  if (known) return *known;
+  if (known) return RegisterAccess(environment, *known);
   return Register(environment, name, place, *vault);
 }
 
 Result<std::unique_ptr<BlobStore>> OpenVaultStore(Environment& environment,
                                                   const VaultRegistration& registration) {
-  const std::string& credential =
-      environment.credential.empty() ? registration.credential : environment.credential;
-  auto store = OpenPlace(environment, registration.target, credential, /*create=*/false);
+  auto store = OpenPlace(environment, registration.target, AccessOf(environment, &registration),
+                         /*create=*/false);
   if (store || DirectoryOf(registration.target).empty()) {
     if (store) return store;
     return Fail(std::move(store).error().WithContext("vault " + registration.name));

@@ -5,23 +5,30 @@
 #include <string>
 
 #include "core/jobs/environment.h"
+#include "core/jobs/vault_place.h"
 #include "core/model/digest.h"
 #include "core/vault/vault.h"
 
 namespace asr {
 
 // `target`: a path, file:///dir, or the URL of a container. Registers the vault under `name`, with
-// the credential of the environment; the first becomes the default. Again with the same arguments:
-// fine, unchanged. kState if the name or the place is taken by another.
+// the credential and the CA file of the environment; the first becomes the default. Again with the
+// same arguments: fine, unchanged; with another credential or CA file it is opened with those from
+// now on, if that goes well. kState if the name or the place is taken by another.
 [[nodiscard]] Result<VaultRegistration> CreateVault(Environment& environment,
                                                     const std::string& name,
                                                     const std::string& target,
                                                     DigestAlgorithm algorithm);
 
-// Registers an existing vault. kNotFound (kVaultNotFound) if there is none at `target`.
+// Registers an existing vault, again as CreateVault. kNotFound (kVaultNotFound) if there is none at
+// `target`.
 [[nodiscard]] Result<VaultRegistration> ConnectVault(Environment& environment,
                                                      const std::string& name,
                                                      const std::string& target);
+
+// What opens a vault that is registered, or (null) is about to be: what the command says, else what
+// is known.
+[[nodiscard]] PlaceAccess AccessOf(const Environment& environment, const VaultRegistration* known);
 
 // Opens the vault registered as `name`; empty: the default.
 [[nodiscard]] Result<std::unique_ptr<Vault>> OpenVault(Environment& environment,

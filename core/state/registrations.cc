@@ -10,11 +10,11 @@ namespace asr {
 namespace {
 
 constexpr std::string_view kSelectVaults =
-    "SELECT name, target, id, is_default, credential FROM vaults";
+    "SELECT name, target, id, is_default, credential, ca_file FROM vaults";
 constexpr std::string_view kSelectHosts = "SELECT name, kind, path FROM hosts";
 
 VaultRegistration ReadVault(const SqlStatement& row) {
-  return {row.Text(0), row.Text(1), row.Text(2), row.Integer(3) != 0, row.Text(4)};
+  return {row.Text(0), row.Text(1), row.Text(2), row.Integer(3) != 0, row.Text(4), row.Text(5)};
 }
 
 HostRegistration ReadHost(const SqlStatement& row) {
@@ -79,9 +79,22 @@ Status StateDatabase::AddVault(const VaultRegistration& vault) {
                   fmt::format("vault name '{}' is taken by {}", vault.name, other.target))
             .WithAction("choose another name, or asr vault disconnect " + ShellQuote(vault.name)));
   }
-  ASR_CHECK(database.Run("INSERT INTO vaults VALUES (?1, ?2, ?3, ?4, ?5)",
-                         {vault.name, vault.target, vault.id, known.empty(), vault.credential}));
+  ASR_CHECK(database.Run(
+      "INSERT INTO vaults VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+      {vault.name, vault.target, vault.id, known.empty(), vault.credential, vault.ca_file}));
   return transaction.Commit();
+}
+
+Status StateDatabase::SetVaultAccess(const std::string& name, const std::string& credential,
+                                     const std::string& ca_file) {
+  const std::lock_guard lock(implementation_->mutex);
+  SqlDatabase& database = implementation_->database;
+  ASR_TRY(const std::int64_t found,
+          database.Run("UPDATE vaults SET credential = ?2, ca_file = ?3 WHERE name = ?1",
+                       {name, credential, ca_file}));
+  if (found != 0) return {};
+  ASR_TRY(const auto known, ReadAll(database, kSelectVaults, ReadVault));
+  return Fail(NoSuchVault(name, known));
 }
 
 Result<std::vector<VaultRegistration>> StateDatabase::ListVaults() {

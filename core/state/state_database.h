@@ -22,6 +22,7 @@ struct VaultRegistration {
   std::string id;      // from vault.json
   bool is_default = false;
   std::string credential = {};  // by name; empty: what the environment has
+  std::string ca_file = {};     // trusted authorities, absolute; empty: what the environment has
   bool operator==(const VaultRegistration&) const = default;
 };
 
@@ -84,6 +85,9 @@ class StateDatabase {
   // An empty name means the default vault. kNotFound (kVaultNotFound) with the nearest names.
   [[nodiscard]] Result<VaultRegistration> FindVault(const std::string& name);
   [[nodiscard]] Status UseVault(const std::string& name);
+  // What it is opened with from now on, as in VaultRegistration.
+  [[nodiscard]] Status SetVaultAccess(const std::string& name, const std::string& credential,
+                                      const std::string& ca_file);
   [[nodiscard]] Status RemoveVault(const std::string& name);
 
   // Hosts. Add: kState if the name is taken.

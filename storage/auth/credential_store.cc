@@ -118,6 +118,19 @@ Status CredentialStore::Save(const std::string& name, const StoredCredential& cr
                                 std::as_bytes(std::span(bytes.data(), bytes.size())));
 }
 
+Status CredentialStore::ReplaceSecret(const std::string& name, const Secret& used,
+                                      const Secret& fresh) const {
+  ASR_CHECK(CheckName(name));
+  ASR_TRY(const auto lock, LockForChange());
+  ASR_TRY(StoredCredential credential, Read(name));
+  if (credential.secret.Reveal() != used.Reveal()) return {};
+  credential.secret = fresh;
+  ASR_CHECK(CheckCredential(credential));
+  ASR_TRY(const Secret text, EncodeCredential(credential));
+  ASR_CHECK(RemoveRemains(name));
+  return WritePrivateFileAtomic(fs_, PathOf(name), AsBytes(text.Reveal()));
+}
+
 Result<StoredCredential> CredentialStore::Read(const std::string& name) const {
   ASR_CHECK(CheckName(name));
   const std::string path = PathOf(name);

@@ -36,6 +36,10 @@ class CredentialStore {
   // owner may read the file, or if it is damaged.
   [[nodiscard]] Result<StoredCredential> Read(const std::string& name) const;
   [[nodiscard]] Result<CredentialListing> List() const;
+  // Puts `fresh` in the place of its secret, if that still is `used`; else changes nothing. Whole
+  // or not at all. Fails as Read does; kBusy if another process is changing credentials now.
+  [[nodiscard]] Status ReplaceSecret(const std::string& name, const Secret& used,
+                                     const Secret& fresh) const;
   // Also one that cannot be read. kNotFound (kCredentialNotFound) as Read.
   [[nodiscard]] Status Remove(const std::string& name) const;
   // Fails as Remove does for a name that is not there; changes nothing.

@@ -7,23 +7,21 @@
 
 #include <fmt/format.h>
 
+#include "storage/auth/authority_form.h"
 #include "storage/auth/client_assertion.h"
 #include "storage/auth/secret_file.h"
 #include "storage/auth/token_reply.h"
-#include "storage/http/url.h"
 
 namespace asr {
 namespace {
 
 constexpr const char* kAssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-using Fields = std::vector<std::pair<std::string, std::string>>;
-
 // Client credentials of OAuth 2.0; the kinds differ in what proves the client.
 class ClientCredentialSource : public TokenSource {
  public:
   // The fields of the proof, for the token's URL.
-  using Proof = std::function<Result<Fields>(const std::string& url)>;
+  using Proof = std::function<Result<FormFields>(const std::string& url)>;
 
   ClientCredentialSource(std::string name, EntraApplication application, Proof proof,
                          HttpClient& client, const Clock& clock)
@@ -37,22 +35,14 @@ class ClientCredentialSource : public TokenSource {
 
   Result<AccessToken> Fetch(const TokenRequest& asked, const std::stop_token& stop) override {
     const std::string& tenant = asked.tenant.empty() ? application_.tenant : asked.tenant;
-    HttpRequest request;
-    request.method = HttpMethod::kPost;
-    request.url = fmt::format("{}/{}/oauth2/v2.0/token", application_.authority, tenant);
-    request.headers.Set("content-type", "application/x-www-form-urlencoded");
-    request.headers.Set("accept", "application/json");
-    ASR_TRY(Fields fields, proof_(request.url));
+    const std::string url = fmt::format("{}/{}/oauth2/v2.0/token", application_.authority, tenant);
+    ASR_TRY(FormFields fields, proof_(url));
     fields.emplace_back("grant_type", "client_credentials");
     fields.emplace_back("client_id", application_.client_id);
     fields.emplace_back("scope", asked.scope);
-    const Secret body(EncodeForm(fields));
-    for (auto& field : fields) Secret(std::move(field.second));
-    request.body = AsBytes(body.Reveal());
-    HttpCall call;
-    call.what = fmt::format("cannot sign in with the {}", name_);
-    call.expected = {400, 401, 403, 404};
-    ASR_TRY(HttpResponse reply, client_.Send(std::move(request), call, stop));
+    ASR_TRY(HttpResponse reply,
+            PostToAuthority(client_, url, std::move(fields),
+                            fmt::format("cannot sign in with the {}", name_), stop));
     if (!reply.IsSuccess()) return Fail(SignInError(reply, name_));
     const Secret text(std::move(reply.body));
     return ReadToken(text.Reveal(), clock_.Now());
@@ -107,7 +97,7 @@ std::unique_ptr<TokenSource> MakeClientSecretSource(EntraApplication application
                                                     HttpClient& client, const Clock& clock) {
   std::string name = fmt::format("client secret of {}", application.client_id);
   auto proof = [secret = std::move(secret)](const std::string& /*url*/) {
-    return Result<Fields>(Fields{{"client_secret", std::string(secret.Reveal())}});
+    return Result<FormFields>(FormFields{{"client_secret", std::string(secret.Reveal())}});
   };
   return std::make_unique<ClientCredentialSource>(std::move(name), std::move(application),
                                                   std::move(proof), client, clock);
@@ -118,12 +108,13 @@ std::unique_ptr<TokenSource> MakeClientCertificateSource(EntraApplication applic
                                                          HttpClient& client, const Clock& clock) {
   std::string name = fmt::format("client certificate of {}", application.client_id);
   auto proof = [client_id = application.client_id, path = std::move(pem_path),
-                password = std::move(password), &clock](const std::string& url) -> Result<Fields> {
+                password = std::move(password),
+                &clock](const std::string& url) -> Result<FormFields> {
     ASR_TRY(const Secret pem, ReadSecretFile(path));
     ASR_TRY(const ClientCertificate certificate, ClientCertificate::Parse(pem, password));
     ASR_TRY(const Secret assertion, certificate.Assertion(client_id, url, clock.Now()));
-    return Fields{{"client_assertion_type", kAssertionType},
-                  {"client_assertion", std::string(assertion.Reveal())}};
+    return FormFields{{"client_assertion_type", kAssertionType},
+                      {"client_assertion", std::string(assertion.Reveal())}};
   };
   return std::make_unique<ClientCredentialSource>(std::move(name), std::move(application),
                                                   std::move(proof), client, clock);
@@ -133,10 +124,10 @@ std::unique_ptr<TokenSource> MakeWorkloadIdentitySource(EntraApplication applica
                                                         std::string token_path, HttpClient& client,
                                                         const Clock& clock) {
   std::string name = fmt::format("workload identity of {}", application.client_id);
-  auto proof = [path = std::move(token_path)](const std::string& /*url*/) -> Result<Fields> {
+  auto proof = [path = std::move(token_path)](const std::string& /*url*/) -> Result<FormFields> {
     ASR_TRY(const Secret assertion, ReadPlatformFile(path));
-    return Fields{{"client_assertion_type", kAssertionType},
-                  {"client_assertion", std::string(assertion.Reveal())}};
+    return FormFields{{"client_assertion_type", kAssertionType},
+                      {"client_assertion", std::string(assertion.Reveal())}};
   };
   return std::make_unique<ClientCredentialSource>(std::move(name), std::move(application),
                                                   std::move(proof), client, clock);

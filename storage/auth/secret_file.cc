@@ -1,6 +1,7 @@
 #include "storage/auth/secret_file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,18 @@ Error ReadError(const std::string& path, int errno_value) {
   return error;
 }
 
+// What a shell's <(command) or a named pipe gives: its writer may not have begun yet.
+Status AwaitPipe(int file, const std::string& path) {
+  constexpr int kLongestWaitMilliseconds = 60'000;
+  pollfd wanted{.fd = file, .events = POLLIN, .revents = 0};
+  const int ready = ::poll(&wanted, 1, kLongestWaitMilliseconds);
+  if (ready > 0 || (ready < 0 && errno == EINTR)) return {};
+  if (ready < 0) return Fail(ReadError(path, errno));
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kCredentialInvalid,
+                        fmt::format("nothing writes a secret into the pipe {}", path))
+                  .WithAction("name a file, or '-' for stdin"));
+}
+
 // The mode of the open file is looked at, not of its name: that may become another file's.
 Result<Secret> Read(const std::string& path, bool must_be_private) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -38,8 +51,9 @@ Result<Secret> Read(const std::string& path, bool must_be_private) {
   std::string text(kMostBytes + 1, '\0');
   std::size_t size = 0;
   while (size < text.size()) {
+    if (S_ISFIFO(status.st_mode)) ASR_CHECK(AwaitPipe(file.get(), path));
     const ssize_t count = ::read(file.get(), text.data() + size, text.size() - size);
-    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && (errno == EINTR || (errno == EAGAIN && S_ISFIFO(status.st_mode)))) continue;
     if (count < 0) return Fail(ReadError(path, errno));
     if (count == 0) break;
     size += static_cast<std::size_t>(count);

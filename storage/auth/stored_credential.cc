@@ -30,6 +30,7 @@ constexpr std::array kKinds = {
     KindRow{Kind::kClientCertificate, "client-certificate", false, true},
     KindRow{Kind::kManagedIdentity, "managed-identity", false, false},
     KindRow{Kind::kAzureCli, "azure-cli", false, false},
+    KindRow{Kind::kLogin, "login", true, true},
 };
 
 const KindRow& RowOf(Kind kind) { return *std::ranges::find(kKinds, kind, &KindRow::kind); }
@@ -91,6 +92,7 @@ Status CheckSecret(const StoredCredential& credential) {
       return {};
     }
     case Kind::kClientSecret:
+    case Kind::kLogin:
       if (!HasControlCharacters(credential.secret.Reveal())) return {};
       return Fail(Invalid("a client's secret is one line", "copy the secret's value again, alone"));
     case Kind::kClientCertificate:
@@ -110,7 +112,9 @@ struct Field {
 constexpr std::array kFields = {Field{"account", &StoredCredential::account},
                                 Field{"tenant", &StoredCredential::tenant},
                                 Field{"clientId", &StoredCredential::client_id},
-                                Field{"certificate", &StoredCredential::certificate_path}};
+                                Field{"certificate", &StoredCredential::certificate_path},
+                                Field{"authority", &StoredCredential::authority},
+                                Field{"user", &StoredCredential::user}};
 
 void Wipe(std::string& text) { Secret(std::move(text)); }
 
@@ -127,7 +131,7 @@ std::string_view CredentialKindName(CredentialKind kind) { return RowOf(kind).na
 
 bool UsesEntraId(CredentialKind kind) {
   return kind == Kind::kClientSecret || kind == Kind::kClientCertificate ||
-         kind == Kind::kManagedIdentity || kind == Kind::kAzureCli;
+         kind == Kind::kManagedIdentity || kind == Kind::kAzureCli || kind == Kind::kLogin;
 }
 
 bool StoredCredential::operator==(const StoredCredential& other) const {
@@ -147,12 +151,18 @@ Status CheckCredential(const StoredCredential& credential) {
     return Fail(Invalid(fmt::format("'{}' is not an absolute path of a certificate", path),
                         "give the PEM file: --certificate-file FILE"));
   }
+  if (credential.kind == Kind::kLogin && !credential.authority.starts_with("https://")) {
+    return Fail(Invalid("it does not say who gave its token", "sign in again: asr login"));
+  }
   return CheckSecret(credential);
 }
 
 CredentialSummary Summarize(const std::string& name, const StoredCredential& credential) {
-  CredentialSummary summary{
-      .name = name, .kind = credential.kind, .account = credential.account, .expires_at = {}};
+  CredentialSummary summary{.name = name,
+                            .kind = credential.kind,
+                            .account = credential.account,
+                            .user = credential.user,
+                            .expires_at = {}};
   if (credential.kind == Kind::kSas) summary.expires_at = ExpiryOf(credential.secret);
   if (credential.kind == Kind::kConnectionString) {
     if (const auto parsed = ParseConnectionString(credential.secret)) {

@@ -20,6 +20,7 @@ enum class CredentialKind : std::uint8_t {
   kClientCertificate,  // the same by a certificate
   kManagedIdentity,    // the identity that Azure gave this machine
   kAzureCli,           // whoever is signed in with az
+  kLogin,              // a person who signed in with `asr login`, by a refresh token
 };
 
 // "connection-string", "account-key", ...
@@ -35,7 +36,9 @@ struct StoredCredential {
   std::string tenant;            // its id or a domain of it; empty: the usual one
   std::string client_id;         // of an application, or of an identity that a user assigned
   std::string certificate_path;  // absolute; PEM with certificate and key
-  Secret secret;                 // connection string, key, SAS or client secret
+  std::string authority;         // https URL that gave a refresh token, which goes nowhere else
+  std::string user;              // who signed in, for people to read; empty: not known
+  Secret secret;                 // connection string, key, SAS, client secret or refresh token
 
   bool operator==(const StoredCredential& other) const;
 };
@@ -45,6 +48,7 @@ struct CredentialSummary {
   std::string name;
   CredentialKind kind = CredentialKind::kAccountKey;
   std::string account;                  // empty: not known
+  std::string user;                     // who signed in; empty: not known
   std::optional<Timestamp> expires_at;  // of a SAS that says it
 };
 

@@ -86,12 +86,18 @@ class AzureStore : public BlobStore {
 Status AzureStore::Prepare(bool create) {
   AzureRequest request{.query = {{"restype", "container"}},
                        .what = "cannot open the container " + client_.container_url(),
-                       .expected = {404}};
+                       .expected = {403, 404}};
   if (create) {
     request.method = HttpMethod::kPut;
     request.expected = {409};
   }
-  ASR_TRY(const HttpResponse reply, client_.Send(request));
+  ASR_TRY(HttpResponse reply, client_.Send(request));
+  if (reply.status == 403) {
+    // A shared access signature of one container may list it, but not look at the container itself.
+    request.query = {{"restype", "container"}, {"comp", "list"}, {"maxresults", "1"}};
+    request.expected = {404};
+    ASR_TRY(reply, client_.Send(request));
+  }
   if (reply.status == 404) return Fail(BlobNotFound(client_.container_url()));
   if (reply.IsSuccess() || AzureCode(reply) == "ContainerAlreadyExists") return {};
   return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kServerBusy,

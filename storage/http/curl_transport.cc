@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "storage/base/stop.h"
+#include "storage/http/authority_file.h"
 #include "storage/http/curl_error.h"
 #include "storage/http/curl_transfer.h"
 
@@ -18,6 +19,7 @@ std::string Variable(const char* name) {
 }  // namespace
 
 Result<std::unique_ptr<CurlTransport>> CurlTransport::Create(CurlOptions options) {
+  if (!options.ca_file.empty()) ASR_CHECK(CheckAuthorityFile(options.ca_file));
   ASR_TRY(const CurlLibrary* const curl, LoadCurlLibrary());
   if (options.ca_file.empty()) options.ca_file = Variable("SSL_CERT_FILE");
   return std::unique_ptr<CurlTransport>(new CurlTransport(curl, std::move(options)));

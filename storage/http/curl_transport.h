@@ -21,6 +21,7 @@ struct CurlOptions {
 // all_proxy, no_proxy. Redirections are not followed: what we sign is meant for one server.
 class CurlTransport : public HttpTransport {
  public:
+  // Fails as CheckAuthorityFile does for a `ca_file` that is of no use.
   [[nodiscard]] static Result<std::unique_ptr<CurlTransport>> Create(CurlOptions options);
   ~CurlTransport() override;
   CurlTransport(const CurlTransport&) = delete;

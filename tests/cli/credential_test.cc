@@ -61,13 +61,14 @@ class CredentialTest : public ::testing::Test {
 TEST_F(CredentialTest, IsKeptInAFileOfItsOwnersAlone) {
   WriteSecret("key", std::string(kKey) + "\n");
   const auto added = cli.Json("credential add backup --account contoso --key-file {dir}/key");
-  EXPECT_EQ(added.dump(),
-            R"({"name":"backup","kind":"account-key","account":"contoso","expiresAt":null})");
+  EXPECT_EQ(
+      added.dump(),
+      R"({"name":"backup","kind":"account-key","account":"contoso","user":null,"expiresAt":null})");
   EXPECT_EQ(ModeOf("state/credentials"), 0700U);
   EXPECT_EQ(ModeOf("state/credentials/backup.json"), 0600U);
   EXPECT_THAT(cli.ReadFile(cli.Path("state/credentials/backup.json")), HasSubstr(kKey));
   EXPECT_EQ(cli.Json("credential list"), nlohmann::ordered_json::array({added}));
-  EXPECT_EQ(cli.Run("credentials list -o tsv").out, "backup\taccount-key\tcontoso\t\n");
+  EXPECT_EQ(cli.Run("credentials list -o tsv").out, "backup\taccount-key\tcontoso\t\t\n");
 }
 
 TEST_F(CredentialTest, AgainIsFineAndAnotherNeedsReplace) {
@@ -161,6 +162,34 @@ TEST_F(CredentialTest, StdinGivesTheSecret) {
   ExpectUsage("credential add b --account contoso --key-file -", "its secret is empty");
   cli.typed = std::string(70'000, 'A');
   ExpectUsage("credential add b --account contoso --key-file -", "too large");
+}
+
+// As `--key-file <(command)` of a shell: the command takes its time.
+TEST_F(CredentialTest, APipeIsReadToItsEnd) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  std::jthread command([&] {
+    const std::string key = kKey;
+    for (const std::string& part : {key.substr(0, 5), key.substr(5) + "\n"}) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      EXPECT_EQ(::write(ends[1], part.data(), part.size()), static_cast<ssize_t>(part.size()));
+    }
+    ::close(ends[1]);
+  });
+  const CommandResult added =
+      Run("credential add piped --account contoso --key-file /dev/fd/" + std::to_string(ends[0]));
+  command.join();
+  ::close(ends[0]);
+  EXPECT_EQ(added.exit_code, 0) << added.err;
+  EXPECT_THAT(cli.ReadFile(cli.Path("state/credentials/piped.json")), HasSubstr(kKey));
+  // A named one, whose writer comes later.
+  ASSERT_EQ(::mkfifo(cli.Path("fifo").c_str(), 0600), 0);
+  std::jthread writer([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    cli.WriteFile("fifo", kKey);
+  });
+  EXPECT_EQ(Run("credential add named --account contoso --key-file {dir}/fifo").exit_code, 0);
+  ExpectUsage("credential add c --tenant t --client-id c --certificate-file /dev/fd/9", "pipes");
 }
 
 TEST_F(CredentialTest, RemovalAsks) {

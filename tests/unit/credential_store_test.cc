@@ -24,6 +24,8 @@ StoredCredential Key(const std::string& text) {
           .tenant = "",
           .client_id = "",
           .certificate_path = "",
+          .authority = "",
+          .user = "",
           .secret = Secret(text)};
 }
 
@@ -41,15 +43,19 @@ std::vector<StoredCredential> OneOfEachKind() {
       make(Kind::kClientSecret, "hush \"\\~"),
       make(Kind::kClientCertificate, ""),
       make(Kind::kManagedIdentity, ""),
-      make(Kind::kAzureCli, "")};
+      make(Kind::kAzureCli, ""),
+      make(Kind::kLogin, "refresh-1")};
   for (StoredCredential& credential : all) {
-    const bool is_application =
-        credential.kind == Kind::kClientSecret || credential.kind == Kind::kClientCertificate;
+    const bool is_application = credential.kind == Kind::kClientSecret ||
+                                credential.kind == Kind::kClientCertificate ||
+                                credential.kind == Kind::kLogin;
     if (!is_application) continue;
     credential.tenant = "contoso.onmicrosoft.com";
     credential.client_id = "01234567-89ab-cdef-0123-456789abcdef";
   }
   all[4].certificate_path = "/etc/asr/caf\u00e9.pem";
+  all[7].authority = "https://login.microsoftonline.com";
+  all[7].user = "ada@contoso.com";
   return all;
 }
 
@@ -119,6 +125,23 @@ TEST_F(CredentialStoreTest, OtherContentTakesItsPlaceOnlyWhenToldTo) {
   EXPECT_EQ(*store_.Read("a"), Key("aHVzaA=="));
   EXPECT_TRUE(store_.Save("a", Key("b3RoZXI="), IfThere::kReplace));
   EXPECT_EQ(*store_.Read("a"), Key("b3RoZXI="));
+}
+
+// Two processes renew at the same time: the first one's stays.
+TEST_F(CredentialStoreTest, ASecretIsReplacedOnlyWhereItIsStillTheOneUsed) {
+  const StoredCredential login = OneOfEachKind()[7];
+  ASSERT_TRUE(store_.Save("me", login, CredentialStore::IfThere::kFail));
+  ASSERT_TRUE(store_.ReplaceSecret("me", Secret("refresh-1"), Secret("refresh-2")));
+  ASSERT_TRUE(store_.ReplaceSecret("me", Secret("refresh-1"), Secret("refresh-3")));
+  const auto kept = store_.Read("me");
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->secret.Reveal(), "refresh-2");
+  EXPECT_EQ(kept->user, "ada@contoso.com");
+  EXPECT_EQ(ModeOf(Path("me.json")), 0600U);
+  // What was removed meanwhile does not come back.
+  ASSERT_TRUE(store_.Remove("me"));
+  EXPECT_FALSE(store_.ReplaceSecret("me", Secret("refresh-2"), Secret("refresh-4")));
+  EXPECT_FALSE(store_.Read("me"));
 }
 
 TEST_F(CredentialStoreTest, NamesThatCouldBePathsAreRefused) {
@@ -244,6 +267,8 @@ TEST(CheckCredentialTest, WhatCannotBeRightIsRefusedUnseen) {
                                          .tenant = tenant,
                                          .client_id = client,
                                          .certificate_path = path,
+                                         .authority = "",
+                                         .user = "",
                                          .secret = Secret(secret)};
     const Status status = CheckCredential(credential);
     if (status) return false;
@@ -273,6 +298,8 @@ TEST(CheckCredentialTest, WhatCannotBeRightIsRefusedUnseen) {
                                         .tenant = "t",
                                         .client_id = "c",
                                         .certificate_path = "/caf\xe9.pem",
+                                        .authority = "",
+                                        .user = "",
                                         .secret = Secret()};
   EXPECT_FALSE(EncodeCredential(certificate));
 }

@@ -404,7 +404,15 @@ TEST_F(CurlTlsTest, StrangersAreRefused) {
 }
 
 TEST_F(CurlTlsTest, AMissingAuthorityFileIsNamed) {
-  transport_ = Make({.ca_file = directory_ / "none.pem"});
+  Write("key.pem", certificate_.key_pem());
+  for (const char* const name : {"none.pem", "key.pem"}) {
+    const auto transport = CurlTransport::Create({.ca_file = directory_ / name});
+    ASSERT_FALSE(transport);
+    EXPECT_EQ(transport.error().code, ErrorCode::kTlsUntrusted);
+    EXPECT_THAT(transport.error().message, HasSubstr(name));
+  }
+  const ScopedVariable variable("SSL_CERT_FILE", directory_ / "none.pem");
+  transport_ = Make({});
   const auto reply = Get(server_.origin());
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().code, ErrorCode::kTlsUntrusted);

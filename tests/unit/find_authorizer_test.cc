@@ -214,8 +214,8 @@ TEST_F(FindAuthorizerTest, EntraIdComesLastAndOverHttpsOnly) {
   EXPECT_EQ(left_out.error().kind, ErrorKind::kUnsupported);
 
   std::vector<std::string> asked;
-  entra_ = [&](const StoredCredential* credential) -> Result<std::unique_ptr<Authorizer>> {
-    asked.emplace_back(credential == nullptr ? "" : CredentialKindName(credential->kind));
+  entra_ = [&](const EntraIdentity* identity) -> Result<std::unique_ptr<Authorizer>> {
+    asked.emplace_back(identity == nullptr ? "" : CredentialKindName(identity->credential.kind));
     return std::make_unique<FixedAuthorizer>();
   };
   EXPECT_EQ(Proof("me"), "Bearer given");
@@ -226,6 +226,16 @@ TEST_F(FindAuthorizerTest, EntraIdComesLastAndOverHttpsOnly) {
   variables_ = {{"AZURE_STORAGE_KEY", "aHVzaA=="}};
   EXPECT_EQ(Proof(""), "SharedKey contoso");
   EXPECT_THAT(asked, ElementsAre("azure-cli", ""));
+  // Whoever signed in with `asr login` comes before what the surroundings say.
+  StoredCredential login = Make(Kind::kLogin, "refresh-1");
+  login.tenant = "contoso.com";
+  login.client_id = "c1";
+  login.authority = "https://login.microsoftonline.com";
+  Add(kLoginName, login);
+  EXPECT_EQ(Proof(""), "SharedKey contoso");
+  variables_.clear();
+  EXPECT_EQ(Proof(""), "Bearer given");
+  EXPECT_THAT(asked, ElementsAre("azure-cli", "", "login"));
 }
 
 TEST_F(FindAuthorizerTest, ACertificateNeedsAPrivateFileWithItsKey) {
