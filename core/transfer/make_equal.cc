@@ -136,17 +136,10 @@ class Transfer {
 
   Status CopyGroup(const GroupWork& work, AlignedBuffer& buffer) {
     const std::uint64_t begin = work.group * kGroupBytes;
-    ASR_CHECK(ReadGroup(work, buffer.span()));
-    GroupDigests copied{.group = work.group, .digest = {}, .chunks = {}};
-    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
-      if (!Touches(work.extents, ChunkRange(work.group, i))) continue;  // stays zero
-      copied.chunks[i] = ComputeChunkDigest(options_.algorithm,
-                                            buffer.span().subspan(i * kChunkBytes, kChunkBytes));
-    }
-    copied.digest = ComputeGroupDigest(options_.algorithm, copied.chunks);
-    TransferStats stats{.bytes_read = SumOf(work.extents)};
     ChunkRow target{};
     if (!work.target.is_zero()) ASR_CHECK(target_.ReadChunks(work.group, target));
+    ASR_TRY(const GroupDigests copied, ReadGroup(work, target, buffer.span()));
+    TransferStats stats{.bytes_read = SumOf(work.extents)};
     // Both levels, for a crash may leave "unknown" in the row of a group whose digest is right.
     const bool is_equal =
         copied.digest == work.target && copied.chunks == target && !work.announced;
@@ -159,14 +152,51 @@ class Transfer {
     return {};
   }
 
-  Status ReadGroup(const GroupWork& work, MutableByteSpan buffer) {
+  // What the group is to hold: the source's chunks, or the target's own where those stay.
+  Result<GroupDigests> ReadGroup(const GroupWork& work, const ChunkRow& target,
+                                 MutableByteSpan buffer) {
     const std::uint64_t begin = work.group * kGroupBytes;
-    if (SumOf(work.extents) != kGroupBytes) std::ranges::fill(buffer, std::byte{0});
-    for (const Extent& extent : work.extents) {
+    const std::uint64_t kept = options_.only_fills ? MaskOfData(target) : 0;
+    const std::vector<Extent> extents = WithoutChunks(work, kept);
+    if (SumOf(extents) != kGroupBytes) std::ranges::fill(buffer, std::byte{0});
+    for (const Extent& extent : extents) {
       ASR_CHECK(source_.Read(extent.offset_bytes,
                              buffer.subspan(extent.offset_bytes - begin, extent.length_bytes)));
     }
-    return {};
+    GroupDigests read{.group = work.group, .digest = {}, .chunks = {}};
+    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+      if ((kept >> i & 1) != 0) {
+        read.chunks[i] = target[i];
+      } else if (Touches(extents, ChunkRange(work.group, i))) {  // others stay zero
+        read.chunks[i] =
+            ComputeChunkDigest(options_.algorithm, buffer.subspan(i * kChunkBytes, kChunkBytes));
+      }
+    }
+    read.digest = ComputeGroupDigest(options_.algorithm, read.chunks);
+    return read;
+  }
+
+  static std::uint64_t MaskOfData(const ChunkRow& chunks) {
+    std::uint64_t mask = 0;
+    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+      if (!chunks[i].is_zero() && !chunks[i].is_unknown()) mask |= 1ULL << i;
+    }
+    return mask;
+  }
+
+  // The group's extents without the chunks of `mask`.
+  static std::vector<Extent> WithoutChunks(const GroupWork& work, std::uint64_t mask) {
+    if (mask == 0) return work.extents;
+    std::vector<Extent> rest;
+    for (const Extent& extent : work.extents) {
+      for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+        const Extent chunk = ChunkRange(work.group, i);
+        const std::uint64_t from = std::max(extent.offset_bytes, chunk.offset_bytes);
+        const std::uint64_t to = std::min(extent.end_bytes(), chunk.end_bytes());
+        if ((mask >> i & 1) == 0 && from < to) AppendExtent(rest, {from, to - from});
+      }
+    }
+    return rest;
   }
 
   // Which chunks differ; announced when this returns.
