@@ -46,8 +46,8 @@ TEST_F(ContractTest, JsonKeysAreThoseOfTheManual) {
                                      "endTime", "tasks", "error", "stats"));
   EXPECT_THAT(Keys(job["tasks"][0]),
               ElementsAre("name", "state", "bytesDone", "bytesTotal", "error"));
-  EXPECT_THAT(Keys(job["stats"]),
-              ElementsAre("bytesRead", "bytesSent", "bytesSkipped", "bytesZero"));
+  EXPECT_THAT(Keys(job["stats"]), ElementsAre("bytesRead", "bytesSent", "bytesSkipped", "bytesZero",
+                                              "bytesCleared", "bytesResumed"));
   EXPECT_THAT(job["startTime"].get<std::string>(), MatchesRegex(kTime));
   const Json item = cli.Json("items show web");
   EXPECT_THAT(Keys(item),
