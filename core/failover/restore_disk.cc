@@ -1,8 +1,9 @@
 #include "core/failover/restore_disk.h"
 
+#include <algorithm>
 #include <memory>
-#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -13,56 +14,58 @@
 namespace asr {
 namespace {
 
-constexpr std::string_view kPartial = ".partial-";
+// Ranges on their way at once, and their size: over a line they wait for each other's answers, not
+// for one another. 32 MiB of buffers.
+constexpr int kRangesInFlight = 16;
+constexpr std::uint64_t kRangeBytes = 2 * kMiB;
 
-Error InUse(const std::string& image) {
-  return MakeError(ErrorKind::kBusy, ErrorCode::kLocked,
-                   fmt::format("another restore is writing {}", image))
-      .WithAction("wait until it has ended (asr jobs list), or restore to another directory")
-      .Retryable();
+// Of the groups [first, first + count): those that hold something.
+Result<std::vector<Extent>> GroupsWithData(const SealedDisk& disk, std::uint64_t first,
+                                           std::uint64_t count) {
+  std::vector<Digest> digests(count);
+  ASR_CHECK(disk.digests().ReadGroups(first, digests));
+  std::vector<Extent> extents;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    if (!digests[i].is_zero()) AppendExtent(extents, {(first + i) * kGroupBytes, kGroupBytes});
+  }
+  return extents;
 }
 
-// While one of these lives nobody else writes the image, and the partial files beside it are
-// nobody's: they were left by restores that died.
-class ImageLock {
- public:
-  // Null where files cannot be locked: a recovery must not fail for that.
-  static Result<std::unique_ptr<ImageLock>> Take(FileSystem& fs, const std::string& image) {
-    const std::string path = fmt::format("{}{}lock", image, kPartial);
-    while (true) {
-      auto lock = fs.Lock(path);
-      if (!lock && lock.error().kind == ErrorKind::kBusy) return Fail(InUse(image));
-      if (!lock) return nullptr;
-      // Its last holder may have removed it in between.
-      ASR_TRY(const bool is_in_place, (*lock)->IsInPlace());
-      if (is_in_place) return std::make_unique<ImageLock>(fs, path, *std::move(lock));
+// Where an image that gives its blocks places will have some. The blocks of a VHDX are made of
+// groups, those of a VHD are smaller.
+Result<std::vector<Extent>> DataOf(const SealedDisk& disk, const std::string& format) {
+  std::vector<Extent> data;
+  if (format != "vhdx" && format != "vhd-dynamic") return data;
+  constexpr std::uint64_t kGroupsAtOnce = 128;
+  constexpr std::uint64_t kUnit = 2 * kMiB;
+  const std::uint64_t groups = GroupCount(disk.size_bytes());
+  for (std::uint64_t first = 0; first < groups; first += kGroupsAtOnce) {
+    const std::uint64_t count = std::min(kGroupsAtOnce, groups - first);
+    const Extent window{first * kGroupBytes, count * kGroupBytes};
+    ASR_TRY(const auto extents,
+            format == "vhdx" ? GroupsWithData(disk, first, count) : disk.AllocatedExtents(window));
+    for (const Extent& extent : extents) {
+      const std::uint64_t known_end = data.empty() ? 0 : data.back().end_bytes();
+      const std::uint64_t from = std::max(extent.offset_bytes / kUnit * kUnit, known_end);
+      const std::uint64_t to = std::min(AlignUp(extent.end_bytes(), kUnit), disk.size_bytes());
+      if (from < to) AppendExtent(data, {from, to - from});
     }
   }
+  return data;
+}
 
-  ImageLock(FileSystem& fs, std::string path, std::unique_ptr<FileLock> lock)
-      : fs_(fs), path_(std::move(path)), lock_(std::move(lock)) {}
-  // The next restore to this place removes what stays.
-  ~ImageLock() { static_cast<void>(fs_.RemoveFile(path_).has_value()); }
-  ImageLock(const ImageLock&) = delete;
-  ImageLock& operator=(const ImageLock&) = delete;
+// Whether a restore that failed so can go on with what it wrote.
+bool IsWorthKeeping(const Error& error) {
+  return error.kind == ErrorKind::kCancelled || error.kind == ErrorKind::kNoSpace ||
+         error.kind == ErrorKind::kBusy || error.kind == ErrorKind::kIo || error.retryable;
+}
 
-  [[nodiscard]] Status RemovePartialFiles(const std::string& image) const {
-    const std::string directory = ParentOf(image);
-    const std::string beginning = BaseName(image) + std::string(kPartial);
-    ASR_TRY(const auto entries, fs_.List(directory));
-    for (const DirectoryEntry& entry : entries) {
-      const std::string path = JoinPath(directory, entry.name);
-      if (!entry.name.starts_with(beginning) || path == path_) continue;
-      ASR_CHECK(fs_.RemoveFile(path));
-    }
-    return {};
-  }
-
- private:
-  FileSystem& fs_;
-  std::string path_;
-  std::unique_ptr<FileLock> lock_;
-};
+Error Kept(Error error, const std::string& path) {
+  std::string advice =
+      fmt::format("run the same command again to go on with {}, or remove that file", path);
+  if (!error.action.empty()) advice = error.action + "; then " + advice;
+  return std::move(error).WithAction(std::move(advice));
+}
 
 }  // namespace
 
@@ -75,28 +78,35 @@ Result<std::uint64_t> BytesToRestore(Vault& vault, const RecoveryPoint& point,
 Status RestoreDisk(FileSystem& fs, Vault& vault, const RecoveryPoint& point, const PointDisk& disk,
                    const RestoredImage& image, TransferOptions options) {
   options.algorithm = vault.identity().algorithm;
+  options.groups_in_flight = kRangesInFlight;
+  options.buffer_bytes = kRangeBytes;
+  options.resumes = true;
   ASR_TRY(const auto sealed, SealedDisk::Open(vault, point, disk));
-  ASR_TRY(const auto lock, ImageLock::Take(fs, image.path));
-  if (lock) ASR_CHECK(lock->RemovePartialFiles(image.path));
-  // A name of its own: without locks, two restores to one place must not finish each other's file.
-  const std::string partial =
-      fmt::format("{}{}{}", image.path, kPartial, ToHex(ByteSpan(RandomBits()).first(4)));
+  ASR_TRY(const auto partial, PartialImage::Take(fs, image));
   const auto write = [&]() -> Status {
+    NewImage new_image{.path = partial->path(),
+                       .format = image.format,
+                       .size_bytes = disk.size_bytes,
+                       .logical_sector_bytes = disk.logical_sector_bytes};
+    ASR_TRY(new_image.data, DataOf(*sealed, image.format));
+    const bool is_continued = partial->can_be_continued() && Exists(fs, partial->path());
     ASR_TRY(const auto writer,
-            CreateImage(fs, {.path = partial,
-                             .format = image.format,
-                             .size_bytes = disk.size_bytes,
-                             .logical_sector_bytes = disk.logical_sector_bytes}));
-    ImageTarget target(*writer, sealed->digests());
+            is_continued ? ContinueImage(fs, new_image) : CreateImage(fs, new_image));
+    auto target = is_continued
+                      ? ImageTarget(*writer, sealed->digests(), disk.size_bytes, options.algorithm)
+                      : ImageTarget(*writer, sealed->digests());
     ASR_CHECK(MakeEqual(*sealed, target, options));
     ASR_CHECK(writer->Finish());
-    ASR_CHECK(image.replace ? fs.Rename(partial, image.path)
-                            : fs.RenameNoReplace(partial, image.path));
-    return fs.SyncDirectory(ParentOf(image.path));
+    return partial->Publish(point, disk);
   };
   Status written = write();
-  if (!written && Exists(fs, partial)) static_cast<void>(fs.RemoveFile(partial).has_value());
-  return written;
+  if (written) return {};
+  if (!partial->can_be_continued() || !IsWorthKeeping(written.error())) {
+    partial->Remove();
+    return written;
+  }
+  if (!Exists(fs, partial->path())) return written;
+  return Fail(Kept(std::move(written).error(), partial->path()));
 }
 
 }  // namespace asr

@@ -19,6 +19,7 @@ struct RestoreStep {
   PointDisk disk;
   RestoredImage image;
   std::uint64_t bytes = 0;
+  bool is_done = false;  // by this restore, before it was interrupted
 };
 
 struct RestoreWork {
@@ -61,15 +62,34 @@ Result<RestoreWork> PlanWork(Environment& environment, Vault& vault, const Item&
     const std::string source_format = writable ? disk.format : "raw";
     const std::string format = request.format.empty() ? source_format : request.format;
     const std::string path = JoinPath(request.directory, ImageName(disk.name, format));
-    if (!request.overwrite && Exists(environment.fs, path)) {
+    const RestoredImage image{path, format, request.overwrite, /*resume=*/true};
+    const bool is_done = IsRestored(environment.fs, image, work.point, disk);
+    if (!is_done && !request.overwrite && Exists(environment.fs, path)) {
       return Fail(MakeError(ErrorKind::kState, ErrorCode::kAlreadyExists,
                             fmt::format("{} exists already", path))
                       .WithAction("restore to another directory, or replace it with --force"));
     }
     ASR_TRY(const std::uint64_t bytes, BytesToRestore(vault, work.point, disk));
-    work.steps.push_back({disk, {path, format, request.overwrite}, bytes});
+    work.steps.push_back({disk, image, bytes, is_done});
   }
   return work;
+}
+
+Status RunStep(Environment& environment, Vault& vault, const RecoveryPoint& point,
+               const RestoreStep& step, JobRun& run, TaskProgress& progress) {
+  if (step.is_done) {
+    run.AddStats({.bytes_skipped = step.bytes, .bytes_resumed = step.bytes});
+    progress.Advance(step.bytes);
+    return {};
+  }
+  // What is found in the partial file is not read from the vault, and is done all the same.
+  const auto follow = [&](const TransferStats& done) {
+    run.AddStats(done);
+    const std::uint64_t bytes = done.bytes_read + done.bytes_resumed;
+    if (bytes > 0) progress.Advance(bytes);
+  };
+  return RestoreDisk(environment.fs, vault, point, step.disk, step.image,
+                     {.on_progress = follow, .stop = environment.stop});
 }
 
 }  // namespace
@@ -79,6 +99,7 @@ Result<Plan> PlanRestore(Environment& environment, Vault& vault, const Item& ite
   ASR_TRY(const RestoreWork work, PlanWork(environment, vault, item, request));
   Plan plan;
   for (const RestoreStep& step : work.steps) {
+    if (step.is_done) continue;
     plan.steps.push_back({.step = fmt::format("Restore to {}", step.image.path),
                           .item = item.name,
                           .disk = step.disk.name.value,
@@ -96,12 +117,11 @@ Result<Job> RestorePoint(Environment& environment, Vault& vault, const Item& ite
     ASR_CHECK(environment.fs.CreateDirectories(request.directory));
     for (const RestoreStep& step : work.steps) {
       ASR_CHECK(run.RunTask(fmt::format("Restore disk {}", step.disk.name.value), step.bytes,
-                            [&](TaskProgress& progress) -> Status {
-                              return RestoreDisk(
-                                  environment.fs, vault, work.point, step.disk, step.image,
-                                  {.on_progress = run.Follow(progress), .stop = environment.stop});
+                            [&](TaskProgress& progress) {
+                              return RunStep(environment, vault, work.point, step, run, progress);
                             }));
     }
+    for (const RestoreStep& step : work.steps) ForgetRestored(environment.fs, step.image);
     return {};
   };
   return run.End(restore());

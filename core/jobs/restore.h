@@ -22,7 +22,9 @@ struct RestoreRequest {
 
 [[nodiscard]] Result<Plan> PlanRestore(Environment& environment, Vault& vault, const Item& item,
                                        const RestoreRequest& request);
-// Writes DIRECTORY/DISK.EXT, each exactly as large as the source, checked against its digests.
+// Writes DIRECTORY/DISK.EXT, each exactly as large as the source, checked against its digests. Run
+// again after it was interrupted, it goes on: disks that it finished count as done as long as
+// nobody has written them, and of the one that it was at what is right in the partial file stays.
 [[nodiscard]] Result<Job> RestorePoint(Environment& environment, Vault& vault, const Item& item,
                                        const RestoreRequest& request);
 

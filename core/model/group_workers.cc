@@ -7,14 +7,14 @@
 #include <thread>
 #include <utility>
 
-#include "core/model/digest.h"
 #include "storage/base/stop.h"
 
 namespace asr {
 
-GroupWorkers::GroupWorkers(int count, std::stop_token stop) : stop_(std::move(stop)) {
+GroupWorkers::GroupWorkers(int count, std::stop_token stop, std::uint64_t buffer_bytes)
+    : stop_(std::move(stop)) {
   for (int i = 0; i < std::max(1, count); ++i) {
-    buffers_.emplace_back(static_cast<std::size_t>(kGroupBytes));
+    buffers_.emplace_back(static_cast<std::size_t>(buffer_bytes));
   }
 }
 

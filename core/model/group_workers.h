@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <stop_token>
 #include <vector>
 
+#include "core/model/digest.h"
 #include "storage/base/bytes.h"
 #include "storage/base/result.h"
 
@@ -13,8 +15,8 @@ namespace asr {
 
 class GroupWorkers {
  public:
-  // `count` buffers of a group each, one at least.
-  GroupWorkers(int count, std::stop_token stop);
+  // `count` buffers, one at least, of a group each if not told otherwise.
+  GroupWorkers(int count, std::stop_token stop, std::uint64_t buffer_bytes = kGroupBytes);
 
   // Calls `work` with 0, 1, ... up to `count`, from several threads. After an error or a stop no
   // more begin; returns when all have ended, with the first error.

@@ -13,6 +13,8 @@ namespace {
 
 // 512 MiB of disk; divides the groups of a digest blob's segment.
 constexpr std::uint64_t kGroupsAtOnce = 128;
+// Of each group in flight, so much at once.
+constexpr std::uint64_t kBufferBytes = kMiB;
 // What is compared with zeros at a time.
 constexpr std::uint64_t kZeroPieceBytes = kMiB;
 
@@ -72,7 +74,7 @@ Status DiskComparison::Run(const VhdFooter& footer, DiskDamage& damage) {
     return {};
   }
   const std::uint64_t groups = disk_.digests().group_count();
-  GroupWorkers workers(options_.groups_in_flight, options_.stop);
+  GroupWorkers workers(options_.groups_in_flight, options_.stop, kBufferBytes);
   for (std::uint64_t first = 0; first < groups; first += kGroupsAtOnce) {
     ASR_TRY(const auto work, PlanWindow(first, std::min(kGroupsAtOnce, groups - first)));
     ASR_CHECK(workers.ForEach(work.size(), [&](std::size_t i, AlignedBuffer& buffer) {
@@ -129,15 +131,12 @@ Status DiskComparison::CompareGroup(const GroupWork& work, MutableByteSpan buffe
   if (std::ranges::any_of(row, &Digest::is_unknown)) return CompareWhole(work, buffer);
   ASR_TRY(const std::uint64_t different, DifferentFromNewer(work.group, row));
   const std::uint64_t mask = work.chunk_mask | different;
-  ASR_CHECK(ReadChunks(work.group, mask & work.data_mask, buffer));
+  // Bytes behind the disk's end are part of the last chunk: they are zeros, or it is damaged.
+  ASR_TRY(const ChunkRow found, DigestChunks(work.group, mask & work.data_mask, buffer));
   for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
-    if ((mask >> i & 1) == 0) continue;
-    // Bytes behind the disk's end are part of the last chunk: they are zeros, or it is damaged.
-    const Digest found =
-        (work.data_mask >> i & 1) == 0
-            ? Digest::Zero()
-            : ComputeChunkDigest(algorithm_, buffer.subspan(i * kChunkBytes, kChunkBytes));
-    if (found != row[i]) NoteChunk(work.group * kGroupBytes + i * kChunkBytes);
+    if ((mask >> i & 1) != 0 && found[i] != row[i]) {
+      NoteChunk(work.group * kGroupBytes + i * kChunkBytes);
+    }
   }
   return {};
 }
@@ -147,12 +146,7 @@ Status DiskComparison::CompareWhole(const GroupWork& work, MutableByteSpan buffe
   Digest digest;
   ASR_CHECK(disk_.digests().ReadGroups(work.group, {&digest, 1}));
   if (digest.is_unknown()) return {};  // noted already
-  ASR_CHECK(ReadChunks(work.group, work.data_mask, buffer));
-  ChunkRow found{};
-  for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
-    if ((work.data_mask >> i & 1) == 0) continue;
-    found[i] = ComputeChunkDigest(algorithm_, buffer.subspan(i * kChunkBytes, kChunkBytes));
-  }
+  ASR_TRY(const ChunkRow found, DigestChunks(work.group, work.data_mask, buffer));
   if (ComputeGroupDigest(algorithm_, found) != digest) NoteChunk(work.group * kGroupBytes);
   return {};
 }
@@ -184,19 +178,26 @@ Result<std::uint64_t> DiskComparison::DifferentFromNewer(std::uint64_t group, co
   return mask;
 }
 
-Status DiskComparison::ReadChunks(std::uint64_t group, std::uint64_t mask, MutableByteSpan buffer) {
+Result<ChunkRow> DiskComparison::DigestChunks(std::uint64_t group, std::uint64_t mask,
+                                              MutableByteSpan buffer) {
+  ChunkRow found{};
+  const std::uint64_t most = buffer.size() / kChunkBytes;
   for (std::uint64_t i = 0; i < kChunksPerGroup;) {
-    std::uint64_t end = i;
-    while (end < kChunksPerGroup && (mask >> end & 1) != 0) ++end;
-    const std::uint64_t bytes = (end - i) * kChunkBytes;
-    if (bytes > 0) {
-      ASR_CHECK(disk_.pages().Read(group * kGroupBytes + i * kChunkBytes,
-                                   buffer.subspan(i * kChunkBytes, bytes)));
-      options_.on_read(bytes);
+    const std::uint64_t first = i;
+    while (i < kChunksPerGroup && i - first < most && (mask >> i & 1) != 0) ++i;
+    if (i == first) {
+      ++i;
+      continue;
     }
-    i = end + 1;
+    const MutableByteSpan bytes = buffer.first((i - first) * kChunkBytes);
+    ASR_CHECK(disk_.pages().Read(group * kGroupBytes + first * kChunkBytes, bytes));
+    options_.on_read(bytes.size());
+    for (std::uint64_t k = first; k < i; ++k) {
+      found[k] =
+          ComputeChunkDigest(algorithm_, bytes.subspan((k - first) * kChunkBytes, kChunkBytes));
+    }
   }
-  return {};
+  return found;
 }
 
 // Of `range`, what is not known to be right already.

@@ -42,7 +42,9 @@ class DiskComparison {
   // The digests of the group, once they were found to agree with each other.
   [[nodiscard]] Result<ChunkRow> ReadRow(std::uint64_t group);
   [[nodiscard]] Result<std::uint64_t> DifferentFromNewer(std::uint64_t group, const ChunkRow& row);
-  [[nodiscard]] Status ReadChunks(std::uint64_t group, std::uint64_t mask, MutableByteSpan buffer);
+  // What the chunks in `mask` hold; the others are zero in the answer.
+  [[nodiscard]] Result<ChunkRow> DigestChunks(std::uint64_t group, std::uint64_t mask,
+                                              MutableByteSpan buffer);
   [[nodiscard]] Result<RestWork> PlanRest();
   [[nodiscard]] Status CompareRest(const VhdFooter& footer);
   [[nodiscard]] Result<std::vector<Extent>> Unread(PageBlobReader& blob, Extent range) const;

@@ -1,10 +1,13 @@
 #include "core/points/roll_back.h"
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "core/model/group_workers.h"
+#include "storage/base/crc64.h"
 #include "storage/base/stop.h"
 
 namespace asr {
@@ -12,28 +15,32 @@ namespace {
 
 // Between two commits: bounds what is held of rows, and what is done again after a crash.
 constexpr std::uint64_t kGroupsAtOnce = 128;
+constexpr int kGroupsInFlight = 8;
 
 // One disk on its way back.
 class RollBack {
  public:
-  RollBack(SealedDisk& point, DiskReplica& replica, DigestAlgorithm algorithm)
-      : point_(point), replica_(replica), algorithm_(algorithm), buffer_(kChunkBytes) {}
+  RollBack(SealedDisk& point, DiskReplica& replica, DigestAlgorithm algorithm,
+           const std::stop_token& stop)
+      : point_(point),
+        replica_(replica),
+        algorithm_(algorithm),
+        workers_(kGroupsInFlight, stop),
+        chunk_(kChunkBytes) {}
 
   // Groups [first, first + count). Returns the bytes written or cleared.
   Result<std::uint64_t> RunWindow(std::uint64_t first, std::uint64_t count) {
     ASR_CHECK(Compare(first, count));
     if (rows_.empty()) return 0;
     if (!changes_.empty()) ASR_CHECK(replica_.Prepare(changes_));
-    std::uint64_t bytes = 0;
-    for (std::size_t i = 0; i < rows_.size(); ++i) {
-      for (std::uint64_t chunk = 0; chunk < kChunksPerGroup; ++chunk) {
-        if ((changes_[i].chunk_mask >> chunk & 1) == 0) continue;
-        ASR_TRY(const std::uint64_t written, CopyChunk(rows_[i], chunk));
-        bytes += written;
-      }
-    }
+    std::atomic<std::uint64_t> bytes = 0;
+    ASR_CHECK(workers_.ForEach(rows_.size(), [&](std::size_t i, AlignedBuffer& buffer) -> Status {
+      ASR_TRY(const std::uint64_t done, CopyGroup(rows_[i], changes_[i].chunk_mask, buffer.span()));
+      bytes += done;
+      return {};
+    }));
     ASR_CHECK(replica_.Commit(rows_));
-    return bytes;
+    return bytes.load();
   }
 
  private:
@@ -72,10 +79,10 @@ class RollBack {
       const std::uint64_t offset = begin + i * kChunkBytes;
       row.chunks[i] = Digest::Zero();
       if (row.digest.is_zero() || offset >= disk_bytes) continue;
-      std::ranges::fill(buffer_.span(), std::byte{0});
+      std::ranges::fill(chunk_.span(), std::byte{0});
       ASR_CHECK(
-          point_.Read(offset, buffer_.span().first(std::min(kChunkBytes, disk_bytes - offset))));
-      row.chunks[i] = ComputeChunkDigest(algorithm_, buffer_.span());
+          point_.Read(offset, chunk_.span().first(std::min(kChunkBytes, disk_bytes - offset))));
+      row.chunks[i] = ComputeChunkDigest(algorithm_, chunk_.span());
     }
     if (row.digest.is_zero() || ComputeGroupDigest(algorithm_, row.chunks) == row.digest) return {};
     return Fail(Damaged(begin));
@@ -91,32 +98,59 @@ class RollBack {
             "point that is whole, with asr points verify");
   }
 
-  Result<std::uint64_t> CopyChunk(const GroupDigests& row, std::uint64_t chunk) {
-    const std::uint64_t offset = row.group * kGroupBytes + chunk * kChunkBytes;
-    const std::uint64_t padded_bytes = PaddedDiskBytes(replica_.disk().size_bytes);
-    if (offset >= padded_bytes) return 0;  // behind the disk's end; both are zeros
-    const std::uint64_t disk_bytes = replica_.disk().size_bytes;
-    const std::uint64_t length =
-        offset < disk_bytes ? std::min(kChunkBytes, disk_bytes - offset) : 0;
-    if (row.chunks[chunk].is_zero() || length == 0) {
-      const Extent range{offset, std::min(kChunkBytes, padded_bytes - offset)};
-      ASR_CHECK(replica_.Clear(range));
-      return range.length_bytes;
+  // Returns the bytes written or cleared.
+  Result<std::uint64_t> CopyGroup(const GroupDigests& row, std::uint64_t mask,
+                                  MutableByteSpan buffer) {
+    std::uint64_t bytes = 0;
+    std::uint64_t chunk = 0;
+    while (chunk < kChunksPerGroup) {
+      const std::uint64_t first = chunk++;
+      if ((mask >> first & 1) == 0) continue;
+      const bool has_data = HasData(row, first);
+      while (chunk < kChunksPerGroup && (mask >> chunk & 1) != 0 &&
+             HasData(row, chunk) == has_data) {
+        ++chunk;
+      }
+      const std::uint64_t end = std::min(row.group * kGroupBytes + chunk * kChunkBytes,
+                                         has_data ? disk_bytes() : padded_bytes());
+      const std::uint64_t begin = row.group * kGroupBytes + first * kChunkBytes;
+      if (begin >= end) continue;  // behind the disk's end; both are zeros
+      const Extent run{begin, end - begin};
+      ASR_CHECK(has_data ? CopyRun(row, run, buffer) : replica_.Clear(run));
+      bytes += run.length_bytes;
     }
-    const MutableByteSpan bytes = buffer_.span();
-    std::ranges::fill(bytes, std::byte{0});
-    ASR_CHECK(point_.Read(offset, bytes.first(length)));
-    if (ComputeChunkDigest(algorithm_, bytes) == row.chunks[chunk]) {
-      ASR_CHECK(replica_.Write(offset, bytes.first(length)));
-      return length;
-    }
-    return Fail(Damaged(offset));
+    return bytes;
   }
+
+  // Neighbouring chunks, all with data, are read and checked; the vault's storage then takes them
+  // from the point, or they are written.
+  Status CopyRun(const GroupDigests& row, Extent run, MutableByteSpan buffer) {
+    const MutableByteSpan bytes = buffer.first(run.length_bytes);
+    ASR_CHECK(point_.Read(run.offset_bytes, bytes));
+    const MutableByteSpan chunks = buffer.first(AlignUp(run.length_bytes, kChunkBytes));
+    std::ranges::fill(chunks.subspan(run.length_bytes), std::byte{0});
+    const std::uint64_t first = (run.offset_bytes - row.group * kGroupBytes) / kChunkBytes;
+    for (std::uint64_t i = 0; i < chunks.size() / kChunkBytes; ++i) {
+      const Digest digest =
+          ComputeChunkDigest(algorithm_, chunks.subspan(i * kChunkBytes, kChunkBytes));
+      if (digest != row.chunks[first + i]) return Fail(Damaged(run.offset_bytes + i * kChunkBytes));
+    }
+    ASR_TRY(const bool is_copied, replica_.CopyFrom(point_.point(), run, Crc64(bytes)));
+    return is_copied ? Status() : replica_.Write(run.offset_bytes, bytes);
+  }
+
+  [[nodiscard]] bool HasData(const GroupDigests& row, std::uint64_t chunk) const {
+    return !row.chunks[chunk].is_zero() &&
+           row.group * kGroupBytes + chunk * kChunkBytes < disk_bytes();
+  }
+  [[nodiscard]] std::uint64_t disk_bytes() const { return replica_.disk().size_bytes; }
+  [[nodiscard]] std::uint64_t padded_bytes() const { return PaddedDiskBytes(disk_bytes()); }
 
   SealedDisk& point_;
   DiskReplica& replica_;
   DigestAlgorithm algorithm_;
-  AlignedBuffer buffer_;
+  GroupWorkers workers_;
+  AlignedBuffer chunk_;
   std::vector<GroupDigests> rows_;
   std::vector<ChangedChunks> changes_;
 };
@@ -127,7 +161,7 @@ Result<std::uint64_t> RollBackDisk(SealedDisk& point, DiskReplica& replica,
                                    DigestAlgorithm algorithm,
                                    const std::function<void(std::uint64_t bytes)>& on_progress,
                                    const std::stop_token& stop) {
-  RollBack roll_back(point, replica, algorithm);
+  RollBack roll_back(point, replica, algorithm, stop);
   const std::uint64_t group_count = GroupCount(replica.disk().size_bytes);
   std::uint64_t total_bytes = 0;
   for (std::uint64_t first = 0; first < group_count; first += kGroupsAtOnce) {

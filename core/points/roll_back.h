@@ -10,10 +10,10 @@
 
 namespace asr {
 
-// Only chunks whose digests differ, or are unknown, are read from the point and written; each is
-// checked against the point's digest before it is written. Returns the bytes written or cleared,
-// which are durable then. kCorrupt (kPointCorrupt) if the point's bytes are damaged; kCancelled
-// when the stop was asked for. Run again, it goes on.
+// Only chunks whose digests differ, or are unknown, are read from the point; each is checked
+// against the point's digest, and then copied by the vault's storage itself or, where that cannot,
+// written. Returns the bytes written or cleared, which are durable then. kCorrupt (kPointCorrupt)
+// if the point's bytes are damaged; kCancelled when the stop was asked for. Run again, it goes on.
 [[nodiscard]] Result<std::uint64_t> RollBackDisk(
     SealedDisk& point, DiskReplica& replica, DigestAlgorithm algorithm,
     const std::function<void(std::uint64_t bytes)>& on_progress, const std::stop_token& stop);

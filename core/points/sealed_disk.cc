@@ -9,9 +9,12 @@
 
 namespace asr {
 
-SealedDisk::SealedDisk(PointDisk disk, std::unique_ptr<PageBlobReader> pages,
+SealedDisk::SealedDisk(PointId point, PointDisk disk, std::unique_ptr<PageBlobReader> pages,
                        std::unique_ptr<DigestTableReader> digests)
-    : disk_(std::move(disk)), pages_(std::move(pages)), digests_(std::move(digests)) {}
+    : point_(std::move(point)),
+      disk_(std::move(disk)),
+      pages_(std::move(pages)),
+      digests_(std::move(digests)) {}
 
 Result<std::unique_ptr<SealedDisk>> SealedDisk::Open(Vault& vault, const RecoveryPoint& point,
                                                      const PointDisk& disk) {
@@ -22,7 +25,8 @@ Result<std::unique_ptr<SealedDisk>> SealedDisk::Open(Vault& vault, const Recover
           vault.store().OpenPageBlobReader(layout::DigestBlob(point.item, disk.name), snapshot));
   ASR_TRY(auto digests,
           DigestTableReader::Open(std::move(table), vault.identity().algorithm, disk.size_bytes));
-  return std::unique_ptr<SealedDisk>(new SealedDisk(disk, std::move(pages), std::move(digests)));
+  return std::unique_ptr<SealedDisk>(
+      new SealedDisk(point.id, disk, std::move(pages), std::move(digests)));
 }
 
 Status SealedDisk::Read(std::uint64_t offset_bytes, MutableByteSpan out) const {

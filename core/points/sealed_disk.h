@@ -20,6 +20,7 @@ class SealedDisk : public Disk {
                                                                 const RecoveryPoint& point,
                                                                 const PointDisk& disk);
 
+  [[nodiscard]] const PointId& point() const { return point_; }
   // What the point's chunks hold; lives as long as this.
   [[nodiscard]] DigestTableReader& digests() const { return *digests_; }
   // The fixed VHD of the point: the disk, its padding, its footer. Lives as long as this.
@@ -36,9 +37,10 @@ class SealedDisk : public Disk {
   [[nodiscard]] std::vector<BackingFile> files() const override { return {}; }
 
  private:
-  SealedDisk(PointDisk disk, std::unique_ptr<PageBlobReader> pages,
+  SealedDisk(PointId point, PointDisk disk, std::unique_ptr<PageBlobReader> pages,
              std::unique_ptr<DigestTableReader> digests);
 
+  PointId point_;
   PointDisk disk_;
   std::unique_ptr<PageBlobReader> pages_;
   std::unique_ptr<DigestTableReader> digests_;

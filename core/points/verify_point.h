@@ -18,8 +18,8 @@
 namespace asr {
 
 struct VerifyOptions {
-  // Groups in flight, each a 4 MiB buffer with a thread that reads and digests it.
-  int groups_in_flight = 4;
+  // Groups in flight, each with a thread that reads and digests it through a buffer of 1 MiB.
+  int groups_in_flight = 16;
   // Called with the bytes read from the vault since the last call, from several threads.
   std::function<void(std::uint64_t)> on_read = [](std::uint64_t) {};
   std::stop_token stop = {};

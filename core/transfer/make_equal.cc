@@ -45,7 +45,7 @@ class Transfer {
         target_(target),
         options_(options),
         announcements_(target),
-        workers_(options.groups_in_flight, options.stop) {}
+        workers_(options.groups_in_flight, options.stop, options.buffer_bytes) {}
 
   Result<TransferStats> Run() {
     const std::uint64_t group_count = GroupCount(source_.size_bytes());
@@ -135,96 +135,114 @@ class Transfer {
   }
 
   Status CopyGroup(const GroupWork& work, AlignedBuffer& buffer) {
-    const std::uint64_t begin = work.group * kGroupBytes;
+    TransferStats stats;
+    bool is_held = false;
+    if (!work.target.is_zero()) {
+      ASR_TRY(is_held, target_.AlreadyHolds(work.group, buffer.span()));
+    }
+    if (is_held) {
+      const Extent group = Clip({work.group * kGroupBytes, kGroupBytes});
+      stats.bytes_skipped = SumOf(work.extents);
+      stats.bytes_resumed = options_.resumes ? stats.bytes_skipped : 0;
+      stats.bytes_zero = group.length_bytes - stats.bytes_skipped;
+      return Note(stats, nullptr);
+    }
+    GroupDigests copied{.group = work.group, .digest = {}, .chunks = {}};
+    stats.bytes_read = SumOf(work.extents);
     ChunkRow target{};
     if (!work.target.is_zero()) ASR_CHECK(target_.ReadChunks(work.group, target));
-    ASR_TRY(const GroupDigests copied, ReadGroup(work, target, buffer.span()));
-    TransferStats stats{.bytes_read = SumOf(work.extents)};
+    GroupWork wanted = work;
+    if (options_.only_fills) KeepData(target, wanted, copied.chunks);
+    for (std::uint64_t chunk = 0; chunk < kChunksPerGroup;
+         chunk += buffer.size_bytes() / kChunkBytes) {
+      ASR_CHECK(CopyPart(wanted, chunk, target, buffer.span(), copied.chunks, stats));
+    }
+    copied.digest = ComputeGroupDigest(options_.algorithm, copied.chunks);
     // Both levels, for a crash may leave "unknown" in the row of a group whose digest is right.
     const bool is_equal =
         copied.digest == work.target && copied.chunks == target && !work.announced;
-    ASR_TRY(const std::uint64_t changed, AnnounceChanges(work, copied.chunks, target));
-    ASR_CHECK(SendChunks(changed, copied.chunks, begin, buffer.span(), stats));
+    return Note(stats, is_equal ? nullptr : &copied);
+  }
+
+  Status Note(const TransferStats& stats, const GroupDigests* copied) {
     options_.on_progress(stats);
     const std::lock_guard lock(mutex_);
     stats_ += stats;
-    if (!is_equal) copied_.push_back(copied);
+    if (copied != nullptr) copied_.push_back(*copied);
     return {};
   }
 
-  // What the group is to hold: the source's chunks, or the target's own where those stay.
-  Result<GroupDigests> ReadGroup(const GroupWork& work, const ChunkRow& target,
-                                 MutableByteSpan buffer) {
-    const std::uint64_t begin = work.group * kGroupBytes;
-    const std::uint64_t kept = options_.only_fills ? MaskOfData(target) : 0;
-    const std::vector<Extent> extents = WithoutChunks(work, kept);
-    if (SumOf(extents) != kGroupBytes) std::ranges::fill(buffer, std::byte{0});
-    for (const Extent& extent : extents) {
-      ASR_CHECK(source_.Read(extent.offset_bytes,
-                             buffer.subspan(extent.offset_bytes - begin, extent.length_bytes)));
-    }
-    GroupDigests read{.group = work.group, .digest = {}, .chunks = {}};
-    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
-      if ((kept >> i & 1) != 0) {
-        read.chunks[i] = target[i];
-      } else if (Touches(extents, ChunkRange(work.group, i))) {  // others stay zero
-        read.chunks[i] =
-            ComputeChunkDigest(options_.algorithm, buffer.subspan(i * kChunkBytes, kChunkBytes));
-      }
-    }
-    read.digest = ComputeGroupDigest(options_.algorithm, read.chunks);
-    return read;
-  }
-
-  static std::uint64_t MaskOfData(const ChunkRow& chunks) {
-    std::uint64_t mask = 0;
-    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
-      if (!chunks[i].is_zero() && !chunks[i].is_unknown()) mask |= 1ULL << i;
-    }
-    return mask;
-  }
-
-  // The group's extents without the chunks of `mask`.
-  static std::vector<Extent> WithoutChunks(const GroupWork& work, std::uint64_t mask) {
-    if (mask == 0) return work.extents;
+  // What the target holds data of is not wanted of the source, and stays in `chunks`.
+  static void KeepData(const ChunkRow& target, GroupWork& wanted, ChunkRow& chunks) {
     std::vector<Extent> rest;
-    for (const Extent& extent : work.extents) {
-      for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
-        const Extent chunk = ChunkRange(work.group, i);
+    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+      if (!target[i].is_zero() && !target[i].is_unknown()) {
+        chunks[i] = target[i];
+        continue;
+      }
+      const Extent chunk = ChunkRange(wanted.group, i);
+      for (const Extent& extent : wanted.extents) {
         const std::uint64_t from = std::max(extent.offset_bytes, chunk.offset_bytes);
         const std::uint64_t to = std::min(extent.end_bytes(), chunk.end_bytes());
-        if ((mask >> i & 1) == 0 && from < to) AppendExtent(rest, {from, to - from});
+        if (from < to) AppendExtent(rest, {from, to - from});
       }
     }
-    return rest;
+    wanted.extents = std::move(rest);
   }
 
-  // Which chunks differ; announced when this returns.
-  Result<std::uint64_t> AnnounceChanges(const GroupWork& work, const ChunkRow& source,
-                                        const ChunkRow& target) {
-    std::uint64_t mask = 0;
-    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
-      if (target[i] != source[i]) mask |= 1ULL << i;
+  // As many chunks from `first` on as the buffer holds; their digests go to `chunks`.
+  Status CopyPart(const GroupWork& work, std::uint64_t first, const ChunkRow& target,
+                  MutableByteSpan buffer, ChunkRow& chunks, TransferStats& stats) {
+    const Extent part{work.group * kGroupBytes + first * kChunkBytes, buffer.size()};
+    ASR_CHECK(ReadPart(work, part, buffer));
+    std::uint64_t changed = 0;
+    for (std::uint64_t i = 0; i < buffer.size() / kChunkBytes; ++i) {
+      if (Touches(work.extents, ChunkRange(work.group, first + i))) {  // else it stays zero
+        chunks[first + i] =
+            ComputeChunkDigest(options_.algorithm, buffer.subspan(i * kChunkBytes, kChunkBytes));
+      }
+      if (target[first + i] != chunks[first + i]) changed |= 1ULL << (first + i);
     }
-    if (mask != 0 && !work.announced) {
-      ASR_CHECK(announcements_.Prepare({.group = work.group, .chunk_mask = mask}));
+    if (changed != 0 && !work.announced) {
+      ASR_CHECK(announcements_.Prepare({.group = work.group, .chunk_mask = changed}));
     }
-    return mask;
+    return SendChunks(changed, chunks, part, buffer, stats);
   }
 
-  // Sends or clears runs of changed chunks.
-  Status SendChunks(std::uint64_t mask, const ChunkRow& chunks, std::uint64_t begin,
-                    ByteSpan buffer, TransferStats& stats) {
-    std::uint64_t i = 0;
-    while (i < kChunksPerGroup) {
+  Status ReadPart(const GroupWork& work, Extent part, MutableByteSpan buffer) {
+    std::uint64_t bytes = 0;
+    std::vector<Extent> extents;
+    for (const Extent& extent : work.extents) {
+      const std::uint64_t from = std::max(extent.offset_bytes, part.offset_bytes);
+      const std::uint64_t to = std::min(extent.end_bytes(), part.end_bytes());
+      if (from >= to) continue;
+      extents.push_back({from, to - from});
+      bytes += to - from;
+    }
+    if (bytes != part.length_bytes) std::ranges::fill(buffer, std::byte{0});
+    for (const Extent& extent : extents) {
+      ASR_CHECK(source_.Read(
+          extent.offset_bytes,
+          buffer.subspan(extent.offset_bytes - part.offset_bytes, extent.length_bytes)));
+    }
+    return {};
+  }
+
+  // Sends or clears runs of changed chunks of the part that the buffer holds.
+  Status SendChunks(std::uint64_t mask, const ChunkRow& chunks, Extent part, ByteSpan buffer,
+                    TransferStats& stats) {
+    const std::uint64_t group = part.offset_bytes / kGroupBytes;
+    std::uint64_t i = part.offset_bytes % kGroupBytes / kChunkBytes;
+    const std::uint64_t part_end = i + part.length_bytes / kChunkBytes;
+    while (i < part_end) {
       const bool changed = (mask >> i & 1) != 0;
       const bool zero = chunks[i].is_zero();
       std::uint64_t end = i + 1;
-      while (end < kChunksPerGroup && ((mask >> end & 1) != 0) == changed &&
+      while (end < part_end && ((mask >> end & 1) != 0) == changed &&
              chunks[end].is_zero() == zero) {
         ++end;
       }
-      const Extent run = Clip({begin + i * kChunkBytes, (end - i) * kChunkBytes});
+      const Extent run = Clip({group * kGroupBytes + i * kChunkBytes, (end - i) * kChunkBytes});
       (zero      ? stats.bytes_zero
        : changed ? stats.bytes_sent
                  : stats.bytes_skipped) += run.length_bytes;
@@ -233,7 +251,8 @@ class Transfer {
       if (changed && run.length_bytes > 0) {
         ASR_CHECK(zero ? target_.Clear(run)
                        : target_.Write(run.offset_bytes,
-                                       buffer.subspan(run.offset_bytes - begin, run.length_bytes)));
+                                       buffer.subspan(run.offset_bytes - part.offset_bytes,
+                                                      run.length_bytes)));
       }
       i = end;
     }

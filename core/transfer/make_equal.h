@@ -16,10 +16,13 @@ namespace asr {
 
 struct TransferOptions {
   DigestAlgorithm algorithm = DigestAlgorithm::kSha256;
-  // Groups in flight, each a 4 MiB buffer with a thread that reads, compares and writes it.
+  // Groups in flight, each a buffer with a thread that reads, compares and writes it.
   int groups_in_flight = 8;
+  // So much of its group a thread reads at once; a multiple of chunks that divides a group.
+  std::uint64_t buffer_bytes = kGroupBytes;
   // Called with what was done since the last call, from several threads. The sums are the result of
-  // MakeEqual, if it has one; that of bytes_read is then AllocatedBytes(source).
+  // MakeEqual, if it has one; bytes_read, and bytes_resumed of groups that the target AlreadyHolds,
+  // are then AllocatedBytes(source).
   std::function<void(const TransferStats&)> on_progress = [](const TransferStats&) {};
   std::stop_token stop = {};
   // What was sent is noted in the target so often: what a process sent after that and before it

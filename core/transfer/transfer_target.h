@@ -20,6 +20,13 @@ class TransferTarget {
   virtual Status ReadGroups(std::uint64_t first, std::span<Digest> out) = 0;
   virtual Status ReadChunks(std::uint64_t group, ChunkRow& out) = 0;
 
+  // True if the target is known to hold all of the group as the source does: found out now, and
+  // asked only where ReadGroups said that it may hold something. The group's data are neither read
+  // nor sent then. `scratch` is whole chunks. From several threads, each for groups of its own.
+  virtual Result<bool> AlreadyHolds(std::uint64_t /*group*/, MutableByteSpan /*scratch*/) {
+    return false;
+  }
+
   // Announces changes; durable when it returns. Ascending by group. One call at a time, but beside
   // Write and Clear of other chunks.
   virtual Status Prepare(std::span<const ChangedChunks> changes) = 0;

@@ -50,6 +50,11 @@ class DiskReplica {
   [[nodiscard]] Status KeepInstead(std::uint64_t offset_bytes, ByteSpan bytes);
   // Second step. Only prepared chunks; offsets and lengths are multiples of 512 inside the disk.
   [[nodiscard]] Status Write(std::uint64_t offset_bytes, ByteSpan bytes);
+  // Write with what `point` holds there, where the vault's storage can do that by itself: see
+  // PageBlob::CopyFrom.
+  [[nodiscard]] Result<bool> CopyFrom(const PointId& point, Extent range, std::uint64_t crc64) {
+    return pages_->CopyFrom(SnapshotId{point.value}, range, crc64);
+  }
   [[nodiscard]] Status Clear(Extent range);
   // Third step: makes the pages durable, then notes their digests. `digests` ascend by group.
   [[nodiscard]] Status Commit(std::span<const GroupDigests> digests);

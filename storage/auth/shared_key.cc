@@ -1,6 +1,7 @@
 #include "storage/auth/shared_key.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "storage/auth/crypto.h"
+#include "storage/auth/sas.h"
 #include "storage/http/retry_policy.h"
 #include "storage/http/url.h"
 
@@ -130,6 +132,24 @@ Status SharedKeyAuthorizer::Sign(HttpRequest& request, const std::stop_token& /*
   const Sha256 signature = HmacSha256(key_bytes_.Reveal(), StringToSign(request, account_));
   request.headers.Set("authorization",
                       fmt::format("SharedKey {}:{}", account_, Base64Encode(signature)));
+  return {};
+}
+
+Status SharedKeyAuthorizer::SignSource(HttpRequest& request, const CopySource& source,
+                                       const std::stop_token& /*stop*/) {
+  constexpr std::chrono::hours kGoodFor{1};
+  const Secret key(Base64Encode(AsBytes(key_bytes_.Reveal())));
+  ASR_TRY(const SasToken sas, MakeServiceSas(account_, key,
+                                             {.container = source.container,
+                                              .blob = source.blob,
+                                              .snapshot = source.snapshot,
+                                              .permissions = "r",
+                                              .starts_at = {},
+                                              .expires_at = clock_.Now() + kGoodFor,
+                                              .is_https_only = request.url.starts_with("https:"),
+                                              .ip_range = {}}));
+  request.url += request.url.find('?') == std::string::npos ? '?' : '&';
+  request.url += sas.query.Reveal();
   return {};
 }
 

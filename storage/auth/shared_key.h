@@ -28,6 +28,9 @@ class SharedKeyAuthorizer : public Authorizer {
                                                                            const Secret& key,
                                                                            const Clock& clock);
   [[nodiscard]] Status Sign(HttpRequest& request, const std::stop_token& stop) override;
+  // With a SAS for that blob: a signature is for the request that was signed only.
+  [[nodiscard]] Status SignSource(HttpRequest& request, const CopySource& source,
+                                  const std::stop_token& stop) override;
 
  private:
   SharedKeyAuthorizer(std::string account, Secret key_bytes, const Clock& clock)

@@ -27,13 +27,6 @@ void AppendEncoded(std::string& url, std::string_view text) {
   }
 }
 
-// Base64 of the eight bytes, the lowest first.
-std::string CrcText(ByteSpan body) {
-  std::array<std::byte, 8> bytes{};
-  StoreLittle<std::uint64_t>(bytes, 0, Crc64(body));
-  return Base64Encode(bytes);
-}
-
 }  // namespace
 
 AzureClient::AzureClient(HttpClient& http, Authorizer& authorizer, std::string container_url,
@@ -59,7 +52,7 @@ HttpRequest AzureClient::Build(const AzureRequest& request) const {
   }
   http.headers = request.headers;
   http.headers.Set("x-ms-version", kVersion);
-  if (!request.body.empty()) http.headers.Set("x-ms-content-crc64", CrcText(request.body));
+  if (!request.body.empty()) http.headers.Set("x-ms-content-crc64", CrcHeader(Crc64(request.body)));
   http.body = request.body;
   http.into = request.into;
   http.may_be_sent_twice = !request.before_repeat;
@@ -71,6 +64,7 @@ namespace {
 // That something is not there is believed of the service only, and of the blob that was meant.
 Status CheckAbsence(const AzureRequest& request, const HttpResponse& reply) {
   if (reply.status != 404 || AzureCode(reply) == "BlobNotFound") return {};
+  if (AzureCode(reply) == kSourceRefused) return {};
   if (request.blob.empty() && AzureCode(reply) == "ContainerNotFound") return {};
   return Fail(MakeError(ErrorKind::kIo, ErrorCode::kServerError,
                         fmt::format("{}: the answer is 404 {}", request.what, AzureCode(reply)))
@@ -91,6 +85,19 @@ Result<HttpResponse> AzureClient::Send(const AzureRequest& request) {
   return reply;
 }
 
+Status AzureClient::SetCopySource(AzureRequest& request, const std::string& blob,
+                                  const std::string& snapshot) {
+  AzureRequest source{.blob = blob, .query = {}, .what = request.what};
+  if (!snapshot.empty()) source.query.emplace_back("snapshot", snapshot);
+  HttpRequest http = Build(source);
+  const std::string container = container_url_.substr(container_url_.rfind('/') + 1);
+  ASR_CHECK(authorizer_.SignSource(http, {container, blob, snapshot}, stop_));
+  request.headers.Set("x-ms-copy-source", http.url);
+  const std::string_view proof = http.headers.Get("authorization");
+  if (!proof.empty()) request.headers.Set("x-ms-copy-source-authorization", proof);
+  return {};
+}
+
 Result<HttpResponse> AzureClient::SendLast(const AzureRequest& request) {
   const RetryPolicy few{.base_seconds = 0.2, .cap_seconds = 1, .budget_seconds = 12};
   const HttpCall call{.what = request.what,
@@ -103,6 +110,12 @@ Result<HttpResponse> AzureClient::SendLast(const AzureRequest& request) {
   http.connect_timeout_seconds = 5;
   http.stall_timeout_seconds = 8;
   return http_.Send(std::move(http), call, {});
+}
+
+std::string CrcHeader(std::uint64_t crc64) {
+  std::array<std::byte, 8> bytes{};
+  StoreLittle<std::uint64_t>(bytes, 0, crc64);
+  return Base64Encode(bytes);
 }
 
 std::string RangeHeader(Extent range) {

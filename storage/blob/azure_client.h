@@ -36,6 +36,10 @@ class AzureClient {
               std::stop_token stop);
 
   [[nodiscard]] Result<HttpResponse> Send(const AzureRequest& request);
+  // Names a version of a blob of this container as what the service is to copy from, with what lets
+  // it read that. `snapshot`: the service's name of it, or empty.
+  [[nodiscard]] Status SetCopySource(AzureRequest& request, const std::string& blob,
+                                     const std::string& snapshot);
   // Also after a stop, with few tries: what others would wait for is given back.
   [[nodiscard]] Result<HttpResponse> SendLast(const AzureRequest& request);
 
@@ -56,6 +60,12 @@ class AzureClient {
 [[nodiscard]] inline std::string_view AzureCode(const HttpResponse& reply) {
   return reply.headers.Get("x-ms-error-code");
 }
+
+// A code that speaks of the source of a copy, not of the blob that the request names.
+inline constexpr std::string_view kSourceRefused = "CannotVerifyCopySource";
+
+// Base64 of the eight bytes, the lowest first: how headers have a CRC-64.
+[[nodiscard]] std::string CrcHeader(std::uint64_t crc64);
 
 // "bytes=0-511". Not empty.
 [[nodiscard]] std::string RangeHeader(Extent range);

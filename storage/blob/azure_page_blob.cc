@@ -2,103 +2,34 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
+#include <mutex>
 
 #include <fmt/format.h>
 
 #include "storage/base/checksum.h"
 #include "storage/base/guid.h"
+#include "storage/blob/azure_blob_version.h"
 #include "storage/blob/azure_lists.h"
 #include "storage/blob/blob_name.h"
 
 namespace asr {
 namespace {
 
-// "Put Page": more is RequestBodyTooLarge.
-constexpr std::uint64_t kMostBytesOfAPut = 4 * kMiB;
 // Scalability targets of Blob Storage: requests a second to one page blob.
 constexpr double kMostRequestsASecond = 500;
 // Smaller reads are of digests, which stand beside those that are read next.
 constexpr std::uint64_t kLargestCachedRead = 32 * kKiB;
 constexpr std::string_view kMadeBy = "x-ms-meta-madeby";
 
-std::uint64_t NumberOf(std::string_view text) {
-  std::uint64_t number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
-
-// Where the pages of one version come from.
-struct Version {
-  AzureClient* client;
-  std::string name;
-  std::string snapshot_time = {};  // empty: the live blob
-  SnapshotId snapshot = {};
-};
-
-Error Gone(const Version& version) {
-  return version.snapshot_time.empty() ? BlobNotFound(version.name)
-                                       : SnapshotNotFound(version.name, version.snapshot);
-}
-
-Result<HttpResponse> Head(const Version& version) {
-  AzureRequest request{.method = HttpMethod::kHead,
-                       .blob = version.name,
-                       .what = "cannot look at " + version.name,
-                       .expected = {404}};
-  if (!version.snapshot_time.empty()) {
-    request.query.emplace_back("snapshot", version.snapshot_time);
-  }
-  ASR_TRY(HttpResponse reply, version.client->Send(request));
-  if (reply.status == 404) return Fail(Gone(version));
-  if (reply.headers.Get("x-ms-blob-type") == "PageBlob") return reply;
-  return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kBlobCorrupt,
-                        fmt::format("{} is no page blob", version.name))
-                  .WithCause("somebody uploaded a file in its place")
-                  .WithAction("delete it there, then resync the VM"));
-}
-
-std::uint64_t SizeOf(const HttpResponse& head) {
-  return NumberOf(head.headers.Get("content-length"));
-}
-
-Status Fetch(const Version& version, std::uint64_t offset_bytes, MutableByteSpan out) {
-  while (!out.empty()) {
-    const std::uint64_t most =
-        std::min(version.client->http().downloads().suggested_body_bytes(), kMostBytesOfAPut);
-    const MutableByteSpan piece = out.first(std::min<std::uint64_t>(most, out.size()));
-    AzureRequest request{
-        .blob = version.name,
-        .into = piece,
-        .what = fmt::format("cannot read {} at offset {}", version.name, offset_bytes),
-        .expected = {404}};
-    if (!version.snapshot_time.empty()) {
-      request.query.emplace_back("snapshot", version.snapshot_time);
-    }
-    request.headers.Set("x-ms-range", RangeHeader({offset_bytes, piece.size()}));
-    ASR_TRY(const HttpResponse reply, version.client->Send(request));
-    if (reply.status == 404) return Fail(Gone(version));
-    if (reply.body_bytes != piece.size()) {
-      return Fail(MakeError(ErrorKind::kIo, ErrorCode::kBadReply,
-                            fmt::format("{}: {} bytes came, {} were asked for", request.what,
-                                        reply.body_bytes, piece.size()))
-                      .Retryable());
-    }
-    offset_bytes += piece.size();
-    out = out.subspan(piece.size());
-  }
-  return {};
-}
-
 class AzureReader : public PageBlobReader {
  public:
-  AzureReader(Version version, std::uint64_t size_bytes)
+  AzureReader(AzureVersion version, std::uint64_t size_bytes)
       : version_(std::move(version)), size_bytes_(size_bytes), cache_(size_bytes) {}
 
   [[nodiscard]] std::uint64_t size_bytes() const override {
     // The live blob has another writer, who tells us nothing.
     if (version_.snapshot_time.empty()) {
-      if (const auto head = Head(version_)) size_bytes_ = SizeOf(*head);
+      if (const auto head = HeadOf(version_)) size_bytes_ = SizeOf(*head);
     }
     return size_bytes_;
   }
@@ -121,7 +52,7 @@ class AzureReader : public PageBlobReader {
   }
 
  private:
-  const Version version_;
+  const AzureVersion version_;
   mutable std::atomic<std::uint64_t> size_bytes_;
   BlockCache cache_;
 };
@@ -180,6 +111,8 @@ class AzurePageBlob : public PageBlob {
     return has_failed_ ? Status(Fail(FailedBefore())) : Status();
   }
 
+  [[nodiscard]] Result<bool> CopyFrom(const SnapshotId& source, Extent range,
+                                      std::uint64_t crc64) override;
   [[nodiscard]] Status Resize(std::uint64_t size_bytes) override;
   [[nodiscard]] Status CreateSnapshot(const SnapshotId& id) override;
   [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots() override;
@@ -188,10 +121,16 @@ class AzurePageBlob : public PageBlob {
  private:
   [[nodiscard]] Status PutPage(Extent range, ByteSpan bytes);
   [[nodiscard]] Status SendPage(Extent range, ByteSpan bytes);
+  [[nodiscard]] Result<bool> SendCopy(const std::string& snapshot_time, Extent range,
+                                      std::uint64_t crc64);
+  // With the fence's number as its condition: a reply that is not the fence's refusal.
+  [[nodiscard]] Result<HttpResponse> SendFenced(AzureRequest request, Extent range);
+  // Empty: there is none of that id.
+  [[nodiscard]] Result<std::string> TimeOf(const SnapshotId& id);
   [[nodiscard]] Result<std::string> EtagOfOurs();
   [[nodiscard]] Error FailedBefore() const;
 
-  const Version live_;
+  const AzureVersion live_;
   BlobFence fence_;
   RequestRate rate_;
   std::uint64_t size_bytes_;
@@ -199,6 +138,9 @@ class AzurePageBlob : public PageBlob {
   // The last try of a write that failed for good may still arrive: nothing may be built on this
   // handle any more. Opening the blob again raises its number.
   std::atomic<bool> has_failed_ = false;
+  std::atomic<bool> can_copy_ = true;  // until the server says that it cannot
+  std::mutex mutex_;                   // guards what follows
+  AzureSnapshot last_source_;
 };
 
 Error AzurePageBlob::FailedBefore() const {
@@ -223,17 +165,22 @@ Status AzurePageBlob::PutPage(Extent range, ByteSpan bytes) {
 }
 
 Status AzurePageBlob::SendPage(Extent range, ByteSpan bytes) {
+  AzureRequest request{
+      .body = bytes,
+      .what = fmt::format("cannot write to {} at offset {}", live_.name, range.offset_bytes),
+      .expected = {404, 412}};
+  request.headers.Set("x-ms-page-write", bytes.empty() ? "clear" : "update");
+  ASR_TRY(const HttpResponse reply, SendFenced(std::move(request), range));
+  return reply.status == 404 ? Status(Fail(BlobNotFound(live_.name))) : Status();
+}
+
+Result<HttpResponse> AzurePageBlob::SendFenced(AzureRequest request, Extent range) {
+  request.method = HttpMethod::kPut;
+  request.blob = live_.name;
+  request.query = {{"comp", "page"}};
+  request.headers.Set("x-ms-range", RangeHeader(range));
   while (true) {
     std::uint64_t number = fence_.number();
-    AzureRequest request{
-        .method = HttpMethod::kPut,
-        .blob = live_.name,
-        .query = {{"comp", "page"}},
-        .body = bytes,
-        .what = fmt::format("cannot write to {} at offset {}", live_.name, range.offset_bytes),
-        .expected = {404, 412}};
-    request.headers.Set("x-ms-page-write", bytes.empty() ? "clear" : "update");
-    request.headers.Set("x-ms-range", RangeHeader(range));
     request.headers.Set("x-ms-if-sequence-number-eq", std::to_string(number));
     request.before_repeat = [&](HttpRequest& repeated, bool may_still_come) -> Status {
       if (may_still_come) ASR_CHECK(fence_.RaiseAbove(number));
@@ -242,11 +189,50 @@ Status AzurePageBlob::SendPage(Extent range, ByteSpan bytes) {
       return rate_.Take(live_.client->stop());
     };
     ASR_CHECK(rate_.Take(live_.client->stop()));
-    ASR_TRY(const HttpResponse reply, live_.client->Send(request));
-    if (reply.status == 404) return Fail(BlobNotFound(live_.name));
-    if (reply.status != 412) return {};
+    ASR_TRY(HttpResponse reply, live_.client->Send(request));
+    if (reply.status != 412 || AzureCode(reply) == kSourceRefused) return reply;
     ASR_CHECK(fence_.TakeUp(number));
   }
+}
+
+Result<bool> AzurePageBlob::CopyFrom(const SnapshotId& source, Extent range, std::uint64_t crc64) {
+  ASR_CHECK(CheckInside(live_.name, range, size_bytes_));
+  if (!can_copy_ || range.length_bytes == 0 || range.length_bytes > kMostBytesOfAPut) return false;
+  if (has_failed_) return Fail(FailedBefore());
+  ASR_TRY(const std::string time, TimeOf(source));
+  if (time.empty()) return false;
+  cache_.ExpectChange();
+  auto copied = SendCopy(time, range, crc64);
+  if (!copied) has_failed_ = true;
+  cache_.Forget(range);
+  return copied;
+}
+
+// False after a clear refusal: no try of it can arrive any more.
+Result<bool> AzurePageBlob::SendCopy(const std::string& snapshot_time, Extent range,
+                                     std::uint64_t crc64) {
+  AzureRequest request{
+      .what = fmt::format("cannot copy within {} at offset {}", live_.name, range.offset_bytes),
+      .expected = {400, 401, 403, 404, 409, 412, 501}};
+  request.headers.Set("x-ms-page-write", "update");
+  request.headers.Set("x-ms-source-range", RangeHeader(range));
+  request.headers.Set("x-ms-source-content-crc64", CrcHeader(crc64));
+  ASR_CHECK(live_.client->SetCopySource(request, live_.name, snapshot_time));
+  ASR_TRY(const HttpResponse reply, SendFenced(std::move(request), range));
+  if (reply.IsSuccess()) return true;
+  // What it read is not what we did: whoever reads again finds out which of them is right.
+  if (AzureCode(reply) != "Crc64Mismatch") can_copy_ = false;
+  return false;
+}
+
+Result<std::string> AzurePageBlob::TimeOf(const SnapshotId& id) {
+  const std::lock_guard lock(mutex_);
+  if (last_source_.id == id) return last_source_.time;
+  ASR_TRY(const auto snapshots, ListAzureSnapshots(*live_.client, live_.name));
+  const auto found = std::ranges::find(snapshots, id, &AzureSnapshot::id);
+  if (found == snapshots.end()) return std::string();
+  last_source_ = *found;
+  return last_source_.time;
 }
 
 Status AzurePageBlob::Resize(std::uint64_t size_bytes) {
@@ -307,8 +293,8 @@ Status AzurePageBlob::CreateSnapshot(const SnapshotId& id) {
 Result<std::string> AzurePageBlob::EtagOfOurs() {
   while (true) {
     const std::uint64_t number = fence_.number();
-    ASR_TRY(const HttpResponse head, Head(live_));
-    if (NumberOf(head.headers.Get("x-ms-blob-sequence-number")) == number) {
+    ASR_TRY(const HttpResponse head, HeadOf(live_));
+    if (SequenceNumberOf(head) == number) {
       return std::string(head.headers.Get("etag"));
     }
     ASR_CHECK(fence_.TakeUp(number));
@@ -335,10 +321,9 @@ Status AzurePageBlob::DeleteSnapshot(const SnapshotId& id) {
 Result<std::unique_ptr<AzurePageBlob>> OpenWriter(AzureClient& client, Clock& clock,
                                                   const std::string& name,
                                                   const std::shared_ptr<const LeaseFence>& fence) {
-  ASR_TRY(const HttpResponse head, Head({&client, name}));
-  auto blob = std::make_unique<AzurePageBlob>(
-      client, clock, name, SizeOf(head), NumberOf(head.headers.Get("x-ms-blob-sequence-number")),
-      fence);
+  ASR_TRY(const HttpResponse head, HeadOf({&client, name}));
+  auto blob = std::make_unique<AzurePageBlob>(client, clock, name, SizeOf(head),
+                                              SequenceNumberOf(head), fence);
   const std::uint64_t number = blob->fence().number();
   if (fence == nullptr) return blob;
   if (number > fence->last()) return Fail(blob->fence().Lost());
@@ -354,8 +339,8 @@ Result<std::unique_ptr<AzurePageBlob>> OpenWriter(AzureClient& client, Clock& cl
 Result<std::unique_ptr<PageBlobReader>> OpenAzureReader(AzureClient& client,
                                                         const std::string& name,
                                                         const AzureSnapshot& snapshot) {
-  Version version{&client, name, snapshot.time, snapshot.id};
-  ASR_TRY(const HttpResponse head, Head(version));
+  AzureVersion version{&client, name, snapshot.time, snapshot.id};
+  ASR_TRY(const HttpResponse head, HeadOf(version));
   return std::make_unique<AzureReader>(std::move(version), SizeOf(head));
 }
 
@@ -374,7 +359,7 @@ Result<std::unique_ptr<PageBlob>> CreateAzurePageBlob(
   ASR_TRY(const HttpResponse reply, client.Send(request));
   if (!reply.IsSuccess()) {
     // The reply to the first try may have been lost.
-    ASR_TRY(const HttpResponse head, Head({&client, name}));
+    ASR_TRY(const HttpResponse head, HeadOf({&client, name}));
     if (head.headers.Get(kMadeBy) != made_by) return Fail(BlobExists(name));
   }
   return OpenWriter(client, clock, name, fence);

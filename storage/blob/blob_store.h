@@ -53,6 +53,13 @@ class PageBlob : public PageBlobReader {
   // Multiples of kPageBytes, inside the blob. Before bytes that the newest snapshot still shares
   // are overwritten, they are durably kept for it. Durable itself only after Flush.
   [[nodiscard]] virtual Status Write(std::uint64_t offset_bytes, ByteSpan bytes) = 0;
+  // Write with bytes that the store itself takes from the same range of a snapshot of this blob, at
+  // most 4 MiB. `crc64` is of what the caller has read there and knows to be right; other bytes are
+  // not written. False: nothing was done, and the caller is to Write them.
+  [[nodiscard]] virtual Result<bool> CopyFrom(const SnapshotId& /*source*/, Extent /*range*/,
+                                              std::uint64_t /*crc64*/) {
+    return false;
+  }
   // The range reads as zeros afterwards, and takes no space.
   [[nodiscard]] virtual Status Clear(Extent range) = 0;
   // Keeps the old bytes of all these ranges for the newest snapshot at once: one round of syncs in

@@ -2,11 +2,19 @@
 #pragma once
 
 #include <stop_token>
+#include <string>
 
 #include "storage/base/result.h"
 #include "storage/http/http_message.h"
 
 namespace asr {
+
+// A blob that the service is to read itself, as the source of a copy.
+struct CopySource {
+  std::string container;
+  std::string blob;
+  std::string snapshot;  // the service's name of it; empty: the blob itself
+};
 
 // Thread-safe.
 class Authorizer {
@@ -21,6 +29,13 @@ class Authorizer {
                                            const HttpResponse& /*refusal*/,
                                            const std::stop_token& /*stop*/) {
     return false;
+  }
+  // The same proof for `request`, a GET of `source`, but one that can be handed to the service: it
+  // is in the URL, or an Authorization that holds for any request. Good for an hour at least, or as
+  // long as what it is made of.
+  [[nodiscard]] virtual Status SignSource(HttpRequest& request, const CopySource& /*source*/,
+                                          const std::stop_token& stop) {
+    return Sign(request, stop);
   }
 };
 

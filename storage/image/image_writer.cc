@@ -31,6 +31,14 @@ class RawWriter : public ImageWriter {
   }
   Status Finish() override { return file_->Sync(); }
 
+  Result<std::vector<Extent>> WrittenExtents(Extent range) override {
+    return file_->DataExtents(range);
+  }
+  Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override {
+    return file_->ReadAt(offset_bytes, out);
+  }
+  Status Discard(Extent range) override { return file_->PunchHole(range); }
+
  protected:
   File& file() { return *file_; }
 
@@ -72,6 +80,16 @@ class CheckedWriter : public ImageWriter {
     }
     return Named(format_->Write(offset_bytes, bytes));
   }
+
+  Result<std::vector<Extent>> WrittenExtents(Extent range) override {
+    auto extents = format_->WrittenExtents(range);
+    if (!extents) return Fail(InThisImage(std::move(extents).error()));
+    return extents;
+  }
+  Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override {
+    return Named(format_->Read(offset_bytes, out));
+  }
+  Status Discard(Extent range) override { return Named(format_->Discard(range)); }
 
   Status Finish() override {
     ASR_CHECK(Named(format_->Finish()));
@@ -124,28 +142,43 @@ Status CheckNewImage(const NewImage& image) {
   return {};
 }
 
-}  // namespace
-
-Result<std::unique_ptr<ImageWriter>> CreateImage(FileSystem& fs, const NewImage& image) {
-  ASR_CHECK(CheckNewImage(image));
-  if (image.format == "qcow2") ASR_CHECK(RequireQcow2Tools());
-  ASR_TRY(auto file, fs.Open(image.path, {.mode = OpenMode::kCreate, .direct = true}));
+Result<std::unique_ptr<ImageWriter>> OpenWriter(FileSystem& fs, const NewImage& image,
+                                                std::unique_ptr<File> file) {
   std::unique_ptr<ImageWriter> format;
   if (image.format == "vhdx") {
-    format =
-        std::make_unique<VhdxWriter>(std::move(file), image.size_bytes, image.logical_sector_bytes);
+    ASR_TRY(format, VhdxWriter::Open(std::move(file), image));
   } else if (image.format == "qcow2") {
     ASR_TRY(format, CreateQcow2(std::move(file), image));
   } else if (image.format == "vhd") {
     ASR_CHECK(file->Resize(image.size_bytes + kVhdFooterBytes));
     format = std::make_unique<FixedVhdWriter>(std::move(file), image.size_bytes);
   } else if (image.format == "vhd-dynamic") {
-    format = std::make_unique<DynamicVhdWriter>(std::move(file), image.size_bytes);
+    ASR_TRY(format, DynamicVhdWriter::Open(std::move(file), image));
   } else {
     ASR_CHECK(file->Resize(image.size_bytes));
     format = std::make_unique<RawWriter>(std::move(file));
   }
   return std::make_unique<CheckedWriter>(fs, image, std::move(format));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ImageWriter>> CreateImage(FileSystem& fs, const NewImage& image) {
+  ASR_CHECK(CheckNewImage(image));
+  if (image.format == "qcow2") ASR_CHECK(RequireQcow2Tools());
+  ASR_TRY(auto file, fs.Open(image.path, {.mode = OpenMode::kCreate, .direct = true}));
+  return OpenWriter(fs, image, std::move(file));
+}
+
+bool CanContinueImage(const std::string& format) { return format != "qcow2"; }
+
+Result<std::unique_ptr<ImageWriter>> ContinueImage(FileSystem& fs, const NewImage& image) {
+  ASR_CHECK(CheckNewImage(image));
+  // Others may have made a link of that name in the directory.
+  ASR_TRY(const std::string directory, fs.Canonical(ParentOf(image.path)));
+  ASR_TRY(auto file, fs.Open(JoinPath(directory, BaseName(image.path)),
+                             {.mode = OpenMode::kOpenOrCreate, .direct = true, .no_links = true}));
+  return OpenWriter(fs, image, std::move(file));
 }
 
 std::string ImageEnding(const std::string& format) {

@@ -29,6 +29,17 @@ class Qcow2Writer : public ImageWriter {
     return server_->Write(offset_bytes, bytes);
   }
 
+  Result<std::vector<Extent>> WrittenExtents(Extent range) override {
+    return server_->DataExtents(range);
+  }
+  Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override {
+    return server_->Read(offset_bytes, out);
+  }
+  // Never asked for of a new image, and these are never continued.
+  Status Discard(Extent) override {
+    return Fail(ErrorKind::kInternal, ErrorCode::kInternal, "a qcow2 image is begun anew");
+  }
+
   Status Finish() override {
     ASR_CHECK(server_->Finish());
     return file_->Sync();  // QEMU wrote its last tables when it closed the image

@@ -5,6 +5,7 @@
 
 #include "storage/base/checksum.h"
 #include "storage/base/clock.h"
+#include "storage/image/block_pieces.h"
 #include "storage/image/vhd_footer.h"
 #include "storage/image/vhd_format.h"
 
@@ -29,34 +30,104 @@ DynamicVhdWriter::DynamicVhdWriter(std::unique_ptr<File> file, std::uint64_t siz
       places_(DivideRoundingUp<std::uint64_t>(size_bytes, kBlockBytes)),
       end_bytes_(kTableOffset + TableBytes(places_.size())) {}
 
-Status DynamicVhdWriter::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
-  while (!bytes.empty()) {
-    const std::uint64_t in_block = offset_bytes % kBlockBytes;
-    const ByteSpan piece =
-        bytes.first(std::min<std::uint64_t>(bytes.size(), kBlockBytes - in_block));
-    ASR_TRY(const std::uint64_t place, PlaceFor(offset_bytes / kBlockBytes));
-    ASR_CHECK(file_->WriteAt(place + in_block, piece));
-    offset_bytes += piece.size();
-    bytes = bytes.subspan(piece.size());
+Result<std::unique_ptr<DynamicVhdWriter>> DynamicVhdWriter::Open(std::unique_ptr<File> file,
+                                                                 const NewImage& image) {
+  std::unique_ptr<DynamicVhdWriter> writer(new DynamicVhdWriter(std::move(file), image.size_bytes));
+  for (const Extent& extent : image.data) {
+    ASR_CHECK(ForEachBlockPiece(extent, kBlockBytes, [&](std::uint64_t block, auto, auto) {
+      std::uint64_t& place = writer->places_[block];
+      if (place == 0) place = writer->TakePlace();
+      return Status();
+    }));
   }
-  return {};
+  // Never longer than that: what comes behind it is new, and zeros.
+  ASR_CHECK(writer->file_->Resize(writer->end_bytes_));
+  return writer;
+}
+
+Status DynamicVhdWriter::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
+  return ForEachBlockPiece(
+      {offset_bytes, bytes.size()}, kBlockBytes,
+      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
+        ASR_TRY(const std::uint64_t place, PlaceFor(block));
+        ASR_CHECK(file_->WriteAt(place + in_block, bytes.first(length)));
+        bytes = bytes.subspan(length);
+        return {};
+      });
+}
+
+Result<std::vector<Extent>> DynamicVhdWriter::WrittenExtents(Extent range) {
+  std::vector<Extent> extents;
+  ASR_CHECK(ForEachBlockPiece(
+      range, kBlockBytes,
+      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
+        const std::uint64_t place = PlaceOf(block);
+        if (place == 0) return {};
+        ASR_TRY(const auto data, file_->DataExtents({place + in_block, length}));
+        for (const Extent& extent : data) {
+          AppendExtent(extents,
+                       {extent.offset_bytes - place + block * kBlockBytes, extent.length_bytes});
+        }
+        return {};
+      }));
+  return extents;
+}
+
+Status DynamicVhdWriter::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
+  return ForEachBlockPiece(
+      {offset_bytes, out.size()}, kBlockBytes,
+      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
+        const std::uint64_t place = PlaceOf(block);
+        if (place == 0) {
+          std::ranges::fill(out.first(length), std::byte{0});
+        } else {
+          ASR_CHECK(file_->ReadAt(place + in_block, out.first(length)));
+        }
+        out = out.subspan(length);
+        return {};
+      });
+}
+
+Status DynamicVhdWriter::Discard(Extent range) {
+  return ForEachBlockPiece(
+      range, kBlockBytes,
+      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
+        const std::uint64_t place = PlaceOf(block);
+        return place == 0 ? Status() : file_->PunchHole({place + in_block, length});
+      });
+}
+
+std::uint64_t DynamicVhdWriter::PlaceOf(std::uint64_t block) {
+  const std::lock_guard lock(mutex_);
+  return places_[block];
+}
+
+std::uint64_t DynamicVhdWriter::TakePlace() {
+  // Like Windows: the data, not their bitmap, lie where direct I/O can reach them.
+  const std::uint64_t data = AlignUp<std::uint64_t>(end_bytes_ + kBitmapBytes, kDirectAlignment);
+  end_bytes_ = data + kBlockBytes;
+  return data;
 }
 
 Result<std::uint64_t> DynamicVhdWriter::PlaceFor(std::uint64_t block) {
   const std::lock_guard lock(mutex_);
   std::uint64_t& place = places_[block];
   if (place == 0) {
-    // Like Windows: the data, not their bitmap, lie where direct I/O can reach them.
-    const std::uint64_t data = AlignUp<std::uint64_t>(end_bytes_ + kBitmapBytes, kDirectAlignment);
+    const std::uint64_t data = TakePlace();
     // The whole block at once: writes that move the file's end wait for each other.
-    ASR_CHECK(file_->Resize(data + kBlockBytes));
-    // All sectors count as written, as with every other writer; those that are not are zeros.
-    const std::vector<std::byte> bitmap(kBitmapBytes, std::byte{0xFF});
-    ASR_CHECK(file_->WriteAt(data - kBitmapBytes, bitmap));
+    ASR_CHECK(file_->Resize(end_bytes_));
     place = data;
-    end_bytes_ = data + kBlockBytes;
   }
   return place;
+}
+
+// All sectors count as written, as with every other writer; those that are not are zeros.
+Status DynamicVhdWriter::WriteBitmaps() {
+  const std::vector<std::byte> bitmap(kBitmapBytes, std::byte{0xFF});
+  for (const std::uint64_t place : places_) {
+    if (place != 0) ASR_CHECK(file_->WriteAt(place - kBitmapBytes, bitmap));
+  }
+  return {};
 }
 
 Status DynamicVhdWriter::WriteTable() {
@@ -71,6 +142,7 @@ Status DynamicVhdWriter::WriteTable() {
 }
 
 Status DynamicVhdWriter::Finish() {
+  ASR_CHECK(WriteBitmaps());
   ASR_CHECK(WriteTable());
   ASR_CHECK(file_->WriteAt(
       kHeaderOffset,

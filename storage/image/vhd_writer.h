@@ -15,15 +15,26 @@ namespace asr {
 // A block gets its place at its first write and is a hole of the file where it is not written.
 class DynamicVhdWriter : public ImageWriter {
  public:
-  // `file` is new and empty, `size_bytes` at most kVhdMostDynamicBytes.
-  DynamicVhdWriter(std::unique_ptr<File> file, std::uint64_t size_bytes);
+  // `file` is empty, or what a writer of the same `image` left. At most kVhdMostDynamicBytes.
+  [[nodiscard]] static Result<std::unique_ptr<DynamicVhdWriter>> Open(std::unique_ptr<File> file,
+                                                                      const NewImage& image);
 
   Status Write(std::uint64_t offset_bytes, ByteSpan bytes) override;
   Status Finish() override;
+  Result<std::vector<Extent>> WrittenExtents(Extent range) override;
+  Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override;
+  Status Discard(Extent range) override;
 
  private:
-  // Where the block's data lie in the file; gives it a place if it has none.
+  DynamicVhdWriter(std::unique_ptr<File> file, std::uint64_t size_bytes);
+
+  // Where the block's data lie in the file; PlaceFor gives it a place if it has none, PlaceOf tells
+  // 0.
   Result<std::uint64_t> PlaceFor(std::uint64_t block);
+  std::uint64_t PlaceOf(std::uint64_t block);
+  // The next block's place; end_bytes_ is behind it then.
+  std::uint64_t TakePlace();
+  Status WriteBitmaps();
   Status WriteTable();
 
   std::unique_ptr<File> file_;

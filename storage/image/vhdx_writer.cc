@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "storage/base/checksum.h"
+#include "storage/image/block_pieces.h"
 
 namespace asr {
 namespace {
@@ -79,29 +80,91 @@ std::array<std::byte, sizeof(T)> LittleBytes(T value) {
 
 }  // namespace
 
-VhdxWriter::VhdxWriter(std::unique_ptr<File> file, std::uint64_t size_bytes,
-                       std::uint32_t logical_sector_bytes)
+VhdxWriter::VhdxWriter(std::unique_ptr<File> file, const NewImage& image)
     : file_(std::move(file)),
-      size_bytes_(size_bytes),
-      logical_sector_bytes_(logical_sector_bytes),
-      shape_(ShapeVhdxTable(size_bytes, BlockBytesFor(size_bytes), logical_sector_bytes)),
+      size_bytes_(image.size_bytes),
+      logical_sector_bytes_(image.logical_sector_bytes),
+      shape_(ShapeVhdxTable(image.size_bytes, BlockBytesFor(image.size_bytes),
+                            image.logical_sector_bytes)),
       table_region_{kTableOffset,
                     AlignUp<std::uint64_t>(
                         shape_.entry_count(/*has_parent=*/false) * kVhdxTableEntryBytes, kMiB)},
       places_mib_(shape_.block_count),
       next_place_mib_(table_region_.end_bytes() / kMiB) {}
 
-Status VhdxWriter::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
-  while (!bytes.empty()) {
-    const std::uint64_t in_block = offset_bytes % shape_.block_bytes;
-    const ByteSpan piece =
-        bytes.first(std::min<std::uint64_t>(bytes.size(), shape_.block_bytes - in_block));
-    ASR_TRY(const std::uint64_t place, PlaceFor(offset_bytes / shape_.block_bytes));
-    ASR_CHECK(file_->WriteAt(place + in_block, piece));
-    offset_bytes += piece.size();
-    bytes = bytes.subspan(piece.size());
+Result<std::unique_ptr<VhdxWriter>> VhdxWriter::Open(std::unique_ptr<File> file,
+                                                     const NewImage& image) {
+  std::unique_ptr<VhdxWriter> writer(new VhdxWriter(std::move(file), image));
+  const std::uint64_t block_bytes = writer->shape_.block_bytes;
+  for (const Extent& extent : image.data) {
+    ASR_CHECK(ForEachBlockPiece(extent, block_bytes, [&](std::uint64_t block, auto, auto) {
+      if (writer->places_mib_[block] == 0) {
+        writer->places_mib_[block] = static_cast<std::uint32_t>(writer->next_place_mib_);
+        writer->next_place_mib_ += block_bytes / kMiB;
+      }
+      return Status();
+    }));
   }
-  return {};
+  // Never longer than that: what comes behind it is new, and zeros.
+  ASR_CHECK(writer->file_->Resize(writer->next_place_mib_ * kMiB));
+  return writer;
+}
+
+Status VhdxWriter::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
+  return ForEachBlockPiece(
+      {offset_bytes, bytes.size()}, shape_.block_bytes,
+      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
+        ASR_TRY(const std::uint64_t place, PlaceFor(block));
+        ASR_CHECK(file_->WriteAt(place + in_block, bytes.first(length)));
+        bytes = bytes.subspan(length);
+        return {};
+      });
+}
+
+Result<std::vector<Extent>> VhdxWriter::WrittenExtents(Extent range) {
+  std::vector<Extent> extents;
+  ASR_CHECK(ForEachBlockPiece(
+      range, shape_.block_bytes,
+      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
+        const std::uint64_t place = PlaceOf(block);
+        if (place == 0) return {};
+        ASR_TRY(const auto data, file_->DataExtents({place + in_block, length}));
+        for (const Extent& extent : data) {
+          AppendExtent(extents, {extent.offset_bytes - place + block * shape_.block_bytes,
+                                 extent.length_bytes});
+        }
+        return {};
+      }));
+  return extents;
+}
+
+Status VhdxWriter::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
+  return ForEachBlockPiece(
+      {offset_bytes, out.size()}, shape_.block_bytes,
+      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
+        const std::uint64_t place = PlaceOf(block);
+        if (place == 0) {
+          std::ranges::fill(out.first(length), std::byte{0});
+        } else {
+          ASR_CHECK(file_->ReadAt(place + in_block, out.first(length)));
+        }
+        out = out.subspan(length);
+        return {};
+      });
+}
+
+Status VhdxWriter::Discard(Extent range) {
+  return ForEachBlockPiece(
+      range, shape_.block_bytes,
+      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
+        const std::uint64_t place = PlaceOf(block);
+        return place == 0 ? Status() : file_->PunchHole({place + in_block, length});
+      });
+}
+
+std::uint64_t VhdxWriter::PlaceOf(std::uint64_t block) {
+  const std::lock_guard lock(mutex_);
+  return places_mib_[block] * kMiB;
 }
 
 Result<std::uint64_t> VhdxWriter::PlaceFor(std::uint64_t block) {

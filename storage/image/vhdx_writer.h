@@ -16,16 +16,22 @@ namespace asr {
 // its place at its first write and is a hole of the file where it is not written.
 class VhdxWriter : public ImageWriter {
  public:
-  // `file` is new and empty.
-  VhdxWriter(std::unique_ptr<File> file, std::uint64_t size_bytes,
-             std::uint32_t logical_sector_bytes);
+  // `file` is empty, or what a writer of the same `image` left.
+  [[nodiscard]] static Result<std::unique_ptr<VhdxWriter>> Open(std::unique_ptr<File> file,
+                                                                const NewImage& image);
 
   Status Write(std::uint64_t offset_bytes, ByteSpan bytes) override;
   Status Finish() override;
+  Result<std::vector<Extent>> WrittenExtents(Extent range) override;
+  Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override;
+  Status Discard(Extent range) override;
 
  private:
-  // Where the block lies in the file; gives it a place if it has none.
+  VhdxWriter(std::unique_ptr<File> file, const NewImage& image);
+
+  // Where the block lies in the file; PlaceFor gives it a place if it has none, PlaceOf tells 0.
   Result<std::uint64_t> PlaceFor(std::uint64_t block);
+  std::uint64_t PlaceOf(std::uint64_t block);
   Status WriteTable();
   Status WriteMetadata();
   Status WriteRegionTables();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "storage/base/crc64.h"
 #include "storage/blob/directory_store.h"
 #include "storage/blob/memory_store.h"
 #include "tests/support/azure_test_store.h"
@@ -282,6 +283,48 @@ TEST_P(BlobStoreTest, SnapshotsKeepTheirContent) {
   EXPECT_TRUE(FailsWith(blob->DeleteSnapshot({"5"}), ErrorCode::kSnapshotNotFound));
   EXPECT_TRUE(FailsWith(store().OpenPageBlobReader("x.vhd", SnapshotId{"5"}),
                         ErrorCode::kSnapshotNotFound));
+}
+
+// Whether a store can or not: what was copied is there, and nothing else was changed.
+TEST_P(BlobStoreTest, CopiesFromASnapshotOrLeavesItToTheCaller) {
+  constexpr std::uint64_t kSize = 6 * kMiB;
+  auto blob = CreateBlob("x.vhd", kSize);
+  PageBlobModel model(kSize);
+  const ByteVector first = RandomBytes(random_, kSize);
+  for (std::uint64_t at = 0; at < kSize; at += 2 * kMiB) {
+    ASSERT_TRUE(IsOk(blob->Write(at, ByteSpan(first).subspan(at, 2 * kMiB))));
+  }
+  model.Write(0, first);
+  ASSERT_TRUE(IsOk(blob->CreateSnapshot({"1"})));
+  model.CreateSnapshot({"1"});
+  const ByteVector other = RandomBytes(random_, 3 * kMiB);
+  ASSERT_TRUE(IsOk(blob->Write(kMiB, other)));
+  model.Write(kMiB, other);
+
+  const auto copy = [&](const SnapshotId& source, Extent range, std::uint64_t crc64) {
+    const auto copied = blob->CopyFrom(source, range, crc64);
+    EXPECT_TRUE(IsOk(copied));
+    return copied.value_or(false);
+  };
+  const auto crc_of = [&](Extent range) {
+    return Crc64(ByteSpan(first).subspan(range.offset_bytes, range.length_bytes));
+  };
+  const Extent one{kMiB, 512};
+  EXPECT_FALSE(copy({"no-such"}, one, crc_of(one)));
+  EXPECT_FALSE(copy({"1"}, one, crc_of(one) + 1));
+  EXPECT_FALSE(copy({"1"}, {0, 4 * kMiB + 512}, crc_of({0, 4 * kMiB + 512})));
+  EXPECT_TRUE(AgreesWith(store(), "x.vhd", model));
+  for (const Extent range : {one, Extent{kMiB + 512, 64 * kKiB}, Extent{2 * kMiB, 4 * kMiB}}) {
+    if (!copy({"1"}, range, crc_of(range))) continue;
+    model.Write(range.offset_bytes,
+                ByteSpan(first).subspan(range.offset_bytes, range.length_bytes));
+    // And it is not read from any memory of what was there before.
+    ByteVector page(512);
+    ASSERT_TRUE(IsOk(blob->Read(range.offset_bytes, page)));
+    EXPECT_TRUE(std::ranges::equal(page, ByteSpan(first).subspan(range.offset_bytes, 512)));
+  }
+  ASSERT_TRUE(IsOk(blob->Flush()));
+  EXPECT_TRUE(AgreesWith(store(), "x.vhd", model));
 }
 
 TEST_P(BlobStoreTest, ResizeBothWaysLeavesSnapshotsAlone) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <thread>
 
 #include "storage/base/checksum.h"
@@ -158,6 +159,61 @@ TEST_F(ImageWriterTest, ADynamicVhdIsOneToTheSpecification) {
   // The bitmap in sector 7, then the data, on a page.
   EXPECT_EQ(std::ranges::count(ByteSpan(file).subspan(7 * 512, 512), std::byte{0xFF}), 512);
   EXPECT_EQ(std::ranges::count(ByteSpan(file).subspan(4096, 1024), std::byte{1}), 512);
+}
+
+// What a writer that never finished left is found again where it belongs, whatever was written in
+// which order, and the rest can be written.
+TEST_F(ImageWriterTest, GoesOnWithAnUnfinishedFile) {
+  DiskContent content(200 * kMiB + 512);
+  for (std::uint64_t offset = 0; offset < content.size_bytes(); offset += 23 * kMiB) {
+    content.AddPiece(offset, 128 * kKiB);
+  }
+  std::vector<Extent> data;
+  for (const auto& [offset, piece] : content.pieces()) data.push_back({offset, piece.size()});
+  for (const std::string format : {"raw", "vhd", "vhd-dynamic", "vhdx"}) {
+    SCOPED_TRACE(format);
+    ASSERT_TRUE(CanContinueImage(format));
+    const NewImage image{directory_ / (format + "." + ImageEnding(format)), format,
+                         content.size_bytes(), 512, data};
+    {
+      const auto writer = ContinueImage(PosixFileSystem(), image).value();
+      const auto& pieces = content.pieces();
+      for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
+        if (piece->first < 50 * kMiB) continue;
+        testing::MustSucceed(writer->Write(piece->first, piece->second));
+      }
+    }
+    const auto writer = ContinueImage(PosixFileSystem(), image).value();
+    const auto written = writer->WrittenExtents({0, content.size_bytes()}).value();
+    for (const auto& [offset, piece] : content.pieces()) {
+      const bool is_found = std::ranges::any_of(written, [offset = offset](const Extent& extent) {
+        return extent.offset_bytes <= offset && offset < extent.end_bytes();
+      });
+      EXPECT_EQ(is_found, offset >= 50 * kMiB) << offset;
+      std::vector<std::byte> held(piece.size());
+      testing::MustSucceed(writer->Read(offset, held));
+      EXPECT_EQ(std::ranges::equal(held, piece), is_found) << offset;
+    }
+    const auto& [dropped, its_bytes] = *content.pieces().rbegin();
+    testing::MustSucceed(writer->Discard({dropped, its_bytes.size()}));
+    std::vector<std::byte> zeros(its_bytes.size(), std::byte{1});
+    testing::MustSucceed(writer->Read(dropped, zeros));
+    EXPECT_TRUE(std::ranges::all_of(zeros, [](std::byte b) { return b == std::byte{0}; }));
+    testing::MustSucceed(writer->Write(dropped, its_bytes));
+    for (const auto& [offset, piece] : content.pieces()) {
+      if (offset < 50 * kMiB) testing::MustSucceed(writer->Write(offset, piece));
+    }
+    testing::MustSucceed(writer->Finish());
+    const auto disk = OpenDisk(PosixFileSystem(), image.path).value();
+    EXPECT_EQ(DifferenceFrom(content, *disk), "");
+  }
+}
+
+TEST_F(ImageWriterTest, GoesOnWithNoLink) {
+  testing::ImageFileMaker(directory_ / "other").Put(0, AsBytes("somebody's"));
+  std::filesystem::create_symlink(directory_ / "other", directory_ / "disk.raw");
+  EXPECT_FALSE(ContinueImage(PosixFileSystem(), {directory_ / "disk.raw", "raw", kMiB, 512}));
+  EXPECT_EQ(testing::FileSize(directory_ / "other"), 10u);
 }
 
 }  // namespace
