@@ -45,6 +45,11 @@ Status RunCheck(Session& session, const CheckOptions& options) {
 
 Status RunEnable(Session& session, const EnableRequest& request) {
   ASR_CHECK(session.RefuseNoWait());
+  if (request.seed.seeds.empty() && !request.seed.credential.empty()) {
+    return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                          "--seed-credential is of no use without --seed")
+                    .WithAction("name the seed: --seed URL"));
+  }
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
   if (session.options().dry_run) {
@@ -164,12 +169,21 @@ void AddProtectCommands(std::vector<Command>& commands) {
       {"enable", HelpGroup::kProtect, "Protect a VM: replicate all of it for the first time",
        "enable web --policy gold", [](VerbArguments& arguments) -> VerbRunner {
          const auto request = std::make_shared<EnableRequest>();
+         const auto credential = std::make_shared<std::optional<std::string>>();
          arguments.Required("VM", request->vm, "its name, or HOST/NAME", ValueKind::kVm)
              .RequiredOption("--policy", "P", request->policy, "how often, and how long kept",
                              ValueKind::kPolicy)
              .Repeated("--exclude-disk", "D", request->excluded_disks, "do not replicate this disk",
-                       ValueKind::kFree);
-         return [request](Session& session) { return RunEnable(session, *request); };
+                       ValueKind::kFree)
+             .Repeated("--seed", "SEED", request->seed.seeds,
+                       "begin with this copy of a disk: [DISK=]PATH or [DISK=]URL",
+                       ValueKind::kFile)
+             .Option("--seed-credential", "NAME", *credential, "opens the seed's URL",
+                     ValueKind::kCredential);
+         return [request, credential](Session& session) {
+           request->seed.credential = credential->value_or("");
+           return RunEnable(session, *request);
+         };
        }});
   commands.push_back({"replicate", HelpGroup::kProtect, "Replicate what changed, now",
                       "replicate web", [](VerbArguments& arguments) -> VerbRunner {

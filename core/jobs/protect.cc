@@ -141,17 +141,29 @@ Status SetState(ItemLease& lease, ProtectionState state) {
 }
 
 Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualMachine& vm,
-                          ItemLease& lease, JobRun& run) {
+                          const std::vector<Seed>& seeds, ItemLease& lease, JobRun& run) {
   const Item& item = lease.item();
   std::optional<SourceSnapshot> source;
-  const Timestamp taken = environment.clock.Now();
   Replicas replicas;
-  ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
+  // Seeds may take hours: the view of the VM's disks begins after them, but what would keep it from
+  // being taken is found before.
+  const auto prepare = [&](TaskProgress&) -> Status {
     ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
-    source.emplace(std::move(snapshot));
+    if (seeds.empty()) source.emplace(std::move(snapshot));
     ASR_TRY(replicas, OpenReplicas(vault, lease, /*create=*/true));
     return SetState(lease, ProtectionState::kInitialReplicationInProgress);
-  }));
+  };
+  Timestamp taken = environment.clock.Now();
+  ASR_CHECK(run.RunTask(seeds.empty() ? "Take snapshot" : "Prepare replica", 0, prepare));
+  if (!seeds.empty()) {
+    ASR_CHECK(FillFromSeeds(environment, vault, replicas, seeds, run));
+    taken = environment.clock.Now();
+    ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
+      ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
+      source.emplace(std::move(snapshot));
+      return {};
+    }));
+  }
   ReplicationPass pass{environment, vault, lease, item, *source, taken, replicas, run};
   ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Initial replication of disk"));
   ASR_CHECK(SealPass(pass, changed_bytes));
@@ -183,7 +195,8 @@ Result<std::unique_ptr<ItemLease>> ClaimItem(Environment& environment, Vault& va
 }
 
 Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
-              const Policy& policy, const EnableRequest& request, JobRun& run) {
+              const Policy& policy, const EnableRequest& request, const std::vector<Seed>& seeds,
+              JobRun& run) {
   ASR_CHECK(run.RunTask("Check prerequisites", 0, [&](TaskProgress&) -> Status {
     ASR_TRY(const auto results, CheckVm(environment, vault, vm, policy));
     return RequirePassed(vm, results);
@@ -197,7 +210,7 @@ Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
   // A point that was sealed before the crash makes a second initial replication needless.
   const ItemId& id = lease->item().id;
   ASR_TRY(const auto points, vault.ListPointIds(id));
-  if (points.empty()) ASR_CHECK(ReplicateFirstTime(environment, vault, vm, *lease, run));
+  if (points.empty()) ASR_CHECK(ReplicateFirstTime(environment, vault, vm, seeds, *lease, run));
   if (!points.empty()) ASR_CHECK(vault.MakePointDurable(id, points.front()));
   return run.RunTask("Finalize protection", 0, [&](TaskProgress&) -> Status {
     ASR_CHECK(SetState(*lease, ProtectionState::kFinalizingProtection));
@@ -250,6 +263,8 @@ Result<Plan> PlanEnable(Environment& environment, Vault& vault, const EnableRequ
   ASR_TRY(const auto results, CheckVm(environment, vault, vm, policy));
   ASR_CHECK(RequirePassed(vm, results));
   ASR_TRY(const EnableTarget target, FindTarget(environment, vault, vm, request));
+  ASR_TRY(const auto seeds, OpenSeeds(environment, vault, target.item, request.seed));
+  ASR_TRY(const auto seed_steps, PlanSeeds(target.item, seeds));
   Plan plan;
   plan.warnings = target.warnings;
   for (const CheckResult& result : results) {
@@ -257,6 +272,7 @@ Result<Plan> PlanEnable(Environment& environment, Vault& vault, const EnableRequ
     plan.warnings.push_back(fmt::format("{}: {}", result.name, result.detail));
   }
   plan.steps.push_back({.step = "Enable protection", .item = vm.name, .disk = ""});
+  plan.steps.insert(plan.steps.end(), seed_steps.begin(), seed_steps.end());
   ASR_TRY(const SourceSnapshot source, SnapshotOf(environment, target.item, vm));
   for (const SourceSnapshot::OpenedDisk& disk : source.disks()) {
     ASR_TRY(const std::uint64_t bytes, AllocatedBytes(*disk.disk));
@@ -272,12 +288,14 @@ Result<Job> EnableProtection(Environment& environment, Vault& vault, const Enabl
   ASR_TRY(const VirtualMachine vm, FindVm(environment, request.vm));
   ASR_TRY(const Policy policy, vault.FindPolicy(request.policy));
   // An image that cannot be read has no disks to choose from: the job's check says why.
+  std::vector<Seed> seeds;
   if (vm.protectable()) {
     ASR_TRY(const EnableTarget target, FindTarget(environment, vault, vm, request));
     for (const std::string& warning : target.warnings) environment.progress.Warn(warning);
+    ASR_TRY(seeds, OpenSeeds(environment, vault, target.item, request.seed));
   }
   ASR_TRY(JobRun run, JobRun::Start(environment, "EnableProtection", vm.name, vault.name()));
-  const Status outcome = Enable(environment, vault, vm, policy, request, run);
+  const Status outcome = Enable(environment, vault, vm, policy, request, seeds, run);
   return run.End(outcome);
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/jobs/environment.h"
+#include "core/jobs/seed.h"
 #include "core/model/item.h"
 #include "core/model/plan.h"
 #include "core/vault/vault.h"
@@ -15,13 +16,15 @@ struct EnableRequest {
   std::string vm;  // "NAME" or "HOST/NAME"
   std::string policy;
   std::vector<std::string> excluded_disks = {};
+  SeedRequest seed = {};
 };
 
 [[nodiscard]] Result<Plan> PlanEnable(Environment& environment, Vault& vault,
                                       const EnableRequest& request);
 
 // Checks, creates the item, replicates its disks for the first time, seals the first point,
-// finalizes. On an unfinished item it goes on where it was; kState (kItemExists) on a protected VM.
+// finalizes. On an unfinished item it goes on where it was, with the seeds that are given now, if
+// any; kState (kItemExists) on a protected VM.
 // An error is returned where no job could be started; otherwise the job, which holds its own error.
 [[nodiscard]] Result<Job> EnableProtection(Environment& environment, Vault& vault,
                                            const EnableRequest& request);

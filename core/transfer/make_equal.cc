@@ -151,9 +151,11 @@ class Transfer {
     stats.bytes_read = SumOf(work.extents);
     ChunkRow target{};
     if (!work.target.is_zero()) ASR_CHECK(target_.ReadChunks(work.group, target));
+    GroupWork wanted = work;
+    if (options_.only_fills) KeepData(target, wanted, copied.chunks);
     for (std::uint64_t chunk = 0; chunk < kChunksPerGroup;
          chunk += buffer.size_bytes() / kChunkBytes) {
-      ASR_CHECK(CopyPart(work, chunk, target, buffer.span(), copied.chunks, stats));
+      ASR_CHECK(CopyPart(wanted, chunk, target, buffer.span(), copied.chunks, stats));
     }
     copied.digest = ComputeGroupDigest(options_.algorithm, copied.chunks);
     // Both levels, for a crash may leave "unknown" in the row of a group whose digest is right.
@@ -168,6 +170,24 @@ class Transfer {
     stats_ += stats;
     if (copied != nullptr) copied_.push_back(*copied);
     return {};
+  }
+
+  // What the target holds data of is not wanted of the source, and stays in `chunks`.
+  static void KeepData(const ChunkRow& target, GroupWork& wanted, ChunkRow& chunks) {
+    std::vector<Extent> rest;
+    for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+      if (!target[i].is_zero() && !target[i].is_unknown()) {
+        chunks[i] = target[i];
+        continue;
+      }
+      const Extent chunk = ChunkRange(wanted.group, i);
+      for (const Extent& extent : wanted.extents) {
+        const std::uint64_t from = std::max(extent.offset_bytes, chunk.offset_bytes);
+        const std::uint64_t to = std::min(extent.end_bytes(), chunk.end_bytes());
+        if (from < to) AppendExtent(rest, {from, to - from});
+      }
+    }
+    wanted.extents = std::move(rest);
   }
 
   // As many chunks from `first` on as the buffer holds; their digests go to `chunks`.

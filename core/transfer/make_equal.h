@@ -30,6 +30,9 @@ struct TransferOptions {
   std::chrono::milliseconds commit_interval = std::chrono::seconds(4);
   // An earlier run of this work may have sent some: what is equal already is that.
   bool resumes = false;
+  // Chunks that the target is known to hold data of stay as they are, and are not read, though they
+  // count as bytes_read: for a source that is but a guess at what comes next.
+  bool only_fills = false;
 };
 
 // On an error the target holds what was committed, and nothing it does not announce. kCancelled

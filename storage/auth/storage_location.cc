@@ -9,10 +9,18 @@
 namespace asr {
 namespace {
 
+constexpr std::string_view kContainer = "https://ACCOUNT.blob.core.windows.net/CONTAINER";
+
 Error Wrong(const Url& url, std::string_view why) {
   return MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
                    fmt::format("'{}{}' names no container: {}", url.origin(), url.path, why))
-      .WithAction("give it as https://ACCOUNT.blob.core.windows.net/CONTAINER");
+      .WithAction(fmt::format("give it as {}", kContainer));
+}
+
+Error WrongBlob(const Url& url, std::string_view why) {
+  return MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                   fmt::format("'{}{}' names no blob: {}", url.origin(), url.path, why))
+      .WithAction(fmt::format("give it as {}/BLOB", kContainer));
 }
 
 bool IsPathStyle(const Url& url, AccountStyle style) {
@@ -60,11 +68,12 @@ std::string StorageLocation::BlobUrl(std::string_view blob) const {
   return ContainerUrl() + "/" + PercentEncode(blob, "/");
 }
 
-Result<ParsedLocation> ParseStorageUrl(std::string_view text, AccountStyle style) {
-  ASR_TRY(const Url url, ParseUrl(text));
-  ParsedLocation parsed;
-  StorageLocation& location = parsed.location;
-  std::string_view path = url.path;
+namespace {
+
+// `path` becomes what follows the container, encoded.
+Result<StorageLocation> TakeLocation(const Url& url, AccountStyle style, std::string_view& path) {
+  StorageLocation location;
+  path = url.path;
   location.endpoint = url.origin();
   if (IsPathStyle(url, style)) {
     location.account = TakeSegment(path);
@@ -74,14 +83,44 @@ Result<ParsedLocation> ParseStorageUrl(std::string_view text, AccountStyle style
     location.account = url.host.substr(0, url.host.find('.'));
   }
   location.container = TakeSegment(path);
-  if (path.find_first_not_of('/') != std::string_view::npos) {
-    return Fail(Wrong(url, "there is more in it than a container"));
-  }
   if (!location.container.empty() && !IsContainerName(location.container)) {
     return Fail(Wrong(url, fmt::format("'{}' cannot be a container's name (3 to 63 of a-z, 0-9, -)",
                                        location.container)));
   }
+  return location;
+}
+
+}  // namespace
+
+Result<ParsedLocation> ParseStorageUrl(std::string_view text, AccountStyle style) {
+  ASR_TRY(const Url url, ParseUrl(text));
+  ParsedLocation parsed;
+  std::string_view path;
+  ASR_TRY(parsed.location, TakeLocation(url, style, path));
+  if (path.find_first_not_of('/') != std::string_view::npos) {
+    return Fail(Wrong(url, "there is more in it than a container"));
+  }
   ASR_TRY(parsed.sas, SasOf(url));
+  return parsed;
+}
+
+Result<ParsedBlobUrl> ParseBlobUrl(std::string_view text) {
+  ASR_TRY(const Url url, ParseUrl(text));
+  ParsedBlobUrl parsed;
+  std::string_view path;
+  ASR_TRY(parsed.location, TakeLocation(url, AccountStyle::kGuess, path));
+  path.remove_prefix(std::min<std::size_t>(1, path.size()));
+  parsed.blob = PercentDecode(path);
+  if (parsed.blob.empty()) return Fail(WrongBlob(url, "there is none behind the container"));
+  for (const auto& [name, value] : url.query) {
+    parsed.has_secret = parsed.has_secret || name == "sig";
+    if (name == "snapshot") parsed.snapshot = PercentDecode(value);
+  }
+  const bool is_only_snapshot =
+      url.query.empty() || (url.query.size() == 1 && !parsed.snapshot.empty());
+  if (!parsed.has_secret && !is_only_snapshot) {
+    return Fail(WrongBlob(url, "its query may only be snapshot=TIME"));
+  }
   return parsed;
 }
 

@@ -38,4 +38,16 @@ enum class AccountStyle : std::uint8_t {
 [[nodiscard]] Result<ParsedLocation> ParseStorageUrl(std::string_view text,
                                                      AccountStyle style = AccountStyle::kGuess);
 
+// One blob, or a snapshot of it.
+struct ParsedBlobUrl {
+  StorageLocation location;
+  std::string blob;         // its name, decoded
+  std::string snapshot;     // the time that the service names it by; empty: the blob itself
+  bool has_secret = false;  // there was a SAS in the URL, which is kept nowhere
+};
+
+// "https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB?snapshot=TIME". kUsage, without the query
+// in its text.
+[[nodiscard]] Result<ParsedBlobUrl> ParseBlobUrl(std::string_view text);
+
 }  // namespace asr

@@ -95,12 +95,13 @@ TEST_F(CompletionTest, VerbsFollowTheirNounInEitherSpelling) {
 }
 
 TEST_F(CompletionTest, OptionsAreThoseOfTheVerbThenThoseOfAll) {
-  Words expected = {"--policy", "--exclude-disk"};
+  Words expected = {"--policy", "--exclude-disk", "--seed", "--seed-credential"};
   for (const std::string& name : GlobalOptionNames()) expected.push_back(name);
   EXPECT_EQ(Complete({"enable", "web", "--"}), expected);
   EXPECT_EQ(Complete({"enable", "web", "-"}), expected);
   // Where no argument can follow, they are what can.
-  EXPECT_THAT(Complete({"enable", "web", ""}), ElementsAre("--policy", "--exclude-disk"));
+  EXPECT_THAT(Complete({"enable", "web", ""}),
+              ElementsAre("--policy", "--exclude-disk", "--seed", "--seed-credential"));
   EXPECT_THAT(Complete({"vault", "--deb"}), ElementsAre("--debug"));
 }
 

@@ -99,6 +99,24 @@ TEST_P(MainJobCrashTest, EnableGoesOn) {
       [](World& world) { world.CheckPoints(1); });
 }
 
+TEST_P(MainJobCrashTest, EnableFromASeedGoesOn) {
+  TryEveryCall(
+      GetParam(), 0, [](World& world) { world.WriteSeed(); },
+      [](World& world, FileSystem& fs) { return world.EnableFromSeed(fs); },
+      [](World& world) { world.CheckPoints(1); });
+}
+
+// Whatever the seed has brought by then.
+TEST_P(MainJobCrashTest, EnableGoesOnWithoutItsSeed) {
+  TryEveryCall(
+      GetParam(), 0, [](World& world) { world.WriteSeed(); },
+      [](World& world, FileSystem& fs) {
+        const bool is_first = &fs != &world.disk();
+        return is_first ? world.EnableFromSeed(fs) : world.Enable(fs);
+      },
+      [](World& world) { world.CheckPoints(1); });
+}
+
 TEST_P(MainJobCrashTest, DeltaGoesOnAndKeepsOldPoints) {
   TryEveryCall(
       GetParam(), 4,

@@ -25,6 +25,7 @@
 #include "storage/auth/storage_credential.h"
 #include "storage/blob/azure_store.h"
 #include "storage/http/curl_transport.h"
+#include "storage/image/vhd_footer.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/page_blob_server/page_blob_server.h"
 #include "tests/support/temp_dir.h"
@@ -109,16 +110,20 @@ class AzureWorld {
     return verb(environment);
   }
   Result<std::unique_ptr<BlobStore>> OpenStore(const std::string& machine) {
+    return OpenContainer(machine, "vault", /*create=*/false);
+  }
+  Result<std::unique_ptr<BlobStore>> OpenContainer(const std::string& machine,
+                                                   const std::string& container, bool create) {
     ASR_TRY(const StorageCredential credential, ParseConnectionString(Secret(ConnectionString())));
     ASR_TRY(auto authorizer, MakeAuthorizer(credential, credential.account, clock_));
     ASR_TRY(auto curl, CurlTransport::Create({}));
     return OpenAzureStore(
-        {.container_url = server.url() + "/vault",
+        {.container_url = server.url() + "/" + container,
          .transport = std::make_unique<HastyTransport>(std::move(curl), stall_seconds),
          .authorizer = std::move(authorizer),
          .leases = {PosixFileSystem(), directory_ / (machine + "/leases"), machine},
          .stop = {}},
-        /*create=*/false, clock_);
+        create, clock_);
   }
 
   // The account's first key is withdrawn; all machines are given another one.
@@ -143,14 +148,19 @@ class AzureWorld {
       return AddHost(environment);
     });
   }
-  Status Enable(const std::string& machine) {
-    return Run(machine, [](Environment& environment, Vault& vault) -> Status {
-      auto job = EnableProtection(environment, vault, {.vm = "web", .policy = "p"});
-      // The trouble may have come after the last write.
-      if (!job && job.error().code == ErrorCode::kItemExists) return {};
-      ASR_CHECK(job);
-      return OutcomeOf(*job);
-    });
+  Status Enable(const std::string& machine) { return EnableFrom({}, machine); }
+  // Begins with what UploadSeed left.
+  Status EnableFromSeed(const std::string& machine) {
+    return EnableFrom({.seeds = {server.url() + "/seeds/old.vhd"}}, machine);
+  }
+  // A fixed VHD of another container, of which the disk shares some.
+  Status UploadSeed() {
+    std::vector<std::byte> seed = content_;
+    for (std::uint64_t k = kMiB; k < kAzureDiskBytes / 2; ++k) seed[k] |= std::byte{0x10};
+    ASR_TRY(auto store, OpenContainer("uploader", "seeds", /*create=*/true));
+    ASR_TRY(auto blob, store->CreatePageBlob("old.vhd", kAzureDiskBytes + kVhdFooterBytes));
+    ASR_CHECK(blob->Write(0, seed));
+    return blob->Write(kAzureDiskBytes, MakeFixedVhdFooter(kAzureDiskBytes, {}, 1));
   }
   Status Delta(const std::string& machine) {
     return Run(machine, [](Environment& environment, Vault& vault) -> Status {
@@ -240,6 +250,15 @@ class AzureWorld {
   double stall_seconds = 20;
 
  private:
+  Status EnableFrom(const SeedRequest& seed, const std::string& machine) {
+    return Run(machine, [&](Environment& environment, Vault& vault) -> Status {
+      auto job = EnableProtection(environment, vault, {.vm = "web", .policy = "p", .seed = seed});
+      // The trouble may have come after the last write.
+      if (!job && job.error().code == ErrorCode::kItemExists) return {};
+      ASR_CHECK(job);
+      return OutcomeOf(*job);
+    });
+  }
   static std::chrono::system_clock::time_point Started() {
     return std::chrono::system_clock::now();
   }

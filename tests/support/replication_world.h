@@ -122,6 +122,24 @@ class ReplicationWorld {
     });
   }
 
+  // An image of which the disk shares half, and which has data where the disk has zeros.
+  void WriteSeed() {
+    std::vector<std::byte> seed = content_;
+    for (std::uint64_t k = kMiB; k < kWorldDiskBytes / 2; ++k) seed[k] |= std::byte{0x10};
+    EXPECT_TRUE(WriteFileAtomic(disk_, directory_ / "seed.raw", seed));
+  }
+  Status EnableFromSeed(FileSystem& fs) {
+    return Run(fs, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      auto job = EnableProtection(
+          environment, *vault,
+          {.vm = "web", .policy = "p", .seed = {.seeds = {directory_ / "seed.raw"}}});
+      if (!job && job.error().code == ErrorCode::kItemExists) return {};
+      ASR_CHECK(job);
+      return OutcomeOf(*job);
+    });
+  }
+
   Status Delta(FileSystem& fs) {
     return Run(fs, [](Environment& environment) -> Status {
       ASR_TRY(const auto vault, OpenVault(environment, ""));

@@ -75,6 +75,43 @@ TEST(MakeEqualTest, UnknownChunksAreAlwaysSentOrCleared) {
   ExpectEqual(*source, target);
 }
 
+TEST(MakeEqualTest, AFillLeavesTheDataThatIsThere) {
+  const auto source = RandomDisk(16 * kMiB, 6);
+  StrictTarget target(source->size_bytes());
+  ASSERT_TRUE(MakeEqual(*source, target, {}));
+  const auto guess = RandomDisk(16 * kMiB, 7);
+  target.written_bytes = 0;
+  const auto filled = MakeEqual(*guess, target, {.only_fills = true});
+  ASSERT_TRUE(filled) << filled.error().Line();
+  // Of the guess, what lies where the source has nothing.
+  const auto is_zero = [](ByteSpan chunk) {
+    return std::ranges::all_of(chunk, [](std::byte byte) { return byte == std::byte{0}; });
+  };
+  std::uint64_t expected_bytes = 0;
+  for (std::uint64_t at = 0; at < source->size_bytes(); at += kChunkBytes) {
+    const ByteSpan chunk = ByteSpan(source->bytes()).subspan(at, kChunkBytes);
+    const MutableByteSpan guessed = MutableByteSpan(guess->bytes()).subspan(at, kChunkBytes);
+    if (!is_zero(chunk)) {
+      std::ranges::copy(chunk, guessed.begin());
+    } else if (!is_zero(guessed)) {
+      expected_bytes += kChunkBytes;
+    }
+  }
+  ExpectEqual(*guess, target);
+  EXPECT_GT(expected_bytes, 0U) << "nothing was filled";
+  EXPECT_EQ(target.written_bytes, expected_bytes);
+}
+
+TEST(MakeEqualTest, AFillDoesAwayWithUnknownChunks) {
+  const auto source = RandomDisk(8 * kMiB, 8);
+  StrictTarget target(source->size_bytes());
+  ASSERT_TRUE(MakeEqual(*source, target, {}));
+  target.Spoil(0, 3);
+  target.Spoil(1, 5);
+  ASSERT_TRUE(MakeEqual(*source, target, {.only_fills = true}));
+  ExpectEqual(*source, target);
+}
+
 TEST(MakeEqualTest, InterruptedTransferGoesOnAndEndsEqual) {
   std::mt19937_64 random(5);
   const auto source = RandomDisk(24 * kMiB, 5);

@@ -217,6 +217,32 @@ TEST(StorageLocationTest, ASasIsTakenOut) {
   EXPECT_THAT(parsed->location.ContainerUrl(), Not(HasSubstr("hush")));
 }
 
+TEST(StorageLocationTest, ABlobAndItsSnapshot) {
+  const auto blob = ParseBlobUrl("https://acct.blob.core.windows.net/vhds/a%20b/c.vhd");
+  ASSERT_TRUE(blob) << blob.error().Line();
+  EXPECT_EQ(blob->location.container, "vhds");
+  EXPECT_EQ(blob->blob, "a b/c.vhd");
+  EXPECT_EQ(blob->snapshot, "");
+  EXPECT_FALSE(blob->has_secret);
+  const auto snapshot = ParseBlobUrl(
+      "http://127.0.0.1:10000/acct/vhds/c.vhd?snapshot=2026-11-23T06%3A30%3A00.1234567Z");
+  ASSERT_TRUE(snapshot) << snapshot.error().Line();
+  EXPECT_EQ(snapshot->location.account, "acct");
+  EXPECT_EQ(snapshot->blob, "c.vhd");
+  EXPECT_EQ(snapshot->snapshot, "2026-11-23T06:30:00.1234567Z");
+  EXPECT_TRUE(ParseBlobUrl("https://acct.blob.core.windows.net/vhds/c.vhd?sr=b&sig=x")->has_secret);
+  for (const char* text :
+       {"https://acct.blob.core.windows.net/vhds", "https://acct.blob.core.windows.net/vhds/",
+        "https://acct.blob.core.windows.net/vhds/c.vhd?versionid=hush",
+        "https://acct.blob.core.windows.net/vhds/c.vhd?snapshot=",
+        "https://acct.blob.core.windows.net/UPPER/c.vhd?snapshot=hush"}) {
+    const auto wrong = ParseBlobUrl(text);
+    ASSERT_FALSE(wrong) << text;
+    EXPECT_EQ(wrong.error().kind, ErrorKind::kUsage) << text;
+    EXPECT_THAT(wrong.error().Line(), Not(HasSubstr("hush"))) << text;
+  }
+}
+
 TEST(StorageLocationTest, WhatNamesNoContainerIsRefusedUnseen) {
   for (const char* text :
        {"acct.blob.core.windows.net/vault", "ftp://acct/vault", "https:///vault",
