@@ -1,11 +1,14 @@
 #include "storage/blob/azure_blob_version.h"
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "storage/blob/blob_name.h"
+#include "storage/blob/block_cache.h"
 
 namespace asr {
 namespace {
@@ -70,6 +73,54 @@ Status Fetch(const AzureVersion& version, std::uint64_t offset_bytes, MutableByt
     out = out.subspan(piece.size());
   }
   return {};
+}
+
+namespace {
+
+class AzureReader : public PageBlobReader {
+ public:
+  AzureReader(AzureVersion version, std::uint64_t size_bytes)
+      : version_(std::move(version)), size_bytes_(size_bytes), cache_(size_bytes) {}
+
+  [[nodiscard]] std::uint64_t size_bytes() const override {
+    // The live blob has another writer, who tells us nothing.
+    if (version_.snapshot_time.empty()) {
+      if (const auto head = HeadOf(version_)) size_bytes_ = SizeOf(*head);
+    }
+    return size_bytes_;
+  }
+
+  [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override {
+    const Extent range{offset_bytes, out.size()};
+    if (range.end_bytes() > size_bytes_) {
+      ASR_CHECK(CheckInside(version_.name, range, size_bytes()));
+    }
+    if (version_.snapshot_time.empty() || out.size() > kLargestCachedRead) {
+      return Fetch(version_, offset_bytes, out);
+    }
+    return cache_.Read(offset_bytes, out, [this](std::uint64_t offset, MutableByteSpan block) {
+      return Fetch(version_, offset, block);
+    });
+  }
+
+  [[nodiscard]] Result<std::vector<Extent>> DataExtents(Extent range) override {
+    return ListPageRanges(*version_.client, version_.name, version_.snapshot_time, range);
+  }
+
+ private:
+  const AzureVersion version_;
+  mutable std::atomic<std::uint64_t> size_bytes_;
+  BlockCache cache_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<PageBlobReader>> OpenAzureReader(AzureClient& client,
+                                                        const std::string& name,
+                                                        const AzureSnapshot& snapshot) {
+  AzureVersion version{&client, name, snapshot.time, snapshot.id};
+  ASR_TRY(const HttpResponse head, HeadOf(version));
+  return std::make_unique<AzureReader>(std::move(version), SizeOf(head));
 }
 
 }  // namespace asr

@@ -11,51 +11,15 @@
 #include "storage/blob/azure_blob_version.h"
 #include "storage/blob/azure_lists.h"
 #include "storage/blob/blob_name.h"
+#include "storage/blob/block_cache.h"
+#include "storage/http/request_rate.h"
 
 namespace asr {
 namespace {
 
 // Scalability targets of Blob Storage: requests a second to one page blob.
 constexpr double kMostRequestsASecond = 500;
-// Smaller reads are of digests, which stand beside those that are read next.
-constexpr std::uint64_t kLargestCachedRead = 32 * kKiB;
 constexpr std::string_view kMadeBy = "x-ms-meta-madeby";
-
-class AzureReader : public PageBlobReader {
- public:
-  AzureReader(AzureVersion version, std::uint64_t size_bytes)
-      : version_(std::move(version)), size_bytes_(size_bytes), cache_(size_bytes) {}
-
-  [[nodiscard]] std::uint64_t size_bytes() const override {
-    // The live blob has another writer, who tells us nothing.
-    if (version_.snapshot_time.empty()) {
-      if (const auto head = HeadOf(version_)) size_bytes_ = SizeOf(*head);
-    }
-    return size_bytes_;
-  }
-
-  [[nodiscard]] Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override {
-    const Extent range{offset_bytes, out.size()};
-    if (range.end_bytes() > size_bytes_) {
-      ASR_CHECK(CheckInside(version_.name, range, size_bytes()));
-    }
-    if (version_.snapshot_time.empty() || out.size() > kLargestCachedRead) {
-      return Fetch(version_, offset_bytes, out);
-    }
-    return cache_.Read(offset_bytes, out, [this](std::uint64_t offset, MutableByteSpan block) {
-      return Fetch(version_, offset, block);
-    });
-  }
-
-  [[nodiscard]] Result<std::vector<Extent>> DataExtents(Extent range) override {
-    return ListPageRanges(*version_.client, version_.name, version_.snapshot_time, range);
-  }
-
- private:
-  const AzureVersion version_;
-  mutable std::atomic<std::uint64_t> size_bytes_;
-  BlockCache cache_;
-};
 
 class AzurePageBlob : public PageBlob {
  public:
@@ -369,14 +333,6 @@ Result<std::unique_ptr<AzurePageBlob>> OpenWriter(AzureClient& client, Clock& cl
 }
 
 }  // namespace
-
-Result<std::unique_ptr<PageBlobReader>> OpenAzureReader(AzureClient& client,
-                                                        const std::string& name,
-                                                        const AzureSnapshot& snapshot) {
-  AzureVersion version{&client, name, snapshot.time, snapshot.id};
-  ASR_TRY(const HttpResponse head, HeadOf(version));
-  return std::make_unique<AzureReader>(std::move(version), SizeOf(head));
-}
 
 Result<std::unique_ptr<PageBlob>> CreateAzurePageBlob(
     AzureClient& client, Clock& clock, const std::string& name, std::uint64_t size_bytes,

@@ -3,23 +3,13 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "storage/blob/azure_client.h"
 #include "storage/blob/azure_fence.h"
-#include "storage/blob/azure_lists.h"
 #include "storage/blob/blob_store.h"
-#include "storage/blob/block_cache.h"
-#include "storage/http/request_rate.h"
 
 namespace asr {
-
-// kNotFound (kBlobNotFound), kCorrupt (kBlobCorrupt) for a blob that is no page blob.
-// `snapshot` without a time: the live blob. What was read of a snapshot is read once more from
-// memory, also after the snapshot was deleted.
-[[nodiscard]] Result<std::unique_ptr<PageBlobReader>> OpenAzureReader(
-    AzureClient& client, const std::string& name, const AzureSnapshot& snapshot);
 
 // As BlobStore says. `fence`: of the lease under which it is written; null without one.
 [[nodiscard]] Result<std::unique_ptr<PageBlob>> CreateAzurePageBlob(

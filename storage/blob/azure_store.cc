@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "storage/blob/azure_blob_version.h"
 #include "storage/blob/azure_lists.h"
 #include "storage/blob/azure_page_blob.h"
 #include "storage/blob/blob_name.h"

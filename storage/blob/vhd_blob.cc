@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "storage/blob/azure_page_blob.h"
+#include "storage/blob/azure_blob_version.h"
 #include "storage/http/url.h"
 #include "storage/image/image_error.h"
 #include "storage/image/vhd_footer.h"
