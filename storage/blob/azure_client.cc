@@ -6,6 +6,7 @@
 
 #include "storage/auth/crypto.h"
 #include "storage/base/crc64.h"
+#include "storage/http/server_problem.h"
 
 namespace asr {
 namespace {
@@ -78,6 +79,24 @@ Status CheckAbsence(const AzureRequest& request, const HttpResponse& reply) {
                   .WithAction("look at the container and the URL, then run the command again"));
 }
 
+// What is no answer to the request's condition, though it has the same status.
+bool IsOutOfPlace(const AzureRequest& request, const HttpResponse& reply) {
+  if (request.blob.empty()) return false;
+  if (reply.status == 409) return AzureCode(reply) == "ContainerBeingDeleted";
+  // Leases of ours are on blobs of their own.
+  return reply.status == 412 && AzureCode(reply) == "LeaseIdMissing" &&
+         !request.blob.starts_with(kLeaseBlobs);
+}
+
+Error WithBlob(Error error, const AzureRequest& request) {
+  if (error.code != ErrorCode::kLocked) return error;
+  error.action = fmt::format(
+      "find out who needs that lease, then end it: az storage blob lease break --container-name "
+      "CONTAINER --blob-name {}",
+      request.blob);
+  return error;
+}
+
 }  // namespace
 
 Result<HttpResponse> AzureClient::Send(const AzureRequest& request) {
@@ -86,8 +105,12 @@ Result<HttpResponse> AzureClient::Send(const AzureRequest& request) {
                       .expected = request.expected,
                       .retry = {},
                       .before_repeat = request.before_repeat};
-  ASR_TRY(HttpResponse reply, http_.Send(Build(request), call, stop_));
-  ASR_CHECK(CheckAbsence(request, reply));
+  auto reply = http_.Send(Build(request), call, stop_);
+  if (!reply) return Fail(WithBlob(std::move(reply).error(), request));
+  ASR_CHECK(CheckAbsence(request, *reply));
+  if (IsOutOfPlace(request, *reply)) {
+    return Fail(WithBlob(RefusalError(*reply, request.what, SystemClock().Now()), request));
+  }
   return reply;
 }
 
@@ -103,6 +126,13 @@ Result<HttpResponse> AzureClient::SendLast(const AzureRequest& request) {
   http.connect_timeout_seconds = 5;
   http.stall_timeout_seconds = 8;
   return http_.Send(std::move(http), call, {});
+}
+
+std::string WithoutQuotes(std::string_view etag) {
+  if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') {
+    etag = etag.substr(1, etag.size() - 2);
+  }
+  return std::string(etag);
 }
 
 std::string RangeHeader(Extent range) {

@@ -15,6 +15,12 @@
 
 namespace asr {
 
+// Below it are the blobs whose leases are ours.
+inline constexpr std::string_view kLeaseBlobs = ".locks/";
+
+// Of blobs: an id of the call that wrote them, by which it knows its own after a lost reply.
+inline constexpr std::string_view kMadeBy = "x-ms-meta-madeby";
+
 struct AzureRequest {
   HttpMethod method = HttpMethod::kGet;
   std::string blob = {};  // empty: the container
@@ -35,6 +41,7 @@ class AzureClient {
   AzureClient(HttpClient& http, Authorizer& authorizer, std::string container_url,
               std::stop_token stop);
 
+  // Beside what HttpClient says: kBusy (kLocked) where somebody else has a lease of the blob.
   [[nodiscard]] Result<HttpResponse> Send(const AzureRequest& request);
   // Also after a stop, with few tries: what others would wait for is given back.
   [[nodiscard]] Result<HttpResponse> SendLast(const AzureRequest& request);
@@ -56,6 +63,9 @@ class AzureClient {
 [[nodiscard]] inline std::string_view AzureCode(const HttpResponse& reply) {
   return reply.headers.Get("x-ms-error-code");
 }
+
+// "0x8DD" of "\"0x8DD\"": replies have it in quotes, lists do not.
+[[nodiscard]] std::string WithoutQuotes(std::string_view etag);
 
 // "bytes=0-511". Not empty.
 [[nodiscard]] std::string RangeHeader(Extent range);

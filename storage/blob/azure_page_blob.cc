@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -20,7 +21,6 @@ constexpr std::uint64_t kMostBytesOfAPut = 4 * kMiB;
 constexpr double kMostRequestsASecond = 500;
 // Smaller reads are of digests, which stand beside those that are read next.
 constexpr std::uint64_t kLargestCachedRead = 32 * kKiB;
-constexpr std::string_view kMadeBy = "x-ms-meta-madeby";
 
 std::uint64_t NumberOf(std::string_view text) {
   std::uint64_t number = 0;
@@ -196,6 +196,9 @@ class AzurePageBlob : public PageBlob {
   RequestRate rate_;
   std::uint64_t size_bytes_;
   BlockCache cache_;
+  // As it was listed or taken last by this handle. Where a lease keeps late writers out, nobody
+  // else takes any.
+  std::optional<SnapshotId> newest_snapshot_;
   // The last try of a write that failed for good may still arrive: nothing may be built on this
   // handle any more. Opening the blob again raises its number.
   std::atomic<bool> has_failed_ = false;
@@ -268,15 +271,15 @@ Result<std::vector<SnapshotId>> AzurePageBlob::ListSnapshots() {
   ASR_TRY(const auto snapshots, ListAzureSnapshots(*live_.client, live_.name));
   std::vector<SnapshotId> ids;
   for (const AzureSnapshot& snapshot : snapshots) ids.push_back(snapshot.id);
+  newest_snapshot_ = ids.empty() ? SnapshotId{} : ids.back();
   return ids;
 }
 
 Status AzurePageBlob::CreateSnapshot(const SnapshotId& id) {
   ASR_CHECK(CheckSnapshotId(id));
-  ASR_TRY(const auto before, ListSnapshots());
-  if (!before.empty() && before.back() >= id) {
-    return Fail(SnapshotOutOfOrder(live_.name, id, before.back()));
-  }
+  if (!newest_snapshot_ || !fence_.has_lease()) ASR_CHECK(ListSnapshots());
+  if (*newest_snapshot_ >= id) return Fail(SnapshotOutOfOrder(live_.name, id, *newest_snapshot_));
+  newest_snapshot_.reset();  // until it is known how this ends
   bool is_there = false;
   AzureRequest request{.method = HttpMethod::kPut,
                        .blob = live_.name,
@@ -294,10 +297,11 @@ Status AzurePageBlob::CreateSnapshot(const SnapshotId& id) {
     ASR_TRY(const std::string etag, EtagOfOurs());
     request.headers.Set("If-Match", etag);
     const auto reply = live_.client->Send(request);
-    if (is_there) return {};
+    const bool is_taken = is_there || (reply && reply->IsSuccess());
+    if (is_taken) newest_snapshot_ = id;
+    if (is_taken) return {};
     if (!reply) return Fail(reply.error());
     if (reply->status == 404) return Fail(BlobNotFound(live_.name));
-    if (reply->IsSuccess()) return {};
   }
   return Fail(fence_.Lost());
 }
@@ -316,6 +320,7 @@ Result<std::string> AzurePageBlob::EtagOfOurs() {
 }
 
 Status AzurePageBlob::DeleteSnapshot(const SnapshotId& id) {
+  newest_snapshot_.reset();
   ASR_TRY(const auto snapshots, ListAllAzureSnapshots(*live_.client, live_.name));
   bool found = false;
   for (const AzureSnapshot& snapshot : snapshots) {

@@ -116,6 +116,8 @@ class AzureWorld {
          .transport = std::make_unique<HastyTransport>(std::move(curl), stall_seconds),
          .authorizer = std::move(authorizer),
          .leases = {PosixFileSystem(), directory_ / (machine + "/leases"), machine},
+         .cache_path = directory_ / (machine + "/lists.db"),
+         .vault_id = "v",
          .stop = {}},
         /*create=*/false, clock_);
   }
