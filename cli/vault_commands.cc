@@ -171,7 +171,7 @@ Status RunDisconnect(Session& session, const NameOptions& options) {
     return {};
   }
   if (!waiting.empty()) ASR_CHECK(session.Confirm(loss));
-  ASR_CHECK(environment->state.RemoveVault(vault.name));
+  ASR_CHECK(ForgetVault(*environment, vault));
   session.Note(
       fmt::format("Vault {} is forgotten; its data stays at {}.", vault.name, vault.target));
   return {};

@@ -8,6 +8,8 @@
 #include "core/jobs/waiting_changes.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
+#include "storage/blob/document_cache.h"
+#include "storage/blob/memory_store.h"
 
 namespace asr {
 namespace {
@@ -82,7 +84,8 @@ Result<std::unique_ptr<BlobStore>> OpenVaultStore(Environment& environment,
                                                   const VaultRegistration& registration) {
   const std::string& credential =
       environment.credential.empty() ? registration.credential : environment.credential;
-  auto store = OpenPlace(environment, registration.target, credential, /*create=*/false);
+  auto store =
+      OpenPlace(environment, registration.target, credential, /*create=*/false, registration.id);
   if (store || DirectoryOf(registration.target).empty()) {
     if (store) return store;
     return Fail(std::move(store).error().WithContext("vault " + registration.name));
@@ -119,6 +122,24 @@ Result<std::unique_ptr<Vault>> OpenVault(Environment& environment, const std::st
                                             registration.name, registration.target)));
   }
   return vault;
+}
+
+Result<std::unique_ptr<Vault>> OpenVaultForNames(Environment& environment,
+                                                 const std::string& name) {
+  ASR_TRY(const VaultRegistration registration, environment.state.FindVault(name));
+  if (!DirectoryOf(registration.target).empty()) return OpenVault(environment, name);
+  ASR_TRY(const auto known, ReadCachedDocuments(ListCachePath(environment), registration.id));
+  auto store = MakeMemoryStore();
+  for (const CachedDocument& document : known) {
+    ASR_CHECK(store->Put(document.name, AsBytes(document.text)));
+  }
+  return Vault::Open(std::move(store), registration.name);
+}
+
+Status ForgetVault(Environment& environment, const VaultRegistration& registration) {
+  ASR_CHECK(environment.state.RemoveVault(registration.name));
+  ForgetCachedDocuments(environment.fs, ListCachePath(environment), registration.id);
+  return {};
 }
 
 namespace {
@@ -177,7 +198,7 @@ Status DeleteVault(Environment& environment, const std::string& name) {
   }
   ASR_TRY(const auto store, OpenVaultStore(environment, registration));
   ASR_CHECK(store->RemovePlace());
-  return environment.state.RemoveVault(registration.name);
+  return ForgetVault(environment, registration);
 }
 
 }  // namespace asr
