@@ -100,15 +100,15 @@ TEST_F(AzureRequestsTest, EachCommandHasItsBound) {
 TEST_F(AzureRequestsTest, NamesOfLinesBeingTypedCostNone) {
   cli.Json("points list web");
   server.ClearLog();
-  const auto items = cli.RunWords({"__complete", "--", "asr", "points", "list", ""});
+  const auto items = cli.RunWords({"__complete", "--", "points", "list", ""});
   EXPECT_NE(items.out.find("web"), std::string::npos) << items.out;
-  const auto points = cli.RunWords({"__complete", "--", "asr", "points", "show", "web", "2"});
+  const auto points = cli.RunWords({"__complete", "--", "points", "show", "web", "2"});
   EXPECT_NE(points.out.find("Z"), std::string::npos) << points.out;
   EXPECT_TRUE(server.Log().empty());
   // What is known goes with the vault.
   EXPECT_EQ(cli.Run("vault disconnect azure --yes").exit_code, 0);
   cli.Json("vault connect azure --target " + Url());
-  EXPECT_EQ(cli.RunWords({"__complete", "--", "asr", "points", "list", ""}).out.find("web"),
+  EXPECT_EQ(cli.RunWords({"__complete", "--", "points", "list", ""}).out.find("web"),
             std::string::npos);
 }
 
