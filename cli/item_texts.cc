@@ -6,6 +6,7 @@
 
 #include "cli/json_values.h"
 #include "cli/text_format.h"
+#include "core/vault/item_documents.h"
 
 namespace asr {
 
@@ -36,8 +37,9 @@ Result<Plan> PlanDeletion(Vault& vault, const Item& item) {
 
 Result<Json> DescribePoint(Vault& vault, const Item& item, const RecoveryPoint& point, bool is_new,
                            Timestamp now) {
-  ASR_TRY(const auto pins, vault.ListPins(item.id, now));
-  ASR_TRY(auto proof, vault.ReadProof(item.id, point.id));
+  ASR_TRY(auto view, vault.Documents(item.id, ViewDepth::kAll));
+  ASR_TRY(const auto pins, view.ListPins(now));
+  ASR_TRY(auto proof, view.ReadProof(point.id));
   const bool held = std::ranges::any_of(
       pins.pins, [&](const Pin& pin) { return pin.is_hold() && pin.point == point.id; });
   return PointJson(

@@ -6,6 +6,7 @@
 
 #include "core/jobs/prune.h"
 #include "core/jobs/verify.h"
+#include "core/vault/item_documents.h"
 #include "core/vault/unsealed.h"
 
 #include "cli/command_table.h"
@@ -32,9 +33,9 @@ struct PointOptions {
 // What a table shows of a long list.
 constexpr std::size_t kRowsOfTable = 50;
 
-Result<std::vector<PointId>> Chosen(Vault& vault, const Item& item,
-                                    const std::optional<Timestamp>& since, std::size_t limit) {
-  ASR_TRY(auto ids, vault.ListPointIds(item.id));
+Result<std::vector<PointId>> Chosen(ItemDocuments& view, const std::optional<Timestamp>& since,
+                                    std::size_t limit) {
+  ASR_TRY(auto ids, view.ListPointIds());
   if (since) {
     std::erase_if(ids, [&](const PointId& id) {
       const auto time = ParseCompactTime(id.value);
@@ -59,18 +60,21 @@ Status RunList(Session& session, const ListOptions& options) {
   ASR_TRY(Vault* const vault, session.OpenVault());
   const bool table = session.format() == OutputFormat::kTable;
   const std::size_t most = limit.value_or(table ? kRowsOfTable : kMost);
-  ASR_TRY(const auto ids, Chosen(*vault, item, since, most));
-  ASR_TRY(const auto pins, vault->ListPins(item.id, session.Now()));
+  ASR_TRY(auto view, vault->Documents(item.id, ViewDepth::kAll));
+  ASR_TRY(const auto ids, Chosen(view, since, most));
+  ASR_TRY(const auto pins, view.ListPins(session.Now()));
   for (const Error& error : pins.unreadable) session.Warn(error.Line());
   Json list = Json::array();
-  for (const PointId& id : ids) {
-    const auto point = vault->ReadPoint(item.id, id);
+  const auto points = view.ReadPoints(ids);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const PointId& id = ids[i];
+    const auto& point = points[i];
     if (!point) {
       // Retention may have removed it meanwhile; a damaged one must not hide the others.
       if (!IsNotFound(point.error())) session.Warn(point.error().Line());
       continue;
     }
-    ASR_TRY(auto proof, vault->ReadProof(item.id, id));
+    ASR_TRY(auto proof, view.ReadProof(id));
     const bool held = std::ranges::any_of(
         pins.pins, [&](const Pin& pin) { return pin.is_hold() && pin.point == id; });
     list.push_back(PointJson(

@@ -148,7 +148,8 @@ void Session::Become(JobCommand command, const std::string& vault, const GlobalO
 Result<Vault*> Session::OpenVault() {
   if (vault_) return vault_.get();
   ASR_TRY(Environment* const environment, OpenEnvironment());
-  ASR_TRY(vault_, asr::OpenVault(*environment, options_.vault.value_or("")));
+  const auto open = only_looks_ ? OpenVaultForNames : asr::OpenVault;
+  ASR_TRY(vault_, open(*environment, options_.vault.value_or("")));
   Debug(fmt::format("vault {}", vault_->identity().id));
   if (options_.credential) {
     ASR_TRY(const VaultRegistration registration,

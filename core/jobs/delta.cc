@@ -12,6 +12,7 @@
 #include "core/transfer/apply_log.h"
 #include "core/transfer/make_equal.h"
 #include "core/transfer/spool_target.h"
+#include "core/vault/item_documents.h"
 #include "core/vault/layout.h"
 
 namespace asr {
@@ -34,10 +35,13 @@ Guid DataWriteGuidOf(const Disk& disk) {
 // Finds and logs what changed.
 class Spool {
  public:
-  Spool(ReplicationPass& pass, std::optional<PointId> newest)
+  // `newest` as it was read, if there is one.
+  Spool(ReplicationPass& pass, std::optional<PointId> newest,
+        std::optional<Result<RecoveryPoint>> newest_point)
       : pass_(pass),
         sets_(LogSetsOf(pass.environment, pass.vault, pass.item.id)),
-        newest_(std::move(newest)) {}
+        newest_(std::move(newest)),
+        newest_point_(std::move(newest_point)) {}
 
   enum class Outcome : std::uint8_t {
     kLogged,   // the set exists
@@ -65,6 +69,7 @@ class Spool {
   ReplicationPass& pass_;
   LogSets sets_;
   std::optional<PointId> newest_;
+  std::optional<Result<RecoveryPoint>> newest_point_;
   LogSet set_;
   std::optional<Error> reason_;
   std::optional<std::size_t> reason_disk_;
@@ -81,16 +86,16 @@ Result<Spool::Outcome> Spool::Write() {
 
 Status Spool::WriteLogs() {
   ASR_CHECK(Describe());
-  const auto last = pass_.vault.NewestPoint(pass_.item.id);
+  const auto& last = newest_point_;
   // A log cannot follow one that nobody can name.
-  if (!last && last.error().kind == ErrorKind::kCorrupt) {
-    reason_ = last.error();
+  if (last && !*last && last->error().kind == ErrorKind::kCorrupt) {
+    reason_ = last->error();
     return {};
   }
-  ASR_CHECK(last);
+  if (last) ASR_CHECK(*last);
   for (std::size_t i = 0; i < set_.disks.size() && !reason_; ++i) {
     Bits128 before{};
-    if (*last) {
+    if (last) {
       const auto& disks = (*last)->disks;
       const auto disk = std::ranges::find(disks, set_.point.disks[i].name, &PointDisk::name);
       if (disk != disks.end()) before = disk->log;
@@ -235,8 +240,15 @@ Result<std::optional<RecoveryPoint>> SendWithoutLog(ReplicationPass& pass, const
 }  // namespace
 
 Result<std::optional<RecoveryPoint>> ReplicateDelta(ReplicationPass& pass) {
-  ASR_TRY(const auto newest, NewestId(pass.vault, pass.item.id));
-  Spool spool(pass, newest);
+  ASR_TRY(auto documents, pass.vault.Documents(pass.item.id));
+  ASR_TRY(const auto ids, documents.ListPointIds());
+  std::optional<PointId> newest;
+  std::optional<Result<RecoveryPoint>> newest_point;
+  if (!ids.empty()) {
+    newest = ids.front();
+    newest_point.emplace(std::move(documents.ReadPoints({ids.front()}).front()));
+  }
+  Spool spool(pass, newest, std::move(newest_point));
   ASR_TRY(const Spool::Outcome outcome, spool.Write());
   if (outcome == Spool::Outcome::kNoLog) return SendWithoutLog(pass, spool);
   if (outcome == Spool::Outcome::kNothing) return SealPass(pass, 0);

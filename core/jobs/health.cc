@@ -7,6 +7,7 @@
 
 #include "core/jobs/send_changes.h"
 #include "core/model/duration.h"
+#include "core/vault/item_documents.h"
 
 namespace asr {
 namespace {
@@ -100,10 +101,11 @@ bool IsDamage(const Outcome& outcome) {
 }
 
 Status GatherPoint(Vault& vault, const Item& item, Timestamp now, ItemStatus& status) {
-  ASR_TRY(status.latest_point, vault.NewestPoint(item.id));
+  ASR_TRY(auto view, vault.Documents(item.id, ViewDepth::kAll));
+  ASR_TRY(status.latest_point, view.NewestPoint());
   if (!status.latest_point) return {};
-  ASR_TRY(status.latest_proof, vault.ReadProof(item.id, status.latest_point->id));
-  ASR_TRY(const auto pins, vault.ListPins(item.id, now));
+  ASR_TRY(status.latest_proof, view.ReadProof(status.latest_point->id));
+  ASR_TRY(const auto pins, view.ListPins(now));
   status.latest_held = std::ranges::any_of(pins.pins, [&](const Pin& pin) {
     return pin.is_hold() && pin.point == status.latest_point->id;
   });

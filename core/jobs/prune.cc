@@ -7,6 +7,7 @@
 
 #include "core/jobs/job_run.h"
 #include "core/vault/document_list.h"
+#include "core/vault/item_documents.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -46,13 +47,16 @@ void WarnOfPins(Environment& environment, const Item& item, const PinListing& pi
 
 Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault, const Item& item) {
   ASR_TRY(const Policy policy, vault.FindPolicy(item.policy));
-  ASR_TRY(const auto ids, vault.ListPointIds(item.id));
-  ASR_TRY(const auto pins, vault.ListPins(item.id, environment.clock.Now()));
+  ASR_TRY(auto view, vault.Documents(item.id, ViewDepth::kAll));
+  ASR_TRY(const auto ids, view.ListPointIds());
+  ASR_TRY(const auto pins, view.ListPins(environment.clock.Now()));
   WarnOfPins(environment, item, pins);
   if (pins.may_pin_others) return RetentionDecision{};
   std::vector<RetentionPoint> points;
-  for (const PointId& id : ids) {
-    const auto point = vault.ReadPoint(item.id, id);
+  const auto documents = view.ReadPoints(ids);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const PointId& id = ids[i];
+    const auto& point = documents[i];
     if (!point && IsPassing(point.error())) return Fail(point.error());
     if (!point) {
       // What nobody can judge stays; and it must not keep the others from being judged.
@@ -66,8 +70,8 @@ Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault,
          .kept_by_hand = std::ranges::find(pins.pins, id, &Pin::point) != pins.pins.end()});
   }
   if (points.empty()) return RetentionDecision{};
-  const Timestamp now =
-      RetentionNow(environment.clock.Now(), std::nullopt, points.front().time, policy.frequency);
+  const Timestamp now = RetentionNow(environment.clock.Now(), vault.store().ServerTime(),
+                                     points.front().time, policy.frequency);
   return DecideRetention(policy.retention, std::move(points), now);
 }
 

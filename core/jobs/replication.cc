@@ -171,6 +171,8 @@ Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create,
   if (lost == LostPoints::kRefuse && MayBeLostPoints(points, unsealed)) {
     return Fail(SomePointsAreGone(item, unsealed));
   }
+  // Under the lease no more of them can come.
+  if (unsealed.empty()) return replicas;
   for (const auto& replica : replicas) {
     Status dropped = replica->DropUnsealed(points);
     if (!dropped) {

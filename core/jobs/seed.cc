@@ -9,6 +9,7 @@
 #include "core/jobs/credentials.h"
 #include "core/jobs/entra_sign_in.h"
 #include "core/jobs/replica_target.h"
+#include "core/jobs/vaults.h"
 #include "core/transfer/make_equal.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
@@ -208,10 +209,14 @@ Result<std::unique_ptr<Disk>> OpenBlob(Environment& environment, Vault& vault, c
     return Fail(IsWritten(item));
   }
   const std::string credential = CredentialFor(environment, vault, parsed.location, request);
-  ASR_TRY(auto authorizer,
-          FindAuthorizer(environment, parsed.location,
-                         {.name = credential, .entra_sign_in = MakeEntraSignIn(environment)}));
-  ASR_TRY(auto transport, CurlTransport::Create({}));
+  const auto registration = environment.state.FindVault(vault.name());
+  const std::string ca_file =
+      AccessOf(environment, registration ? &*registration : nullptr).ca_file;
+  ASR_TRY(
+      auto authorizer,
+      FindAuthorizer(environment, parsed.location,
+                     {.name = credential, .entra_sign_in = MakeEntraSignIn(environment, ca_file)}));
+  ASR_TRY(auto transport, CurlTransport::Create({.ca_file = ca_file}));
   auto disk = OpenVhdBlob({.container_url = container,
                            .blob = parsed.blob,
                            .snapshot_time = parsed.snapshot,

@@ -77,7 +77,8 @@ std::string HostName() {
 }
 
 Result<std::unique_ptr<BlobStore>> OpenContainer(Environment& environment, const std::string& place,
-                                                 const PlaceAccess& access, bool create) {
+                                                 const PlaceAccess& access, bool create,
+                                                 const std::string& vault_id) {
   ASR_TRY(const ParsedLocation parsed, ParseStorageUrl(place));
   ASR_TRY(auto authorizer,
           FindAuthorizer(environment, parsed.location,
@@ -91,6 +92,8 @@ Result<std::unique_ptr<BlobStore>> OpenContainer(Environment& environment, const
        .authorizer = std::move(authorizer),
        .leases = {environment.fs, JoinPath(JoinPath(environment.state_directory, "leases"), key),
                   HostName()},
+       .cache_path = ListCachePath(environment),
+       .vault_id = vault_id,
        .stop = environment.stop},
       create, environment.clock);
 }
@@ -136,13 +139,18 @@ Result<std::string> NormalizeTarget(const std::string& target) {
   return IsWeb(target) ? NormalizeUrl(target) : NormalizeDirectory(target);
 }
 
+std::string ListCachePath(const Environment& environment) {
+  return JoinPath(environment.state_directory, "lists.db");
+}
+
 std::string DirectoryOf(const std::string& place) {
   return place.starts_with(kFileScheme) ? place.substr(kFileScheme.size()) : "";
 }
 
 Result<std::unique_ptr<BlobStore>> OpenPlace(Environment& environment, const std::string& place,
-                                             const PlaceAccess& access, bool create) {
-  if (IsWeb(place)) return OpenContainer(environment, place, access, create);
+                                             const PlaceAccess& access, bool create,
+                                             const std::string& vault_id) {
+  if (IsWeb(place)) return OpenContainer(environment, place, access, create, vault_id);
   return OpenDirectoryStore(environment.fs, DirectoryOf(place), create);
 }
 

@@ -23,9 +23,15 @@ struct PlaceAccess {
 };
 
 // `place` as NormalizeTarget gives it. `create`: makes it if it is not there; else kNotFound.
+// Directories need no access. `vault_id`: of the vault that must be there, for what this machine
+// keeps of its lists; empty: it keeps nothing.
 [[nodiscard]] Result<std::unique_ptr<BlobStore>> OpenPlace(Environment& environment,
                                                            const std::string& place,
-                                                           const PlaceAccess& access, bool create);
+                                                           const PlaceAccess& access, bool create,
+                                                           const std::string& vault_id = "");
+
+// The file with what lists of vaults have read (storage/blob/document_cache.h).
+[[nodiscard]] std::string ListCachePath(const Environment& environment);
 
 // A vault is alone in its place, so that deleting it can never take what is not its own. kState
 // (kVaultExists) if something else is there; fine if a vault is, or nothing. Of a directory before

@@ -7,6 +7,8 @@
 #include "core/jobs/waiting_changes.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
+#include "storage/blob/document_cache.h"
+#include "storage/blob/memory_store.h"
 
 namespace asr {
 namespace {
@@ -102,7 +104,7 @@ Result<VaultRegistration> ConnectVault(Environment& environment, const std::stri
 Result<std::unique_ptr<BlobStore>> OpenVaultStore(Environment& environment,
                                                   const VaultRegistration& registration) {
   auto store = OpenPlace(environment, registration.target, AccessOf(environment, &registration),
-                         /*create=*/false);
+                         /*create=*/false, registration.id);
   if (store || DirectoryOf(registration.target).empty()) {
     if (store) return store;
     return Fail(std::move(store).error().WithContext("vault " + registration.name));
@@ -142,6 +144,26 @@ Result<std::unique_ptr<Vault>> OpenVault(Environment& environment, const std::st
     vault->KeepDigests({environment.fs, DigestDirectoryOf(environment, registration.id)});
   }
   return vault;
+}
+
+Result<std::unique_ptr<Vault>> OpenVaultForNames(Environment& environment,
+                                                 const std::string& name) {
+  ASR_TRY(const VaultRegistration registration, environment.state.FindVault(name));
+  if (!DirectoryOf(registration.target).empty()) return OpenVault(environment, name);
+  ASR_TRY(const auto known, ReadCachedDocuments(ListCachePath(environment), registration.id));
+  auto store = MakeMemoryStore();
+  for (const CachedDocument& document : known) {
+    ASR_CHECK(store->Put(document.name, AsBytes(document.text)));
+  }
+  return Vault::Open(std::move(store), registration.name);
+}
+
+Status ForgetVault(Environment& environment, const VaultRegistration& registration) {
+  ASR_CHECK(environment.state.RemoveVault(registration.name));
+  const std::string digests = DigestDirectoryOf(environment, registration.id);
+  static_cast<void>(environment.fs.RemoveTree(digests).has_value());
+  ForgetCachedDocuments(environment.fs, ListCachePath(environment), registration.id);
+  return {};
 }
 
 namespace {
@@ -201,11 +223,6 @@ Status DeleteVault(Environment& environment, const std::string& name) {
   ASR_TRY(const auto store, OpenVaultStore(environment, registration));
   ASR_CHECK(store->RemovePlace());
   return ForgetVault(environment, registration);
-}
-
-Status ForgetVault(Environment& environment, const VaultRegistration& registration) {
-  ASR_CHECK(environment.fs.RemoveTree(DigestDirectoryOf(environment, registration.id)));
-  return environment.state.RemoveVault(registration.name);
 }
 
 }  // namespace asr

@@ -34,6 +34,15 @@ namespace asr {
 [[nodiscard]] Result<std::unique_ptr<Vault>> OpenVault(Environment& environment,
                                                        const std::string& name);
 
+// The same, to look up names that a person is about to type: of one that would have to be asked
+// over the network, what this machine knows of its lists, which may be nothing, or old. Read only.
+[[nodiscard]] Result<std::unique_ptr<Vault>> OpenVaultForNames(Environment& environment,
+                                                               const std::string& name);
+
+// Takes its registration away, and what this machine keeps of its lists and
+// digests. Its data stays.
+[[nodiscard]] Status ForgetVault(Environment& environment, const VaultRegistration& registration);
+
 // The place of a registered vault, whether or not a vault is in it.
 [[nodiscard]] Result<std::unique_ptr<BlobStore>> OpenVaultStore(
     Environment& environment, const VaultRegistration& registration);
@@ -45,7 +54,5 @@ namespace asr {
 
 // Deletes all of its data, then forgets it. The caller has asked.
 [[nodiscard]] Status DeleteVault(Environment& environment, const std::string& name);
-// What this machine knows of it; its data stays.
-[[nodiscard]] Status ForgetVault(Environment& environment, const VaultRegistration& registration);
 
 }  // namespace asr

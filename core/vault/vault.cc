@@ -58,15 +58,19 @@ Result<std::unique_ptr<Vault>> Vault::Open(std::unique_ptr<BlobStore> store,
 }
 
 Result<std::vector<Policy>> Vault::ListPolicies() {
-  ASR_TRY(const auto names, store_->ListNames(std::string(layout::kPolicies)));
-  std::vector<Policy> policies;
+  const std::string prefix(layout::kPolicies);
+  ASR_TRY(const auto view, store_->View(prefix, ViewDepth::kAll));
+  ASR_TRY(const auto names, view->ListNames(prefix));
+  std::vector<std::string> blobs;
   for (const std::string& name : names) {
-    if (DocumentStem(name).empty()) continue;
-    const std::string blob = fmt::format("{}{}", layout::kPolicies, name);
-    const auto text = store_->Get(blob);
-    if (WasDeleted(text)) continue;
-    ASR_CHECK(text);
-    ASR_TRY(Policy policy, DecodePolicy(blob, *text));
+    if (!DocumentStem(name).empty()) blobs.push_back(prefix + name);
+  }
+  const auto texts = view->Get(blobs);
+  std::vector<Policy> policies;
+  for (std::size_t i = 0; i < blobs.size(); ++i) {
+    if (WasDeleted(texts[i])) continue;
+    ASR_CHECK(texts[i]);
+    ASR_TRY(Policy policy, DecodePolicy(blobs[i], *texts[i]));
     policies.push_back(std::move(policy));
   }
   return policies;

@@ -68,10 +68,12 @@ struct FoundItem {
   std::optional<Error> damage = {};
 };
 
+class ItemDocuments;
+
 // kNotFound (kVaultNotFound): nothing of a vault is at `place`, a path or URL.
 [[nodiscard]] Error NoVaultAt(const std::string& place);
 
-// Thread-safe; documents are read anew at each call, so that two machines see each other's changes.
+// Thread-safe; the place is asked anew at each call, so that two machines see each other's changes.
 class Vault {
  public:
   // `name` is what this machine calls it. Writes vault.json. kState (kVaultExists) if there is one.
@@ -114,6 +116,10 @@ class Vault {
   // kBusy (kItemBusy) naming the owner if another process works on the item. The lease's item is
   // as it is now; `item` only says which.
   [[nodiscard]] Result<std::unique_ptr<ItemLease>> LeaseItem(const Item& item);
+
+  // Of several answers about one item; with kAll they cost one request mostly.
+  [[nodiscard]] Result<ItemDocuments> Documents(const ItemId& item,
+                                                ViewDepth depth = ViewDepth::kLevels);
 
   // Recovery points, newest first. A point without its document does not exist.
   [[nodiscard]] Result<std::vector<PointId>> ListPointIds(const ItemId& item);

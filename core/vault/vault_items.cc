@@ -115,12 +115,16 @@ Status ItemListing::RequireAllReadable() const {
 }
 
 Result<ItemListing> Vault::ListItems() {
-  ASR_TRY(const auto ids, store_->ListNames(std::string(layout::kItems)));
+  ASR_TRY(const auto view, store_->View(std::string(layout::kItems), ViewDepth::kAll));
+  ASR_TRY(const auto ids, view->ListNames(std::string(layout::kItems)));
+  std::vector<std::string> documents;
+  documents.reserve(ids.size());
+  for (const std::string& id : ids) documents.push_back(layout::ItemDocument({id}));
+  const auto texts = view->Get(documents);
   ItemListing listing;
-  for (const std::string& name : ids) {
-    const ItemId id{name};
-    const std::string blob = layout::ItemDocument(id);
-    const auto text = store_->Get(blob);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const ItemId id{ids[i]};
+    const auto& text = texts[i];
     if (WasDeleted(text)) {
       // A deletion ends with the document: points without it have lost it.
       ASR_TRY(const auto points, ListPointIds(id));
@@ -128,7 +132,7 @@ Result<ItemListing> Vault::ListItems() {
       continue;
     }
     if (!text && IsPassing(text.error())) return Fail(text.error());
-    auto item = text ? DecodeItem(blob, *text) : Result<Item>(Fail(text.error()));
+    auto item = text ? DecodeItem(documents[i], *text) : Result<Item>(Fail(text.error()));
     if (item) {
       listing.items.push_back(*std::move(item));
     } else {

@@ -1,44 +1,33 @@
 // The part of a vault that is about recovery points: their documents, proofs and pins.
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "core/vault/document_list.h"
 #include "core/vault/documents.h"
+#include "core/vault/item_documents.h"
 #include "core/vault/layout.h"
+#include "core/vault/proof_kinds.h"
 #include "core/vault/vault.h"
 #include "storage/base/checksum.h"
 #include "storage/base/text.h"
 
 namespace asr {
 
+Result<ItemDocuments> Vault::Documents(const ItemId& item, ViewDepth depth) {
+  ASR_TRY(auto blobs, store_->View(layout::ItemPrefix(item), depth));
+  return ItemDocuments(std::move(blobs), item);
+}
+
 Result<std::vector<PointId>> Vault::ListPointIds(const ItemId& item) {
-  ASR_TRY(const auto names, store_->ListNames(layout::PointsPrefix(item)));
-  std::set<std::string> marked;
-  for (const std::string& name : names) marked.insert(layout::DroppedStem(name));
-  std::vector<PointId> ids;
-  for (const std::string& name : names) {
-    const PointId id{DocumentStem(name)};
-    if (id.value.empty()) continue;
-    if (marked.contains(id.value)) {
-      const auto text = store_->Get(layout::PointDocument(item, id));
-      if (WasDeleted(text)) continue;
-      ASR_CHECK(text);
-      if (text->empty()) continue;
-    }
-    ids.push_back(id);
-  }
-  std::sort(ids.rbegin(), ids.rend());
-  return ids;
+  ASR_TRY(auto view, Documents(item));
+  return view.ListPointIds();
 }
 
 Result<std::optional<RecoveryPoint>> Vault::NewestPoint(const ItemId& item) {
-  ASR_TRY(const auto ids, ListPointIds(item));
-  if (ids.empty()) return std::nullopt;
-  ASR_TRY(RecoveryPoint point, ReadPoint(item, ids.front()));
-  return point;
+  ASR_TRY(auto view, Documents(item));
+  return view.NewestPoint();
 }
 
 namespace {
@@ -59,17 +48,25 @@ Error NoSuchPoint(const Item& item, const PointSelector& selector,
 
 Result<RecoveryPoint> Vault::FindPoint(const Item& item, const PointSelector& selector) {
   using Kind = PointSelector::Kind;
-  ASR_TRY(const auto ids, ListPointIds(item.id));
-  for (const PointId& id : ids) {
-    if (selector.kind == Kind::kId && id != selector.id) continue;
-    auto point = ReadPoint(item.id, id);
-    if (WasDeleted(point)) continue;
-    ASR_CHECK(point);
-    if (selector.kind == Kind::kLatestApp && point->consistency != Consistency::kApp) continue;
-    if (selector.kind == Kind::kTime && point->time > selector.not_after) continue;
-    return *std::move(point);
+  ASR_TRY(auto view, Documents(item.id));
+  ASR_TRY(const auto all, view.ListPointIds());
+  std::vector<PointId> ids = all;
+  if (selector.kind == Kind::kId) std::erase_if(ids, [&](auto& id) { return id != selector.id; });
+  // It is the newest one mostly; else several are read at a time.
+  constexpr std::size_t kAtATime = 16;
+  for (std::size_t begin = 0, end = 1; begin < ids.size(); begin = end, end += kAtATime) {
+    end = std::min(end, ids.size());
+    const std::vector<PointId> some(ids.begin() + static_cast<std::ptrdiff_t>(begin),
+                                    ids.begin() + static_cast<std::ptrdiff_t>(end));
+    for (Result<RecoveryPoint>& point : view.ReadPoints(some)) {
+      if (WasDeleted(point)) continue;
+      ASR_CHECK(point);
+      if (selector.kind == Kind::kLatestApp && point->consistency != Consistency::kApp) continue;
+      if (selector.kind == Kind::kTime && point->time > selector.not_after) continue;
+      return *std::move(point);
+    }
   }
-  return Fail(NoSuchPoint(item, selector, ids));
+  return Fail(NoSuchPoint(item, selector, all));
 }
 
 Result<RecoveryPoint> Vault::ReadPoint(const ItemId& item, const PointId& point) {
@@ -84,6 +81,7 @@ Status Vault::PutPoint(const RecoveryPoint& point, PutCondition condition) {
 }
 
 Status Vault::MakePointDurable(const ItemId& item, const PointId& point) {
+  if (store_->ShowsOnlyDurable()) return {};
   const std::string blob = layout::PointDocument(item, point);
   ASR_TRY(const std::string text, store_->Get(blob));
   return store_->Put(blob, AsBytes(text));
@@ -98,38 +96,9 @@ Status Vault::DeletePointDocument(const ItemId& item, const PointId& point) {
 
 namespace {
 
-// What a proof's document tells of. A later document takes the place of an earlier one that tells
-// of nothing else.
-struct ProofKinds {
-  bool verified = false;
-  bool booted = false;
-  bool notes = false;
-
-  static ProofKinds Of(const Proof& proof) {
-    return {.verified = proof.verified_at.has_value(),
-            .booted = proof.booted.has_value() || proof.tested_at.has_value(),
-            .notes = !proof.notes.empty()};
-  }
-  [[nodiscard]] bool any() const { return verified || booted || notes; }
-  [[nodiscard]] bool Covers(const ProofKinds& other) const {
-    return (verified || !other.verified) && (booted || !other.booted) && (notes || !other.notes);
-  }
-  void Add(const ProofKinds& other) {
-    verified |= other.verified;
-    booted |= other.booted;
-    notes |= other.notes;
-  }
-};
-
-// One that is damaged proves nothing, and must not keep the point from being used.
 Result<std::optional<Proof>> ReadOneProof(BlobStore& store, const std::string& blob) {
   if (DocumentStem(blob).empty()) return std::nullopt;  // a picture
-  const auto text = store.Get(blob);
-  if (WasDeleted(text)) return std::nullopt;
-  ASR_CHECK(text);
-  auto proof = DecodeProof(blob, *text);
-  if (!proof) return std::nullopt;
-  return *std::move(proof);
+  return DecodeOneProof(blob, store.Get(blob));
 }
 
 // With its picture, if it has one.
@@ -190,25 +159,8 @@ void Vault::WithdrawVerification(const ItemId& item, const PointId& point) {
 }
 
 Result<std::optional<Proof>> Vault::ReadProof(const ItemId& item, const PointId& point) {
-  ASR_TRY(const auto blobs, store_->List(layout::ProofPrefix(item, point)));
-  std::optional<Proof> merged;
-  for (const BlobInfo& blob : blobs) {
-    ASR_TRY(const auto proof, ReadOneProof(*store_, blob.name));
-    if (!proof) continue;
-    if (!merged) merged.emplace();
-    const ProofKinds kinds = ProofKinds::Of(*proof);
-    if (kinds.verified) merged->verified_at = proof->verified_at;
-    if (kinds.booted) {
-      // All of one boot: a guest that did not start has no time of another one's.
-      merged->booted = proof->booted;
-      merged->boot_seconds = proof->boot_seconds;
-      merged->sign_of_life = proof->sign_of_life;
-      merged->tested_at = proof->tested_at;
-      merged->screenshot = proof->screenshot;
-    }
-    if (kinds.notes) merged->notes = proof->notes;
-  }
-  return merged;
+  ASR_TRY(auto view, Documents(item));
+  return view.ReadProof(point);
 }
 
 Result<std::string> Vault::ReadScreenshot(const Screenshot& screenshot) {
@@ -218,36 +170,6 @@ Result<std::string> Vault::ReadScreenshot(const Screenshot& screenshot) {
                         fmt::format("{} is not the picture that was kept", screenshot.path))
                   .WithCause("the disk or the file system under the vault lost or changed bytes")
                   .WithAction("test the point again: the new picture takes its place"));
-}
-
-namespace {
-
-constexpr std::string_view kHoldPrefix = "hold-";
-
-PinId HoldId(const PointId& point) { return {std::string(kHoldPrefix) + point.value}; }
-
-// What the name alone tells.
-std::optional<Pin> HoldOfName(const std::string& stem) {
-  if (!stem.starts_with(kHoldPrefix)) return std::nullopt;
-  const PointId point{stem.substr(kHoldPrefix.size())};
-  if (!ParseCompactTime(point.value)) return std::nullopt;
-  return Pin{.id = {stem}, .point = point, .reader = "hold", .until = std::nullopt};
-}
-
-}  // namespace
-
-Error PinUnreadable(const std::string& blob, Error error) {
-  if (error.kind != ErrorKind::kCorrupt) return error;
-  const bool is_hold = HoldOfName(DocumentStem(blob.substr(blob.rfind('/') + 1))).has_value();
-  error.action =
-      is_hold ? "hold the point again, which writes the document anew (asr points hold), or "
-                "release it (asr points release)"
-              : fmt::format(
-                    "bring it back from a copy of the vault; or, once no restore, test failover or "
-                    "verification of the VM runs, remove {} by hand: until then retention removes "
-                    "no recovery point of the VM",
-                    blob);
-  return error;
 }
 
 Status Vault::HoldPoint(const ItemId& item, const PointId& point) {
@@ -265,7 +187,8 @@ Result<PinId> Vault::PinPoint(const ItemId& item, const PointId& point, const st
                 .point = point,
                 .reader = reader,
                 .until = until};
-  ASR_CHECK(store_->Put(layout::PinDocument(item, pin.id.value), AsBytes(EncodePin(pin))));
+  ASR_CHECK(store_->Put(layout::PinDocument(item, pin.id.value), AsBytes(EncodePin(pin)),
+                        PutCondition::kIfAbsent));
   return pin.id;
 }
 
@@ -281,29 +204,8 @@ Result<bool> Vault::HasPin(const ItemId& item, const PinId& pin) {
 }
 
 Result<PinListing> Vault::ListPins(const ItemId& item, Timestamp now) {
-  ASR_TRY(const auto names, store_->ListNames(layout::PinsPrefix(item)));
-  PinListing listing;
-  for (const std::string& name : names) {
-    const std::string blob = layout::PinsPrefix(item) + name;
-    const std::string stem = DocumentStem(name);
-    if (stem.empty()) continue;
-    const auto text = store_->Get(blob);
-    if (WasDeleted(text)) continue;
-    if (!text && IsPassing(text.error())) return Fail(text.error());
-    auto pin = text ? DecodePin(blob, *text) : Result<Pin>(Fail(text.error()));
-    if (pin) {
-      if (!pin->until || *pin->until > now) listing.pins.push_back(*std::move(pin));
-      continue;
-    }
-    auto hold = HoldOfName(stem);
-    listing.unreadable.push_back(PinUnreadable(blob, std::move(pin).error()));
-    if (hold) {
-      listing.pins.push_back(*std::move(hold));
-    } else {
-      listing.may_pin_others = true;
-    }
-  }
-  return listing;
+  ASR_TRY(auto view, Documents(item));
+  return view.ListPins(now);
 }
 
 }  // namespace asr

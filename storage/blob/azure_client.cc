@@ -6,6 +6,7 @@
 
 #include "storage/auth/crypto.h"
 #include "storage/base/crc64.h"
+#include "storage/http/server_problem.h"
 
 namespace asr {
 namespace {
@@ -72,6 +73,24 @@ Status CheckAbsence(const AzureRequest& request, const HttpResponse& reply) {
                   .WithAction("look at the container and the URL, then run the command again"));
 }
 
+// What is no answer to the request's condition, though it has the same status.
+bool IsOutOfPlace(const AzureRequest& request, const HttpResponse& reply) {
+  if (request.blob.empty()) return false;
+  if (reply.status == 409) return AzureCode(reply) == "ContainerBeingDeleted";
+  // Leases of ours are on blobs of their own.
+  return reply.status == 412 && AzureCode(reply) == "LeaseIdMissing" &&
+         !request.blob.starts_with(kLeaseBlobs);
+}
+
+Error WithBlob(Error error, const AzureRequest& request) {
+  if (error.code != ErrorCode::kLocked) return error;
+  error.action = fmt::format(
+      "find out who needs that lease, then end it: az storage blob lease break --container-name "
+      "CONTAINER --blob-name {}",
+      request.blob);
+  return error;
+}
+
 }  // namespace
 
 Result<HttpResponse> AzureClient::Send(const AzureRequest& request) {
@@ -80,9 +99,24 @@ Result<HttpResponse> AzureClient::Send(const AzureRequest& request) {
                       .expected = request.expected,
                       .retry = {},
                       .before_repeat = request.before_repeat};
-  ASR_TRY(HttpResponse reply, http_.Send(Build(request), call, stop_));
-  ASR_CHECK(CheckAbsence(request, reply));
+  auto reply = http_.Send(Build(request), call, stop_);
+  if (!reply) return Fail(WithBlob(std::move(reply).error(), request));
+  // Proxies have clocks of their own.
+  const auto date = ParseHttpDate(reply->headers.Get("date"));
+  if (date && !reply->headers.Get("x-ms-request-id").empty()) {
+    server_milliseconds_ = date->time_since_epoch().count();
+  }
+  ASR_CHECK(CheckAbsence(request, *reply));
+  if (IsOutOfPlace(request, *reply)) {
+    return Fail(WithBlob(RefusalError(*reply, request.what, SystemClock().Now()), request));
+  }
   return reply;
+}
+
+std::optional<Timestamp> AzureClient::server_time() const {
+  const std::int64_t milliseconds = server_milliseconds_;
+  if (milliseconds == kUntold) return std::nullopt;
+  return Timestamp(std::chrono::milliseconds(milliseconds));
 }
 
 Status AzureClient::SetCopySource(AzureRequest& request, const std::string& blob,
@@ -116,6 +150,13 @@ std::string CrcHeader(std::uint64_t crc64) {
   std::array<std::byte, 8> bytes{};
   StoreLittle<std::uint64_t>(bytes, 0, crc64);
   return Base64Encode(bytes);
+}
+
+std::string WithoutQuotes(std::string_view etag) {
+  if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') {
+    etag = etag.substr(1, etag.size() - 2);
+  }
+  return std::string(etag);
 }
 
 std::string RangeHeader(Extent range) {

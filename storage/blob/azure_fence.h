@@ -23,6 +23,8 @@ class LeaseFence {
  public:
   // `times_taken`: with this one.
   explicit LeaseFence(std::uint64_t times_taken) : first_(times_taken << 32) {}
+  // Of the lease whose holder gave this sequence number.
+  [[nodiscard]] static std::uint64_t TimesTaken(std::uint64_t number) { return number >> 32; }
   [[nodiscard]] std::uint64_t first() const { return first_; }
   [[nodiscard]] std::uint64_t last() const { return first_ | 0xFFFFFFFF; }
 
@@ -39,6 +41,7 @@ class BlobFence {
       : client_(client), name_(std::move(name)), lease_(std::move(lease)), number_(number) {}
 
   [[nodiscard]] std::uint64_t number() const { return number_.load(); }
+  [[nodiscard]] bool has_lease() const { return lease_ != nullptr; }
   // The server refuses everything with a lower number when this returns. kBusy (kLeaseLost) if
   // somebody else has raised it further.
   [[nodiscard]] Status RaiseTo(std::uint64_t number);

@@ -8,6 +8,7 @@
 
 #include "storage/base/checksum.h"
 #include "storage/base/guid.h"
+#include "storage/blob/azure_lists.h"
 #include "storage/blob/blob_name.h"
 
 namespace asr {
@@ -77,6 +78,23 @@ Result<HttpResponse> LookAtLeaseBlob(AzureClient& client, const std::string& nam
                       .what = "cannot look at the lease of " + name});
 }
 
+// A blob that was deleted by hand counts anew: what was counted is in the sequence numbers of the
+// page blobs, too. Of all below the directory that the lease is for.
+Result<std::uint64_t> CountInPageBlobs(AzureClient& client, const std::string& name) {
+  const std::string directory = name.substr(0, name.rfind('/') + 1);
+  ASR_TRY(const BlobListing listing, ListBlobs(client, {.prefix = directory}));
+  std::uint64_t count = 0;
+  for (const ListedBlob& blob : listing.blobs) {
+    if (!blob.is_page_blob) continue;
+    ASR_TRY(const HttpResponse head, client.Send({.method = HttpMethod::kHead,
+                                                  .blob = blob.name,
+                                                  .what = "cannot look at " + blob.name,
+                                                  .expected = {404}}));
+    count = std::max(count, LeaseFence::TimesTaken(SequenceNumberOf(head)));
+  }
+  return count;
+}
+
 // The id under which this machine takes the lease; kept before it is used.
 Result<std::string> KeptId(const LeaseKeeping& keeping, const std::string& file) {
   const auto known = ReadWholeFile(keeping.fs, file, 64);
@@ -89,7 +107,7 @@ Result<std::string> KeptId(const LeaseKeeping& keeping, const std::string& file)
 
 }  // namespace
 
-std::string LeaseBlob(const std::string& name) { return ".locks/" + name; }
+std::string LeaseBlob(const std::string& name) { return std::string(kLeaseBlobs) + name; }
 
 Result<std::unique_ptr<AzureLease>> AzureLease::Acquire(AzureClient& client, Clock& clock,
                                                         const LeaseKeeping& keeping,
@@ -144,6 +162,9 @@ Status AzureLease::RaiseFence(const std::string& owner) {
     const std::string_view text = head.headers.Get(kTaken);
     std::uint64_t taken = 0;
     std::from_chars(text.data(), text.data() + text.size(), taken);
+    if (taken == 0) {
+      ASR_TRY(taken, CountInPageBlobs(client_, name_));
+    }
     ++taken;
     AzureRequest request{.method = HttpMethod::kPut,
                          .blob = LeaseBlob(name_),

@@ -34,7 +34,8 @@ ListedBlob ReadBlob(const pugi::xml_node& node) {
           .snapshot = node.child_value("Snapshot"),
           .size_bytes = properties.child("Content-Length").text().as_ullong(),
           .point = node.child("Metadata").child_value("point"),
-          .is_page_blob = std::string_view(properties.child_value("BlobType")) == "PageBlob"};
+          .is_page_blob = std::string_view(properties.child_value("BlobType")) == "PageBlob",
+          .etag = WithoutQuotes(properties.child_value("Etag"))};
 }
 
 // One page of the list. Returns the marker of the next one; empty after the last.
@@ -125,7 +126,9 @@ Result<BlobListing> ListBlobs(AzureClient& client, const ListOptions& options) {
   do {
     ASR_TRY(marker, ListPage(client, options, marker, listing));
     if (options.limit != 0 && listing.blobs.size() >= options.limit) break;
+    if (options.first_page) break;
   } while (!marker.empty());
+  listing.is_whole = marker.empty();
   std::ranges::sort(listing.blobs, IsBefore);
   return listing;
 }

@@ -16,11 +16,13 @@ struct ListedBlob {
   std::uint64_t size_bytes = 0;
   std::string point;  // our id of the snapshot; empty if it is none of ours
   bool is_page_blob = false;
+  std::string etag;  // without quotes
 };
 
 struct BlobListing {
   std::vector<ListedBlob> blobs;      // by name; of one name the snapshots first, oldest first
   std::vector<std::string> prefixes;  // with `delimiter`: what lies deeper, up to it
+  bool is_whole = true;               // false: there is more than the first page
 };
 
 struct ListOptions {
@@ -28,6 +30,7 @@ struct ListOptions {
   bool with_snapshots = false;  // and their ids
   bool one_level = false;       // names up to the next '/'
   std::size_t limit = 0;        // stop after so many; 0: all
+  bool first_page = false;      // one request, whatever it brings
 };
 
 // A container that is gone is an error, but not kNotFound: callers ask for what is in it.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -19,7 +20,6 @@ namespace {
 
 // Scalability targets of Blob Storage: requests a second to one page blob.
 constexpr double kMostRequestsASecond = 500;
-constexpr std::string_view kMadeBy = "x-ms-meta-madeby";
 
 class AzurePageBlob : public PageBlob {
  public:
@@ -114,6 +114,9 @@ class AzurePageBlob : public PageBlob {
   RequestRate rate_;
   std::uint64_t size_bytes_;
   BlockCache cache_;
+  // As it was listed or taken last by this handle. Where a lease keeps late writers out, nobody
+  // else takes any.
+  std::optional<SnapshotId> newest_snapshot_;
   std::string opened_etag_;
   std::mutex etag_mutex_;  // guards what follows
   std::string etag_;       // empty: not known, for there were writes
@@ -249,15 +252,15 @@ Result<std::vector<SnapshotId>> AzurePageBlob::ListSnapshots() {
   ASR_TRY(const auto snapshots, ListAzureSnapshots(*live_.client, live_.name));
   std::vector<SnapshotId> ids;
   for (const AzureSnapshot& snapshot : snapshots) ids.push_back(snapshot.id);
+  newest_snapshot_ = ids.empty() ? SnapshotId{} : ids.back();
   return ids;
 }
 
 Status AzurePageBlob::CreateSnapshot(const SnapshotId& id) {
   ASR_CHECK(CheckSnapshotId(id));
-  ASR_TRY(const auto before, ListSnapshots());
-  if (!before.empty() && before.back() >= id) {
-    return Fail(SnapshotOutOfOrder(live_.name, id, before.back()));
-  }
+  if (!newest_snapshot_ || !fence_.has_lease()) ASR_CHECK(ListSnapshots());
+  if (*newest_snapshot_ >= id) return Fail(SnapshotOutOfOrder(live_.name, id, *newest_snapshot_));
+  newest_snapshot_.reset();  // until it is known how this ends
   bool is_there = false;
   AzureRequest request{.method = HttpMethod::kPut,
                        .blob = live_.name,
@@ -276,6 +279,7 @@ Status AzurePageBlob::CreateSnapshot(const SnapshotId& id) {
     request.headers.Set("If-Match", etag);
     const auto reply = live_.client->Send(request);
     if (is_there || (reply && reply->IsSuccess())) {
+      newest_snapshot_ = id;
       SetEtag(etag);
       return {};
     }
@@ -299,6 +303,7 @@ Result<std::string> AzurePageBlob::EtagOfOurs() {
 }
 
 Status AzurePageBlob::DeleteSnapshot(const SnapshotId& id) {
+  newest_snapshot_.reset();
   ASR_TRY(const auto snapshots, ListAllAzureSnapshots(*live_.client, live_.name));
   bool found = false;
   for (const AzureSnapshot& snapshot : snapshots) {

@@ -6,9 +6,12 @@
 
 #include <fmt/format.h>
 
+#include "storage/base/checksum.h"
+#include "storage/base/guid.h"
 #include "storage/blob/azure_blob_version.h"
 #include "storage/blob/azure_lists.h"
 #include "storage/blob/azure_page_blob.h"
+#include "storage/blob/azure_view.h"
 #include "storage/blob/blob_name.h"
 
 namespace asr {
@@ -34,11 +37,17 @@ class AzureStore : public BlobStore {
         leases_(std::move(options.leases)),
         clock_(clock),
         http_(*transport_, clock),
-        client_(http_, *authorizer_, std::move(options.container_url), std::move(options.stop)) {}
+        client_(http_, *authorizer_, std::move(options.container_url), std::move(options.stop)),
+        cache_(leases_.fs, options.vault_id.empty() ? "" : std::move(options.cache_path),
+               options.vault_id) {}
 
   [[nodiscard]] Status Prepare(bool create);
 
   [[nodiscard]] std::string Description() const override { return client_.container_url(); }
+  [[nodiscard]] std::optional<Timestamp> ServerTime() const override {
+    return client_.server_time();
+  }
+  [[nodiscard]] bool ShowsOnlyDurable() const override { return true; }
 
   [[nodiscard]] Result<std::string> Get(const std::string& name) override;
   [[nodiscard]] Status Put(const std::string& name, ByteSpan bytes,
@@ -46,6 +55,10 @@ class AzureStore : public BlobStore {
   [[nodiscard]] Status Delete(const std::string& name) override;
   [[nodiscard]] Result<std::vector<BlobInfo>> List(const std::string& prefix) override;
   [[nodiscard]] Result<std::vector<std::string>> ListNames(const std::string& prefix) override;
+  [[nodiscard]] Result<std::unique_ptr<BlobView>> View(const std::string& prefix,
+                                                       ViewDepth depth) override {
+    return MakeAzureView(client_, cache_, prefix, depth);
+  }
 
   [[nodiscard]] Result<std::unique_ptr<PageBlob>> CreatePageBlob(
       const std::string& name, std::uint64_t size_bytes) override {
@@ -71,6 +84,7 @@ class AzureStore : public BlobStore {
   [[nodiscard]] Result<bool> PutIf(const std::string& name, ByteSpan bytes,
                                    const std::string& etag);
   void Remember(const std::string& name, const HttpResponse& reply);
+  void Keep(const std::string& name, const HttpResponse& reply, std::string_view text);
 
   const std::unique_ptr<HttpTransport> transport_;
   const std::unique_ptr<Authorizer> authorizer_;
@@ -78,6 +92,7 @@ class AzureStore : public BlobStore {
   Clock& clock_;
   HttpClient http_;
   AzureClient client_;
+  DocumentCache cache_;
   std::mutex mutex_;  // guards what follows
   // Of leases that were taken: "items/web-1a2b3c4d/" of "items/web-1a2b3c4d/lease".
   std::map<std::string, std::weak_ptr<const LeaseFence>> fences_;
@@ -112,12 +127,21 @@ void AzureStore::Remember(const std::string& name, const HttpResponse& reply) {
   etags_[name] = reply.headers.Get(kEtag);
 }
 
+// So that the next list need not read it.
+void AzureStore::Keep(const std::string& name, const HttpResponse& reply, std::string_view text) {
+  if (!name.ends_with(".json")) return;
+  CachedDocument document{
+      .name = name, .etag = WithoutQuotes(reply.headers.Get(kEtag)), .text = std::string(text)};
+  if (cache_.Find({document}).front() != text) cache_.Put({std::move(document)});
+}
+
 Result<std::string> AzureStore::Get(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
   ASR_TRY(HttpResponse reply,
           client_.Send({.blob = name, .what = "cannot read " + name, .expected = {404}}));
   if (reply.status == 404) return Fail(BlobNotFound(name));
   Remember(name, reply);
+  Keep(name, reply, reply.body);
   return std::move(reply.body);
 }
 
@@ -146,6 +170,8 @@ Result<bool> AzureStore::PutIf(const std::string& name, ByteSpan bytes, const st
   request.headers.Set("x-ms-blob-type", "BlockBlob");
   request.headers.Set("Content-Type", "application/octet-stream");
   request.headers.Set(etag.empty() ? "If-None-Match" : "If-Match", etag.empty() ? "*" : etag);
+  const std::string made_by = GuidText(RandomBits());
+  request.headers.Set(kMadeBy, made_by);
   request.before_repeat = [&](HttpRequest&, bool may_still_come) {
     may_be_done |= may_still_come;
     return Status();
@@ -153,14 +179,21 @@ Result<bool> AzureStore::PutIf(const std::string& name, ByteSpan bytes, const st
   ASR_TRY(const HttpResponse reply, client_.Send(request));
   if (reply.IsSuccess()) {
     Remember(name, reply);
+    Keep(name, reply, AsText(bytes));
     return true;
   }
   if (!may_be_done) return false;
-  // It may have been the first try, whose reply was lost.
-  const auto now = Get(name);
-  if (!now && !IsNotFound(now.error())) return Fail(now.error());
-  if (now && *now == AsText(bytes)) return true;
-  // What somebody else wrote must not be taken for ours.
+  // It may have been the first try, whose reply was lost. The same bytes may be another's, whose
+  // ETag must not be taken for ours.
+  ASR_TRY(const HttpResponse now, client_.Send({.method = HttpMethod::kHead,
+                                                .blob = name,
+                                                .what = "cannot look at " + name,
+                                                .expected = {404}}));
+  if (now.IsSuccess() && now.headers.Get(kMadeBy) == made_by) {
+    Remember(name, now);
+    Keep(name, now, AsText(bytes));
+    return true;
+  }
   const std::lock_guard lock(mutex_);
   etags_.erase(name);
   return false;
@@ -189,6 +222,7 @@ Status AzureStore::Put(const std::string& name, ByteSpan bytes, PutCondition con
 // Always of one state: a try that comes late would else take a newer blob of that name with it.
 Status AzureStore::Delete(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
+  if (name.ends_with(".json")) cache_.Remove(name);
   std::string etag;
   {
     const std::lock_guard lock(mutex_);

@@ -18,6 +18,8 @@ struct AzureStoreOptions {
   std::unique_ptr<HttpTransport> transport;
   std::unique_ptr<Authorizer> authorizer;
   LeaseKeeping leases;
+  std::string cache_path = {};  // of what lists have read (document_cache.h); empty: none
+  std::string vault_id = {};    // what the cache knows the vault by
   std::stop_token stop;  // requests end soon after it is set; leases are given back all the same
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "storage/base/bytes.h"
+#include "storage/base/clock.h"
 #include "storage/base/result.h"
 
 namespace asr {
@@ -126,12 +127,37 @@ enum class PutCondition : std::uint8_t {
   kIfUnchanged,
 };
 
+// Documents below a prefix, for lists that want many of them: names, and what they hold, as it all
+// was when the view was taken, or later. Lives no longer than its store; for one thread.
+class BlobView {
+ public:
+  virtual ~BlobView() = default;
+  // As BlobStore::ListNames, of prefixes not above the view's.
+  [[nodiscard]] virtual Result<std::vector<std::string>> ListNames(const std::string& prefix) = 0;
+  // As BlobStore::Get, of each of them.
+  [[nodiscard]] virtual std::vector<Result<std::string>> Get(
+      const std::vector<std::string>& names) = 0;
+};
+
+enum class ViewDepth : std::uint8_t {
+  kLevels,  // a level is listed when it is asked for
+  kAll,     // everything below the prefix will be asked for: it is listed at once where that helps
+};
+
 class BlobStore {
  public:
   virtual ~BlobStore() = default;
 
   // The place itself, for people: a path or a URL without secrets.
   [[nodiscard]] virtual std::string Description() const = 0;
+
+  // True if what a reader sees is durable. Else it may be what a process wrote that died before it
+  // was.
+  [[nodiscard]] virtual bool ShowsOnlyDurable() const { return false; }
+
+  // What the clock of the place said when it last answered; none where the place has no clock of
+  // its own.
+  [[nodiscard]] virtual std::optional<Timestamp> ServerTime() const { return std::nullopt; }
 
   // Small blobs (documents): atomic and durable. Get: kNotFound (kBlobNotFound) if absent.
   [[nodiscard]] virtual Result<std::string> Get(const std::string& name) = 0;
@@ -144,6 +170,10 @@ class BlobStore {
   [[nodiscard]] virtual Result<std::vector<BlobInfo>> List(const std::string& prefix) = 0;
   // Names one level below `prefix` ("items/"): documents and "directories", without the slash.
   [[nodiscard]] virtual Result<std::vector<std::string>> ListNames(const std::string& prefix) = 0;
+  // No more requests than needed where each takes its time. What is read so is not the state that
+  // PutCondition::kIfUnchanged means.
+  [[nodiscard]] virtual Result<std::unique_ptr<BlobView>> View(const std::string& prefix,
+                                                               ViewDepth depth);
 
   // kState (kBlobExists) if there is one. All zeros, durable.
   [[nodiscard]] virtual Result<std::unique_ptr<PageBlob>> CreatePageBlob(

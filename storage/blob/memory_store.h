@@ -1,4 +1,4 @@
-// A store in memory, for tests: the behaviour of the others without their files. Thread-safe.
+// A store in memory: the behaviour of the others without their files. Thread-safe.
 #pragma once
 
 #include <memory>

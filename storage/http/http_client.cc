@@ -112,8 +112,10 @@ class HttpClient::Sending {
 
   Result<std::optional<HttpResponse>> AfterRefusal(const HttpRequest& request,
                                                    const HttpResponse& reply) {
-    // A server that gave up may do it all the same; one that is too busy has not begun.
-    may_still_come_ |= reply.status >= 500 && reply.status != 503;
+    // A server that gave up may do it all the same; one that is too busy has not begun. But a proxy
+    // that says so, which knows no ids of requests, may have passed it on.
+    const bool has_not_begun = reply.status == 503 && reply.headers.Has("x-ms-request-id");
+    may_still_come_ |= reply.status >= 500 && !has_not_begun;
     if (IsOfProof(reply) && call_.authorizer != nullptr && !std::exchange(was_renewed_, true)) {
       auto is_new = call_.authorizer->Renew(request, reply, stop_);
       if (!is_new) return Fail(Explained(AsTrouble(std::move(is_new).error())));

@@ -86,6 +86,18 @@ Error ByStatus(const HttpResponse& response, std::string message, Timestamp now)
         .WithCause("the server has more to do than it can, for us or for others")
         .WithAction("try again later; work goes on where it was");
   }
+  if (status == 409 && IsWorthRetrying(response)) {
+    return MakeError(ErrorKind::kBusy, ErrorCode::kServerBusy, std::move(message))
+        .WithCause("it is being deleted or changed just now")
+        .WithAction("wait half a minute, then run the same command again");
+  }
+  if (status == 412 && ReadServerProblem(response).code == "LeaseIdMissing") {
+    return MakeError(ErrorKind::kBusy, ErrorCode::kLocked, std::move(message))
+        .WithCause(
+            "somebody holds a lease of that blob, by a tool or in the portal; asr takes none "
+            "of such blobs")
+        .WithAction("have that lease ended, then run the same command again");
+  }
   if (status == 501) {
     return MakeError(ErrorKind::kUnsupported, ErrorCode::kServerError, std::move(message))
         .WithCause("this server does not have what was asked for")

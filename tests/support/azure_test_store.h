@@ -17,7 +17,9 @@ template <class Server>
 Result<std::unique_ptr<BlobStore>> OpenTestStore(const Server& server,
                                                  const std::string& leases_directory, bool create,
                                                  const std::string& machine = "host1",
-                                                 Clock& clock = SystemClock()) {
+                                                 Clock& clock = SystemClock(),
+                                                 const std::string& cache_path = "",
+                                                 const std::string& vault_id = "v") {
   ASR_TRY(const StorageCredential credential,
           ParseConnectionString(Secret(server.ConnectionString())));
   ASR_TRY(auto authorizer, MakeAuthorizer(credential, credential.account, clock));
@@ -26,6 +28,8 @@ Result<std::unique_ptr<BlobStore>> OpenTestStore(const Server& server,
                          .transport = std::move(transport),
                          .authorizer = std::move(authorizer),
                          .leases = {PosixFileSystem(), leases_directory, machine},
+                         .cache_path = cache_path,
+                         .vault_id = vault_id,
                          .stop = {}},
                         create, clock);
 }

@@ -122,6 +122,8 @@ class AzureWorld {
          .transport = std::make_unique<HastyTransport>(std::move(curl), stall_seconds),
          .authorizer = std::move(authorizer),
          .leases = {PosixFileSystem(), directory_ / (machine + "/leases"), machine},
+         .cache_path = keeps_lists ? directory_ / (machine + "/lists.db") : "",
+         .vault_id = "v",
          .stop = {}},
         create, clock_);
   }
@@ -248,6 +250,7 @@ class AzureWorld {
   PageBlobServer server;
   std::vector<PointId> points;  // newest first, as NotePoints saw them
   double stall_seconds = 20;
+  bool keeps_lists = true;  // machines remember the documents that lists have read
 
  private:
   Status EnableFrom(const SeedRequest& seed, const std::string& machine) {

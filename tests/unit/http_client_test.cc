@@ -116,6 +116,21 @@ TEST_F(HttpClientTest, ExpectedStatusesAreTheCallersBusiness) {
   EXPECT_EQ(transport_.requests().size(), 2U);
 }
 
+// A proxy may have passed on what it then says it is too busy for.
+TEST_F(HttpClientTest, OnlyTheServiceItselfIsBelievedThatItHasNotBegun) {
+  std::vector<bool> may_still_come;
+  call_.before_repeat = [&](HttpRequest&, bool may) -> Status {
+    may_still_come.push_back(may);
+    return {};
+  };
+  transport_.Then(Reply(503, {{"x-ms-request-id", "server-7"}}));
+  transport_.Then(Reply(503));
+  transport_.Then(Reply(500, {{"x-ms-request-id", "server-8"}}));
+  transport_.Then(Reply(201));
+  ASSERT_TRUE(Send());
+  EXPECT_EQ(may_still_come, (std::vector<bool>{false, true, true}));
+}
+
 TEST_F(HttpClientTest, ErrorsNameBothRequestIdsAndTheTries) {
   options_.retry.budget_seconds = 3;
   transport_.Then(Reply(503, {{"x-ms-request-id", "server-7"}, {"x-ms-error-code", "ServerBusy"}}));
