@@ -19,7 +19,9 @@ namespace asr {
 namespace {
 
 // Scalability targets of Blob Storage: requests a second to one page blob.
-constexpr double kMostRequestsASecond = 500;
+// 500 a second, in half-second pieces.
+constexpr std::size_t kMostRequests = 250;
+constexpr double kRequestWindowSeconds = 0.5;
 
 class AzurePageBlob : public PageBlob {
  public:
@@ -28,7 +30,7 @@ class AzurePageBlob : public PageBlob {
                 std::shared_ptr<const LeaseFence> lease)
       : live_{&client, name},
         fence_(client, name, sequence_number, std::move(lease)),
-        rate_(clock, kMostRequestsASecond),
+        rate_(clock, kMostRequests, kRequestWindowSeconds),
         size_bytes_(size_bytes),
         cache_(size_bytes) {}
 

@@ -1,24 +1,26 @@
 #include "storage/http/request_rate.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "storage/http/wait.h"
 
 namespace asr {
 
-RequestRate::RequestRate(Clock& clock, double per_second, int burst)
+RequestRate::RequestRate(Clock& clock, std::size_t most, double window_seconds)
     : clock_(clock),
-      interval_seconds_(1 / per_second),
-      burst_seconds_(interval_seconds_ * std::max(burst - 1, 0)) {}
+      window_seconds_(window_seconds),
+      due_seconds_(std::max<std::size_t>(most, 1), std::numeric_limits<double>::lowest()) {}
 
 Status RequestRate::Take(const std::stop_token& stop) {
   double wait_seconds = 0;
   {
     const std::lock_guard lock(mutex_);
     const double now = clock_.MonotonicSeconds();
-    next_seconds_ = std::max(next_seconds_, now - burst_seconds_);
-    wait_seconds = next_seconds_ - now;
-    next_seconds_ += interval_seconds_;
+    const double begin = std::max(now, due_seconds_[oldest_]);
+    due_seconds_[oldest_] = begin + window_seconds_;
+    oldest_ = (oldest_ + 1) % due_seconds_.size();
+    wait_seconds = begin - now;
   }
   return WaitSeconds(clock_, wait_seconds, stop);
 }

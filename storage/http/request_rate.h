@@ -1,8 +1,10 @@
 // At most so many requests a second: one page blob takes 500, and answers ServerBusy to more.
 #pragma once
 
+#include <cstddef>
 #include <mutex>
 #include <stop_token>
+#include <vector>
 
 #include "storage/base/clock.h"
 #include "storage/base/result.h"
@@ -12,17 +14,18 @@ namespace asr {
 // Thread-safe; first come first served.
 class RequestRate {
  public:
-  // After a pause up to `burst` requests pass at once.
-  RequestRate(Clock& clock, double per_second, int burst = 16);
+  // At most `most` requests, one at least, begin in any `window_seconds`. They are not spread over
+  // it: whoever had to wait for something else catches up.
+  RequestRate(Clock& clock, std::size_t most, double window_seconds);
   // Returns when the next request may go out. kCancelled.
   [[nodiscard]] Status Take(const std::stop_token& stop);
 
  private:
   Clock& clock_;
-  const double interval_seconds_;
-  const double burst_seconds_;
-  std::mutex mutex_;         // guards what follows
-  double next_seconds_ = 0;  // when the next one would be due without any burst
+  const double window_seconds_;
+  std::mutex mutex_;                 // guards what follows
+  std::vector<double> due_seconds_;  // a ring: when each of the last requests might go out again
+  std::size_t oldest_ = 0;
 };
 
 }  // namespace asr

@@ -196,26 +196,32 @@ TEST(TransferLimiterTest, WhoWaitsIsServedInOrderAndMayStop) {
 
 TEST(RequestRateTest, LetsThroughWhatOneBlobTakes) {
   FakeClock clock;
-  RequestRate rate(clock, 500);
-  const double start = clock.MonotonicSeconds();
-  for (int i = 0; i < 2016; ++i) ASSERT_TRUE(rate.Take({}));
-  EXPECT_NEAR(clock.MonotonicSeconds() - start, 4, 0.01);
+  RequestRate rate(clock, 250, 0.5);
+  std::vector<double> begun;
+  for (int i = 0; i < 2250; ++i) {
+    ASSERT_TRUE(rate.Take({}));
+    begun.push_back(clock.MonotonicSeconds());
+    // Some come late, and those behind them catch up.
+    if (i % 300 == 0) clock.Advance(0.3);
+  }
+  EXPECT_LE(begun.back() - begun.front(), 6);
+  for (std::size_t i = 500; i < begun.size(); ++i) EXPECT_GE(begun[i] - begun[i - 500], 1 - 1e-9);
 }
 
 TEST(RequestRateTest, APauseAllowsOneBurstOnly) {
   FakeClock clock;
-  RequestRate rate(clock, 100, 10);
+  RequestRate rate(clock, 10, 0.1);
   clock.Advance(1000);
   const double start = clock.MonotonicSeconds();
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(rate.Take({}));
   EXPECT_EQ(clock.MonotonicSeconds(), start);
   ASSERT_TRUE(rate.Take({}));
-  EXPECT_NEAR(clock.MonotonicSeconds() - start, 0.01, 1e-6);
+  EXPECT_NEAR(clock.MonotonicSeconds() - start, 0.1, 1e-6);
 }
 
 TEST(RequestRateTest, WhoWaitsMayStop) {
   FakeClock clock;
-  RequestRate rate(clock, 0.001, 1);
+  RequestRate rate(clock, 1, 1000);
   std::stop_source stop;
   ASSERT_TRUE(rate.Take(stop.get_token()));
   stop.request_stop();
