@@ -14,8 +14,8 @@
 namespace asr {
 namespace {
 
-// Ranges on their way at once, and their size: over a line they wait for each other's answers, not
-// for one another. 32 MiB of buffers.
+// Ranges on their way at once over a line, where most of the time goes into waiting, and their
+// size: as much memory as the groups of a directory take.
 constexpr int kRangesInFlight = 16;
 constexpr std::uint64_t kRangeBytes = 2 * kMiB;
 
@@ -78,11 +78,14 @@ Result<std::uint64_t> BytesToRestore(Vault& vault, const RecoveryPoint& point,
 Status RestoreDisk(FileSystem& fs, Vault& vault, const RecoveryPoint& point, const PointDisk& disk,
                    const RestoredImage& image, TransferOptions options) {
   options.algorithm = vault.identity().algorithm;
-  options.groups_in_flight = kRangesInFlight;
-  options.buffer_bytes = kRangeBytes;
+  if (vault.is_on_azure()) {
+    options.groups_in_flight = kRangesInFlight;
+    options.buffer_bytes = kRangeBytes;
+  }
   options.resumes = true;
   ASR_TRY(const auto sealed, SealedDisk::Open(vault, point, disk));
   ASR_TRY(const auto partial, PartialImage::Take(fs, image));
+  bool is_sound = true;
   const auto write = [&]() -> Status {
     NewImage new_image{.path = partial->path(),
                        .format = image.format,
@@ -96,12 +99,15 @@ Status RestoreDisk(FileSystem& fs, Vault& vault, const RecoveryPoint& point, con
                       ? ImageTarget(*writer, sealed->digests(), disk.size_bytes, options.algorithm)
                       : ImageTarget(*writer, sealed->digests());
     ASR_CHECK(MakeEqual(*sealed, target, options));
-    ASR_CHECK(writer->Finish());
+    Status finished = writer->Finish();
+    // After a sync that failed, what reads right from memory need not be on the disk.
+    is_sound = finished || finished.error().kind == ErrorKind::kNoSpace;
+    ASR_CHECK(finished);
     return partial->Publish(point, disk);
   };
   Status written = write();
   if (written) return {};
-  if (!partial->can_be_continued() || !IsWorthKeeping(written.error())) {
+  if (!is_sound || !partial->can_be_continued() || !IsWorthKeeping(written.error())) {
     partial->Remove();
     return written;
   }

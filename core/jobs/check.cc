@@ -31,11 +31,6 @@ std::string SizeText(std::uint64_t bytes) {
   return fmt::format("{:.1f} TiB", static_cast<double>(bytes) / static_cast<double>(kTiB));
 }
 
-bool IsOnAzure(Vault& vault) {
-  const std::string place = vault.store().Description();
-  return place.starts_with("https://") || place.starts_with("http://");
-}
-
 CheckResult CheckSize(const VmDisk& disk, bool is_bios_boot, bool is_on_azure) {
   const std::string name = fmt::format("Disk {}: size", disk.name.value);
   if (disk.size_bytes > kLargestDiskBytes) {
@@ -110,7 +105,7 @@ Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
   }
   results.push_back({"Vault", Verdict::kPassed, vault.store().Description()});
   if (policy) CheckPolicy(*policy, results);
-  const bool is_on_azure = IsOnAzure(vault);
+  const bool is_on_azure = vault.is_on_azure();
   for (const VmDisk& disk : vm.disks) {
     if (disk.size_bytes == 0) continue;  // unreadable: named above
     const bool is_boot = &disk == &vm.disks.front();

@@ -1,5 +1,7 @@
 #include "core/jobs/credentials.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <utility>
 
@@ -216,6 +218,17 @@ Result<CredentialSummary> AddCredential(Environment& environment, const std::str
   return Summarize(name, credential);
 }
 
+namespace {
+
+bool NamesApplication(const VariableLookup& variables) {
+  constexpr std::array kProofs = {"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH",
+                                  "AZURE_FEDERATED_TOKEN_FILE"};
+  return std::ranges::any_of(
+      kProofs, [&](const char* name) { return !variables(name).value_or("").empty(); });
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Authorizer>> FindAuthorizer(Environment& environment,
                                                    const StorageLocation& location,
                                                    const CredentialChoice& choice) {
@@ -223,6 +236,8 @@ Result<std::unique_ptr<Authorizer>> FindAuthorizer(Environment& environment,
   ASR_TRY(const auto found, FindInEnvironment(environment.variables, AccountOf(location)));
   if (found) return ByVariables(environment, location, *found);
   if (!choice.entra_sign_in || !location.is_https()) return Fail(NoneFound(location));
+  // Jobs of CI are told who they are by variables: a login of a person must not take their place.
+  if (NamesApplication(environment.variables)) return choice.entra_sign_in(nullptr);
   const auto login = CredentialsOf(environment).Read(kLoginName);
   if (login && UsesEntraId(login->kind)) {
     return SignInByEntraId(kLoginName, *login, location, choice);

@@ -46,7 +46,8 @@ struct CredentialChoice {
 };
 
 // The credential for `location`: the one of that name; else what the variables of `az storage` say
-// of its account; else who signed in with `asr login`; else whoever Entra ID finds. A SAS that ends
+// of its account; else who signed in with `asr login`, unless
+// variables name an application; else whoever Entra ID finds. A SAS that ends
 // within 7 days is warned of; one that is kept under a name is read again when it has run out or is
 // refused, so that work goes on with a new one. kNotFound (kCredentialNotFound) if there is none;
 // kCredentialExpired; kCredentialInvalid if it is for another account, or would send a token over

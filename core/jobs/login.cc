@@ -13,8 +13,8 @@ namespace {
 Status RequireFree(Environment& environment, const std::string& name) {
   const auto known = CredentialsOf(environment).Read(name);
   if (!known) {
-    // A damaged one is replaced; a name that cannot be one is not.
-    return known.error().kind == ErrorKind::kUsage ? Status(Fail(known.error())) : Status();
+    // One that is there and cannot be read may be a key that is kept nowhere else.
+    return IsNotFound(known.error()) ? Status() : Status(Fail(known.error()));
   }
   if (UsesEntraId(known->kind)) return {};
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kAlreadyExists,

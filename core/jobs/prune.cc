@@ -1,6 +1,7 @@
 #include "core/jobs/prune.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
@@ -43,13 +44,32 @@ void WarnOfPins(Environment& environment, const Item& item, const PinListing& pi
       item.name));
 }
 
+// Between the clocks of this machine and of the vault's service: with more, nobody knows how old
+// points are.
+constexpr std::chrono::minutes kMostClockDifference{10};
+
+void WarnOfClocks(Environment& environment, const Item& item, Timestamp local, Timestamp server) {
+  environment.progress.Warn(
+      fmt::format("VM {}: this machine's clock says {}, the vault's service {}; retention removes "
+                  "nothing until "
+                  "they agree. Look at this machine's clock: timedatectl",
+                  item.name, FormatTime(local), FormatTime(server)));
+}
+
 }  // namespace
 
 Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault, const Item& item) {
   ASR_TRY(const Policy policy, vault.FindPolicy(item.policy));
   ASR_TRY(auto view, vault.Documents(item.id, ViewDepth::kAll));
   ASR_TRY(const auto ids, view.ListPointIds());
-  ASR_TRY(const auto pins, view.ListPins(environment.clock.Now()));
+  const Timestamp local = environment.clock.Now();
+  const auto server = vault.store().ServerTime();
+  if (server && std::chrono::abs(*server - local) > kMostClockDifference) {
+    WarnOfClocks(environment, item, local, *server);
+    return RetentionDecision{};
+  }
+  // In doubt a pin is in force still.
+  ASR_TRY(const auto pins, view.ListPins(std::min(local, server.value_or(local))));
   WarnOfPins(environment, item, pins);
   if (pins.may_pin_others) return RetentionDecision{};
   std::vector<RetentionPoint> points;
@@ -70,8 +90,7 @@ Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault,
          .kept_by_hand = std::ranges::find(pins.pins, id, &Pin::point) != pins.pins.end()});
   }
   if (points.empty()) return RetentionDecision{};
-  const Timestamp now = RetentionNow(environment.clock.Now(), vault.store().ServerTime(),
-                                     points.front().time, policy.frequency);
+  const Timestamp now = RetentionNow(local, server, points.front().time, policy.frequency);
   return DecideRetention(policy.retention, std::move(points), now);
 }
 

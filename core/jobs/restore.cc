@@ -78,6 +78,8 @@ Result<RestoreWork> PlanWork(Environment& environment, Vault& vault, const Item&
 Status RunStep(Environment& environment, Vault& vault, const RecoveryPoint& point,
                const RestoreStep& step, JobRun& run, TaskProgress& progress) {
   if (step.is_done) {
+    // Its name may not be durable yet.
+    ASR_CHECK(environment.fs.SyncDirectory(ParentOf(step.image.path)));
     run.AddStats({.bytes_skipped = step.bytes, .bytes_resumed = step.bytes});
     progress.Advance(step.bytes);
     return {};

@@ -25,8 +25,10 @@ constexpr std::string_view kSecretHint =
     "put the SAS into AZURE_STORAGE_SAS_TOKEN, or store it: asr credential add";
 
 Error BadTarget(const std::string& target, const std::string& why) {
+  // What stands behind '?' may be a secret.
   return MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
-                   fmt::format("'{}' cannot be a vault's place: {}", target, why))
+                   fmt::format("'{}' cannot be a vault's place: {}",
+                               target.substr(0, target.find('?')), why))
       .WithAction(
           "give a directory (/srv/vault, file:///srv/vault), or a container of Azure Blob Storage "
           "(https://ACCOUNT.blob.core.windows.net/CONTAINER)");
@@ -62,6 +64,11 @@ Result<std::string> NormalizeDirectory(const std::string& target) {
         BadTarget(target, fmt::format("there are no '{}' vaults", target.substr(0, scheme))));
   }
   if (path.empty()) return Fail(BadTarget(target, "it is empty"));
+  // A container's URL whose scheme was forgotten, most likely; and nothing that names a secret.
+  if (path.find("?sv=") != std::string::npos || path.find("sig=") != std::string::npos ||
+      path.substr(0, path.find('/')).find(".blob.") != std::string::npos) {
+    return Fail(BadTarget(target, "it looks like a URL without https://"));
+  }
   std::error_code problem;
   const auto absolute = std::filesystem::absolute(path, problem).lexically_normal();
   if (problem) return Fail(ErrnoError(problem.value(), fmt::format("cannot resolve {}", path)));

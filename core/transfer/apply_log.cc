@@ -54,11 +54,12 @@ class LogApplication {
         ++entries;
         bytes += entry.disk.length_bytes;
         if (entries < kBatchEntries && bytes < kBatchBytes) continue;
-        ASR_CHECK(SendBatch(std::exchange(batch, {})));
+        ASR_CHECK(SendBatch(batch));
+        batch.clear();
         entries = bytes = 0;
       }
     }
-    ASR_CHECK(SendBatch(std::move(batch)));
+    ASR_CHECK(SendBatch(batch));
     return stats_;
   }
 
@@ -87,7 +88,8 @@ class LogApplication {
     return {};
   }
 
-  Status SendBatch(Batch batch) {
+  // Takes those chunks out of it that need not be sent.
+  Status SendBatch(Batch& batch) {
     std::vector<GroupDigests> rows;
     std::vector<ChangedChunks> changes;
     for (auto& [group, chunks] : batch) {

@@ -23,6 +23,11 @@ Error WithNearestName(Error error, const std::string& name, const std::vector<st
 Vault::Vault(std::unique_ptr<BlobStore> store, std::string name, VaultIdentity identity)
     : store_(std::move(store)), name_(std::move(name)), identity_(std::move(identity)) {}
 
+bool Vault::is_on_azure() const {
+  const std::string place = store_->Description();
+  return place.starts_with("https://") || place.starts_with("http://");
+}
+
 Error NoVaultAt(const std::string& place) {
   return MakeError(ErrorKind::kNotFound, ErrorCode::kVaultNotFound,
                    fmt::format("there is no vault at {}", place))

@@ -88,6 +88,8 @@ class Vault {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const VaultIdentity& identity() const { return identity_; }
   [[nodiscard]] BlobStore& store() { return *store_; }
+  // In Azure Storage, where every request takes a while; else a directory.
+  [[nodiscard]] bool is_on_azure() const;
   // Of a vault that is far away. Before the vault is used.
   void KeepDigests(DigestCache cache) { digest_cache_.emplace(std::move(cache)); }
   [[nodiscard]] const std::optional<DigestCache>& digest_cache() const { return digest_cache_; }

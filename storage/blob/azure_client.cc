@@ -1,6 +1,7 @@
 #include "storage/blob/azure_client.h"
 
 #include <array>
+#include <chrono>
 
 #include <fmt/format.h>
 
@@ -104,7 +105,9 @@ Result<HttpResponse> AzureClient::Send(const AzureRequest& request) {
   // Proxies have clocks of their own.
   const auto date = ParseHttpDate(reply->headers.Get("date"));
   if (date && !reply->headers.Get("x-ms-request-id").empty()) {
-    server_milliseconds_ = date->time_since_epoch().count();
+    // Its fractions of a second are cut off.
+    const Timestamp latest = *date + std::chrono::milliseconds(999);
+    server_milliseconds_ = latest.time_since_epoch().count();
   }
   ASR_CHECK(CheckAbsence(request, *reply));
   if (IsOutOfPlace(request, *reply)) {

@@ -54,7 +54,7 @@ class AzureClient {
   // Also after a stop, with few tries: what others would wait for is given back.
   [[nodiscard]] Result<HttpResponse> SendLast(const AzureRequest& request);
 
-  // What the service's clock said in the last reply.
+  // What the service's clock said in the last reply, at the latest: it tells whole seconds.
   [[nodiscard]] std::optional<Timestamp> server_time() const;
 
   [[nodiscard]] const std::string& container_url() const { return container_url_; }
