@@ -144,6 +144,12 @@ TEST_F(AzureVaultTest, WhatCannotBeAVaultsPlaceIsRefused) {
   EXPECT_EQ(secret.exit_code, 2);
   EXPECT_THAT(secret.err, HasSubstr("AZURE_STORAGE_SAS_TOKEN"));
   EXPECT_THAT(secret.err, Not(HasSubstr("sig=")));
+  for (const std::string mistyped : {"acct.blob.core.windows.net/vault?sv=1&sig=hush",
+                                     "HTTPS://acct.blob.core.windows.net/vault?sig=hush"}) {
+    const CommandResult refused = cli.RunWords({"vault", "create", "azure", "--target", mistyped});
+    EXPECT_EQ(refused.exit_code, 2) << mistyped;
+    EXPECT_THAT(refused.err, Not(HasSubstr("hush")));
+  }
   EXPECT_EQ(cli.Run("vault create azure --target " + server.url()).exit_code, 2);
   EXPECT_EQ(cli.Run("vault create azure --target s3://bucket/vault").exit_code, 2);
   EXPECT_EQ(cli.Run("vault connect azure --target " + Url()).exit_code, 3);
