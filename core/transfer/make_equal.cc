@@ -14,7 +14,7 @@ namespace asr {
 namespace {
 
 // So much of the disk is planned at once: bounds the digests held in memory.
-constexpr std::uint64_t kWindowBytes = 512 * kMiB;
+constexpr std::uint64_t kWindowBytes = 2048 * kMiB;
 constexpr std::uint64_t kGroupsPerWindow = kWindowBytes / kGroupBytes;
 
 // One group to look at.

@@ -12,6 +12,8 @@ constexpr std::uint64_t kMinBodyBytes = 64 * kKiB;
 constexpr std::uint64_t kMaxBodyBytes = 4 * kMiB;
 // Grown by so much for each window of bytes that went well.
 constexpr std::uint64_t kStepBytes = 256 * kKiB;
+// Up to the first decrease: by so many times the bytes that went well.
+constexpr std::uint64_t kFirstGrowth = 4;
 
 }  // namespace
 
@@ -106,10 +108,15 @@ void TransferLimiter::Grow(std::uint64_t bytes, double seconds, double mean_in_f
   // The line's rate, by all that shared it with this request (Little's law). Only a window that it
   // carries in half of the time may grow; so the window also stays small while it is not used.
   const double rate = mean_in_flight_bytes / seconds;
-  if (static_cast<double>(window_bytes_) > rate * limits_.target_seconds / 2) return;
-  const std::uint64_t more =
-      epoch_ == 0 ? bytes : std::max<std::uint64_t>(kStepBytes * bytes / window_bytes_, 1);
-  window_bytes_ = std::min(window_bytes_ + more, limits_.max_window_bytes);
+  const auto most = static_cast<std::uint64_t>(rate * limits_.target_seconds / 2);
+  if (window_bytes_ > most) return;
+  std::uint64_t wider =
+      window_bytes_ + std::max<std::uint64_t>(kStepBytes * bytes / window_bytes_, 1);
+  if (epoch_ == 0) {
+    // Doubled after each window of bytes; more, as far as the rate that was seen allows.
+    wider = std::max(window_bytes_ + bytes, std::min(window_bytes_ + kFirstGrowth * bytes, most));
+  }
+  window_bytes_ = std::min(wider, limits_.max_window_bytes);
 }
 
 double TransferLimiter::CountByteSeconds() {

@@ -31,8 +31,8 @@ enum class TransferOutcome : std::uint8_t {
 };
 
 // A window over the bytes of all requests that share a line: additive increase while requests end
-// well in time (doubling up to the first decrease), multiplicative decrease when one takes long or
-// the server is busy. Thread-safe.
+// well in time (twice to five times as wide after each window of bytes, up to the first decrease),
+// multiplicative decrease when one takes long or the server is busy. Thread-safe.
 class TransferLimiter {
  public:
   // The right to move some bytes; given back by Finish, or as kFailed when destroyed.

@@ -158,6 +158,8 @@ bench_upload() {
   done
   stop_server
   rm "$work/disk.vhd"
+  printf 'sink: seconds of curl %s, enable with SHA-256 %s, with xxh3 %s, azcopy %s\n' \
+    "$(median sink 2)" "$(median sha256 2)" "$(median xxh3 2)" "$(median azcopy 2)"
   report "sink: rate of enable with SHA-256 / curl -T" "$(ratio sink sha256)" "" at-least 0.5
   report "sink: rate of enable with xxh3 / curl -T" "$(ratio sink xxh3)" "" at-least 0.6
   report "sink: rate of enable with SHA-256 / azcopy copy" "$(ratio azcopy sha256)" "" at-least 3
