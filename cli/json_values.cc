@@ -333,6 +333,7 @@ Json JobJson(const Job& job) {
   json["stats"]["bytesZero"] = job.stats.bytes_zero;
   json["stats"]["bytesCleared"] = job.stats.bytes_cleared;
   json["stats"]["bytesResumed"] = job.stats.bytes_resumed;
+  json["stats"]["bytesSeeded"] = job.stats.bytes_seeded;
   return json;
 }
 

@@ -83,6 +83,7 @@ Status RunLogin(Session& session, const LoginOptions& options) {
   const std::string name = options.name.value_or(kLoginName);
   ASR_CHECK(CheckName("--name", name));
   ASR_TRY(StoredCredential wanted, Wanted(session, options));
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
   if (session.options().dry_run) {
     Plan plan;
     plan.steps.push_back(
@@ -92,7 +93,6 @@ Status RunLogin(Session& session, const LoginOptions& options) {
     session.PrintPlan(plan);
     return {};
   }
-  ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const LoginResult result, LogIn(*environment, name, std::move(wanted),
                                           [&](const DeviceCode& code) { Show(session, code); }));
   Json json = CredentialJson(result.credential);

@@ -50,6 +50,7 @@ Status RunEnable(Session& session, const EnableRequest& request) {
                           "--seed-credential is of no use without --seed")
                     .WithAction("name the seed: --seed URL"));
   }
+  ASR_CHECK(CheckSeedPlaces(request.seed));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
   if (session.options().dry_run) {

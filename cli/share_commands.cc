@@ -84,6 +84,12 @@ Status RunShare(Session& session, const ShareOptions& options) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const VaultRegistration vault,
           environment->state.FindVault(session.options().vault.value_or("")));
+  std::string path;
+  if (options.output_file) {
+    ASR_TRY(path, session.AbsolutePath(*options.output_file));
+    ASR_CHECK(RequireNewFile(*environment, path));
+  }
+  ASR_CHECK(RequireShareable(vault));
   if (session.options().dry_run) {
     Plan plan;
     plan.steps.push_back({.step = fmt::format("Sign a right to read vault {}, until {}", vault.name,
@@ -92,11 +98,6 @@ Status RunShare(Session& session, const ShareOptions& options) {
                           .disk = ""});
     session.PrintPlan(plan);
     return {};
-  }
-  std::string path;
-  if (options.output_file) {
-    ASR_TRY(path, session.AbsolutePath(*options.output_file));
-    ASR_CHECK(RequireNewFile(*environment, path));
   }
   ASR_TRY(const SharedVault shared,
           ShareVault(*environment, vault,

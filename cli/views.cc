@@ -41,7 +41,8 @@ std::vector<Column> JobFields() {
           Make("Skipped", "/stats/bytesSkipped", Kind::kBytes),
           Make("Zero", "/stats/bytesZero", Kind::kBytes),
           Make("Cleared", "/stats/bytesCleared", Kind::kBytes),
-          Make("Resumed", "/stats/bytesResumed", Kind::kBytes)};
+          Make("Resumed", "/stats/bytesResumed", Kind::kBytes),
+          Make("Seeded", "/stats/bytesSeeded", Kind::kBytes)};
 }
 
 std::vector<Column> JobColumns() {

@@ -44,9 +44,11 @@ bool IsUrl(std::string_view place) {
 // What is told of a seed must not tell a secret.
 std::string WithoutQuery(const std::string& text) {
   const std::size_t query = text.find('?');
-  const bool has_secret =
-      query != std::string::npos && text.find("sig=", query) != std::string::npos;
-  return has_secret ? text.substr(0, query) : text;
+  if (query == std::string::npos) return text;
+  const std::string_view rest = std::string_view(text).substr(query + 1);
+  const bool is_snapshot =
+      rest.starts_with("snapshot=") && rest.find('&') == std::string_view::npos;
+  return is_snapshot ? text : text.substr(0, query);
 }
 
 Error NoSuchDisk(const Item& item, const std::string& text, const std::string& name) {
@@ -281,8 +283,9 @@ Result<Seed> OpenSeed(Environment& environment, Vault& vault, const Item& item,
   };
   auto disk = open();
   if (!disk) {
-    return Fail(std::move(disk).error().WithContext(
-        fmt::format("VM {}, disk {}, seed {}", item.name, choice.disk->name.value, choice.place)));
+    return Fail(std::move(disk).error().WithContext(fmt::format("VM {}, disk {}, seed {}",
+                                                                item.name, choice.disk->name.value,
+                                                                WithoutQuery(choice.place))));
   }
   return Seed{.disk = choice.disk->name,
               .place = choice.place,
@@ -291,6 +294,16 @@ Result<Seed> OpenSeed(Environment& environment, Vault& vault, const Item& item,
 }
 
 }  // namespace
+
+Status CheckSeedPlaces(const SeedRequest& request) {
+  for (const std::string& given : request.seeds) {
+    const std::size_t scheme = given.find("://");
+    if (scheme == std::string::npos) continue;
+    const std::size_t equals = given.rfind('=', scheme);
+    ASR_CHECK(CheckPlace(equals == std::string::npos ? given : given.substr(equals + 1)));
+  }
+  return {};
+}
 
 Result<std::vector<Seed>> OpenSeeds(Environment& environment, Vault& vault, const Item& item,
                                     const SeedRequest& request) {
@@ -323,11 +336,14 @@ Status FillFromSeeds(Environment& environment, const Vault& vault, const Replica
     ASR_TRY(const std::uint64_t total_bytes, AllocatedBytes(*seed.content));
     const auto fill = [&](TaskProgress& progress) -> Status {
       ReplicaTarget target(**replica);
-      const TransferOptions options{
-          .algorithm = vault.identity().algorithm,
-          .on_progress = [&](const TransferStats& done) { progress.Advance(done.bytes_read); },
-          .stop = environment.stop,
-          .only_fills = true};
+      const TransferOptions options{.algorithm = vault.identity().algorithm,
+                                    .on_progress =
+                                        [&](const TransferStats& done) {
+                                          progress.Advance(done.bytes_read);
+                                          run.AddStats({.bytes_seeded = done.bytes_sent});
+                                        },
+                                    .stop = environment.stop,
+                                    .only_fills = true};
       ASR_CHECK(MakeEqual(*seed.content, target, options));
       return {};
     };

@@ -31,6 +31,10 @@ struct Seed {
   std::unique_ptr<Disk> content;  // of the disk's size; errors name the seed and the offset
 };
 
+// What can be told before anything is opened: kUsage for schemes that are none of seeds, and for a
+// URL with a secret in it.
+[[nodiscard]] Status CheckSeedPlaces(const SeedRequest& request);
+
 // Opens and checks them; changes nothing. kUsage if one cannot be meant for a disk of the item, or
 // has a secret in its URL; kNotFound if there is no such disk or no such seed; kUnsupported
 // (kImageUnsupported) if its size is not the disk's (or that of the disk's replica, which is padded
@@ -44,8 +48,8 @@ struct Seed {
                                                       const std::vector<Seed>& seeds);
 
 // One task a seed: "Seed disk root". Fills what the replica does not hold yet; what an earlier run
-// brought, from the seed or the VM, stays. Nothing of it counts for the job's figures, which are of
-// the VM's disks.
+// brought, from the seed or the VM, stays. It counts as bytes_seeded alone: the other figures are
+// of the VM's disks.
 [[nodiscard]] Status FillFromSeeds(Environment& environment, const Vault& vault,
                                    const Replicas& replicas, const std::vector<Seed>& seeds,
                                    JobRun& run);

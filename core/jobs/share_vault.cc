@@ -12,15 +12,18 @@
 
 namespace asr {
 
+Status RequireShareable(const VaultRegistration& vault) {
+  const std::string directory = DirectoryOf(vault.target);
+  if (directory.empty()) return {};
+  return Fail(
+      MakeError(ErrorKind::kUnsupported, ErrorCode::kCredentialInvalid,
+                fmt::format("vault {} lies in a directory, which no signature opens", vault.name))
+          .WithAction("let others read the directory: " + directory));
+}
+
 Result<SharedVault> ShareVault(Environment& environment, const VaultRegistration& vault,
                                const ShareRequest& request) {
-  const std::string directory = DirectoryOf(vault.target);
-  if (!directory.empty()) {
-    return Fail(
-        MakeError(ErrorKind::kUnsupported, ErrorCode::kCredentialInvalid,
-                  fmt::format("vault {} lies in a directory, which no signature opens", vault.name))
-            .WithAction("let others read the directory: " + directory));
-  }
+  ASR_CHECK(RequireShareable(vault));
   ASR_TRY(const ParsedLocation parsed, ParseStorageUrl(vault.target));
   const StorageLocation& location = parsed.location;
   const PlaceAccess access = AccessOf(environment, &vault);

@@ -18,6 +18,9 @@ struct SharedVault {
   SasToken sas;     // to read and to list, of this container alone
 };
 
+// kUnsupported for a vault in a directory.
+[[nodiscard]] Status RequireShareable(const VaultRegistration& vault);
+
 // Signed by the account's key, or, where the vault's credential signs in with Entra ID, in the name
 // of who signed in: for 7 days at most then (kUsage). kUnsupported for a vault in a directory, or
 // one that is opened with a SAS.

@@ -92,13 +92,11 @@ Result<std::unique_ptr<BlobStore>> OpenContainer(Environment& environment, const
                          {.name = access.credential,
                           .entra_sign_in = MakeEntraSignIn(environment, access.ca_file)}));
   ASR_TRY(auto transport, CurlTransport::Create({.ca_file = access.ca_file}));
-  const std::string key = ToHex(ByteSpan(ComputeSha256(AsBytes(place))).first(8));
   return OpenAzureStore(
       {.container_url = place,
        .transport = std::move(transport),
        .authorizer = std::move(authorizer),
-       .leases = {environment.fs, JoinPath(JoinPath(environment.state_directory, "leases"), key),
-                  HostName()},
+       .leases = {environment.fs, LeaseDirectoryOf(environment, place), HostName()},
        .cache_path = ListCachePath(environment),
        .vault_id = vault_id,
        .stop = environment.stop},
@@ -144,6 +142,11 @@ Status RequireNothingForeign(const std::string& place, BlobStore& store) {
 
 Result<std::string> NormalizeTarget(const std::string& target) {
   return IsWeb(target) ? NormalizeUrl(target) : NormalizeDirectory(target);
+}
+
+std::string LeaseDirectoryOf(const Environment& environment, const std::string& place) {
+  const std::string key = ToHex(ByteSpan(ComputeSha256(AsBytes(place))).first(8));
+  return JoinPath(JoinPath(environment.state_directory, "leases"), key);
 }
 
 std::string ListCachePath(const Environment& environment) {

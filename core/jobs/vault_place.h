@@ -30,6 +30,10 @@ struct PlaceAccess {
                                                            const PlaceAccess& access, bool create,
                                                            const std::string& vault_id = "");
 
+// The directory with the names under which this machine takes leases of a container.
+[[nodiscard]] std::string LeaseDirectoryOf(const Environment& environment,
+                                           const std::string& place);
+
 // The file with what lists of vaults have read (storage/blob/document_cache.h).
 [[nodiscard]] std::string ListCachePath(const Environment& environment);
 

@@ -161,7 +161,10 @@ Result<std::unique_ptr<Vault>> OpenVaultForNames(Environment& environment,
 Status ForgetVault(Environment& environment, const VaultRegistration& registration) {
   ASR_CHECK(environment.state.RemoveVault(registration.name));
   const std::string digests = DigestDirectoryOf(environment, registration.id);
-  static_cast<void>(environment.fs.RemoveTree(digests).has_value());
+  const std::string leases = LeaseDirectoryOf(environment, registration.target);
+  for (const std::string& directory : {digests, leases}) {
+    static_cast<void>(environment.fs.RemoveTree(directory).has_value());
+  }
   ForgetCachedDocuments(environment.fs, ListCachePath(environment), registration.id);
   return {};
 }

@@ -39,8 +39,8 @@ namespace asr {
 [[nodiscard]] Result<std::unique_ptr<Vault>> OpenVaultForNames(Environment& environment,
                                                                const std::string& name);
 
-// Takes its registration away, and what this machine keeps of its lists and
-// digests. Its data stays.
+// Takes its registration away, and what this machine keeps of its lists,
+// digests and leases. Its data stays.
 [[nodiscard]] Status ForgetVault(Environment& environment, const VaultRegistration& registration);
 
 // The place of a registered vault, whether or not a vault is in it.

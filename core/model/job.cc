@@ -71,6 +71,7 @@ TransferStats& TransferStats::operator+=(const TransferStats& other) {
   bytes_zero += other.bytes_zero;
   bytes_cleared += other.bytes_cleared;
   bytes_resumed += other.bytes_resumed;
+  bytes_seeded += other.bytes_seeded;
   return *this;
 }
 

@@ -36,6 +36,8 @@ struct TransferStats {
   std::uint64_t bytes_cleared = 0;  // those of bytes_zero that the target had to clear
   // Those of bytes_skipped that an earlier run of the same work sent before it was cut.
   std::uint64_t bytes_resumed = 0;
+  // Written into replicas from seeds; in none of the others.
+  std::uint64_t bytes_seeded = 0;
   TransferStats& operator+=(const TransferStats& other);
   bool operator==(const TransferStats&) const = default;
 };

@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::string_view kJobColumns =
     "number, id, type, item, vault, state, retryable, start_time, end_time, error, bytes_read, "
-    "bytes_sent, bytes_skipped, bytes_zero, bytes_cleared, bytes_resumed";
+    "bytes_sent, bytes_skipped, bytes_zero, bytes_cleared, bytes_resumed, "
+    "bytes_seeded";
 
 struct NumberedJob {
   std::int64_t number = 0;
@@ -51,7 +52,8 @@ NumberedJob ReadJob(const SqlStatement& row) {
                .bytes_skipped = row.Unsigned(12),
                .bytes_zero = row.Unsigned(13),
                .bytes_cleared = row.Unsigned(14),
-               .bytes_resumed = row.Unsigned(15)};
+               .bytes_resumed = row.Unsigned(15),
+               .bytes_seeded = row.Unsigned(16)};
   return result;
 }
 
@@ -137,12 +139,12 @@ Status ReplaceJob(SqlDatabase& database, std::int64_t number, const Job& job) {
   ASR_CHECK(database.Run(
       "UPDATE jobs SET type = ?2, item = ?3, vault = ?4, state = ?5, retryable = ?6, "
       "start_time = ?7, end_time = ?8, error = ?9, bytes_read = ?10, bytes_sent = ?11, "
-      "bytes_skipped = ?12, bytes_zero = ?13, bytes_cleared = ?14, bytes_resumed = ?15 "
-      "WHERE number = ?1",
+      "bytes_skipped = ?12, bytes_zero = ?13, bytes_cleared = ?14, bytes_resumed = ?15, "
+      "bytes_seeded = ?16 WHERE number = ?1",
       {number, job.type, job.item, job.vault, JobStateName(job.state), job.retryable,
        ToMilliseconds(job.start_time), end_time, ErrorText(job.error), job.stats.bytes_read,
        job.stats.bytes_sent, job.stats.bytes_skipped, job.stats.bytes_zero, job.stats.bytes_cleared,
-       job.stats.bytes_resumed}));
+       job.stats.bytes_resumed, job.stats.bytes_seeded}));
   return WriteTasks(database, number, job.tasks);
 }
 
@@ -210,7 +212,7 @@ Status StateDatabase::InsertJob(const Job& job, const JobCommand& command) {
   ASR_TRY(SqlTransaction transaction, database.BeginWrite());
   ASR_CHECK(database.Run(
       "INSERT INTO jobs VALUES (NULL, ?1, '', '', '', '', 0, 0, NULL, NULL, 0, 0, 0, 0, ?2, ?3, "
-      "?4, ?5, ?6, 0, 0)",
+      "?4, ?5, ?6, 0, 0, 0)",
       {job.id.value, process.pid, process.start_ticks, process.boot_id, command.words,
        command.working_directory}));
   ASR_CHECK(ReplaceJob(database, database.last_insert_rowid(), job));

@@ -252,6 +252,7 @@ Status DigestTable::UpdateGroups(std::uint64_t first, std::size_t count, const U
   Segment segment = std::exchange(segments_[first / kGroupsPerSegment], {});
   ASR_CHECK(blob_->Write(RowOffset(first), std::as_bytes(std::span(rows))));
   ASR_CHECK(blob_->Write(GroupOffset(page_first), std::as_bytes(std::span(digests))));
+  if (segment.empty()) return {};  // another update failed meanwhile: it is read again
   std::ranges::copy(digests,
                     segment.begin() + static_cast<std::ptrdiff_t>(page_first % kGroupsPerSegment));
   segments_[first / kGroupsPerSegment] = std::move(segment);

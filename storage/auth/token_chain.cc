@@ -83,7 +83,7 @@ Result<AccessToken> TokenChain::Fetch(const TokenRequest& request, const std::st
   Error none = MakeError(ErrorKind::kNotFound, ErrorCode::kCredentialNotFound,
                          "there is no sign-in to Azure on this machine")
                    .WithAction(
-                       "az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and "
+                       "asr login, or az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and "
                        "AZURE_CLIENT_SECRET");
   for (const auto& source : sources_) {
     auto token = source->Fetch(request, stop);

@@ -39,10 +39,12 @@ Result<UserDelegationKey> GetUserDelegationKey(HttpClient& client, const Storage
                           "a hand-out signed by a user holds at most 7 days")
                     .WithAction("give an end within 7 days, or sign with the account's key"));
   }
+  // Else a clock that is a little ahead would make what is handed out good for nothing at first.
+  constexpr std::chrono::minutes kClockDifference{15};
   const std::string body = fmt::format(
       "<?xml version=\"1.0\" encoding=\"utf-8\"?><KeyInfo><Start>{}</Start><Expiry>{}</Expiry>"
       "</KeyInfo>",
-      Seconds(now), Seconds(expires_at));
+      Seconds(now - kClockDifference), Seconds(expires_at));
   HttpRequest request;
   request.method = HttpMethod::kPost;
   request.url = location.endpoint + "/?restype=service&comp=userdelegationkey";

@@ -70,6 +70,13 @@ Error NotAuthorized(const HttpResponse& response, std::string message, Timestamp
                                    : "the credential does not allow this, is wrong, or has expired")
                     .WithCause("the account's firewall does not let this network in")
                     .WithAction("check with which credential you are signed in, and its rights");
+  if (ReadServerProblem(response).code == "AuthorizationPermissionMismatch") {
+    error.causes.insert(error.causes.begin(),
+                        "an owner of the account may not read or write its blobs by that alone");
+    error.action =
+        "have the role Storage Blob Data Contributor assigned to who signs in (Reader is enough to "
+        "recover), or give another credential: asr credential list";
+  }
   return WithSkewCause(std::move(error), response, now);
 }
 

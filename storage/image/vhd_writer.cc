@@ -25,7 +25,7 @@ std::uint64_t TableBytes(std::uint64_t block_count) {
 }  // namespace
 
 DynamicVhdWriter::DynamicVhdWriter(std::unique_ptr<File> file, std::uint64_t size_bytes)
-    : file_(std::move(file)),
+    : BlockImageWriter(std::move(file), kBlockBytes),
       size_bytes_(size_bytes),
       places_(DivideRoundingUp<std::uint64_t>(size_bytes, kBlockBytes)),
       end_bytes_(kTableOffset + TableBytes(places_.size())) {}
@@ -41,60 +41,8 @@ Result<std::unique_ptr<DynamicVhdWriter>> DynamicVhdWriter::Open(std::unique_ptr
     }));
   }
   // Never longer than that: what comes behind it is new, and zeros.
-  ASR_CHECK(writer->file_->Resize(writer->end_bytes_));
+  ASR_CHECK(writer->file().Resize(writer->end_bytes_));
   return writer;
-}
-
-Status DynamicVhdWriter::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
-  return ForEachBlockPiece(
-      {offset_bytes, bytes.size()}, kBlockBytes,
-      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
-        ASR_TRY(const std::uint64_t place, PlaceFor(block));
-        ASR_CHECK(file_->WriteAt(place + in_block, bytes.first(length)));
-        bytes = bytes.subspan(length);
-        return {};
-      });
-}
-
-Result<std::vector<Extent>> DynamicVhdWriter::WrittenExtents(Extent range) {
-  std::vector<Extent> extents;
-  ASR_CHECK(ForEachBlockPiece(
-      range, kBlockBytes,
-      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
-        const std::uint64_t place = PlaceOf(block);
-        if (place == 0) return {};
-        ASR_TRY(const auto data, file_->DataExtents({place + in_block, length}));
-        for (const Extent& extent : data) {
-          AppendExtent(extents,
-                       {extent.offset_bytes - place + block * kBlockBytes, extent.length_bytes});
-        }
-        return {};
-      }));
-  return extents;
-}
-
-Status DynamicVhdWriter::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
-  return ForEachBlockPiece(
-      {offset_bytes, out.size()}, kBlockBytes,
-      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
-        const std::uint64_t place = PlaceOf(block);
-        if (place == 0) {
-          std::ranges::fill(out.first(length), std::byte{0});
-        } else {
-          ASR_CHECK(file_->ReadAt(place + in_block, out.first(length)));
-        }
-        out = out.subspan(length);
-        return {};
-      });
-}
-
-Status DynamicVhdWriter::Discard(Extent range) {
-  return ForEachBlockPiece(
-      range, kBlockBytes,
-      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
-        const std::uint64_t place = PlaceOf(block);
-        return place == 0 ? Status() : file_->PunchHole({place + in_block, length});
-      });
 }
 
 std::uint64_t DynamicVhdWriter::PlaceOf(std::uint64_t block) {
@@ -115,7 +63,7 @@ Result<std::uint64_t> DynamicVhdWriter::PlaceFor(std::uint64_t block) {
   if (place == 0) {
     const std::uint64_t data = TakePlace();
     // The whole block at once: writes that move the file's end wait for each other.
-    ASR_CHECK(file_->Resize(end_bytes_));
+    ASR_CHECK(file().Resize(end_bytes_));
     place = data;
   }
   return place;
@@ -125,7 +73,7 @@ Result<std::uint64_t> DynamicVhdWriter::PlaceFor(std::uint64_t block) {
 Status DynamicVhdWriter::WriteBitmaps() {
   const std::vector<std::byte> bitmap(kBitmapBytes, std::byte{0xFF});
   for (const std::uint64_t place : places_) {
-    if (place != 0) ASR_CHECK(file_->WriteAt(place - kBitmapBytes, bitmap));
+    if (place != 0) ASR_CHECK(file().WriteAt(place - kBitmapBytes, bitmap));
   }
   return {};
 }
@@ -138,24 +86,24 @@ Status DynamicVhdWriter::WriteTable() {
         table, block * sizeof(std::uint32_t),
         places_[block] == 0 ? kNoBlock : static_cast<std::uint32_t>(bitmap / kVhdSectorBytes));
   }
-  return file_->WriteAt(kTableOffset, table);
+  return file().WriteAt(kTableOffset, table);
 }
 
 Status DynamicVhdWriter::Finish() {
   ASR_CHECK(WriteBitmaps());
   ASR_CHECK(WriteTable());
-  ASR_CHECK(file_->WriteAt(
+  ASR_CHECK(file().WriteAt(
       kHeaderOffset,
       MakeVhdDynamicHeader({.table_offset_bytes = kTableOffset,
                             .table_entry_count = static_cast<std::uint32_t>(places_.size()),
                             .block_bytes = kBlockBytes})));
   // The footers come last: without them the file is no VHD to anybody.
-  ASR_CHECK(file_->Sync());
+  ASR_CHECK(file().Sync());
   const VhdFooter footer =
       MakeDynamicVhdFooter(size_bytes_, RandomBits(), VhdSeconds(SystemClock().Now()));
-  ASR_CHECK(file_->WriteAt(0, footer));
-  ASR_CHECK(file_->WriteAt(end_bytes_, footer));
-  return file_->Sync();
+  ASR_CHECK(file().WriteAt(0, footer));
+  ASR_CHECK(file().WriteAt(end_bytes_, footer));
+  return file().Sync();
 }
 
 }  // namespace asr

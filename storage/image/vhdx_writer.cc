@@ -81,7 +81,7 @@ std::array<std::byte, sizeof(T)> LittleBytes(T value) {
 }  // namespace
 
 VhdxWriter::VhdxWriter(std::unique_ptr<File> file, const NewImage& image)
-    : file_(std::move(file)),
+    : BlockImageWriter(std::move(file), BlockBytesFor(image.size_bytes)),
       size_bytes_(image.size_bytes),
       logical_sector_bytes_(image.logical_sector_bytes),
       shape_(ShapeVhdxTable(image.size_bytes, BlockBytesFor(image.size_bytes),
@@ -106,60 +106,8 @@ Result<std::unique_ptr<VhdxWriter>> VhdxWriter::Open(std::unique_ptr<File> file,
     }));
   }
   // Never longer than that: what comes behind it is new, and zeros.
-  ASR_CHECK(writer->file_->Resize(writer->next_place_mib_ * kMiB));
+  ASR_CHECK(writer->file().Resize(writer->next_place_mib_ * kMiB));
   return writer;
-}
-
-Status VhdxWriter::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
-  return ForEachBlockPiece(
-      {offset_bytes, bytes.size()}, shape_.block_bytes,
-      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
-        ASR_TRY(const std::uint64_t place, PlaceFor(block));
-        ASR_CHECK(file_->WriteAt(place + in_block, bytes.first(length)));
-        bytes = bytes.subspan(length);
-        return {};
-      });
-}
-
-Result<std::vector<Extent>> VhdxWriter::WrittenExtents(Extent range) {
-  std::vector<Extent> extents;
-  ASR_CHECK(ForEachBlockPiece(
-      range, shape_.block_bytes,
-      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
-        const std::uint64_t place = PlaceOf(block);
-        if (place == 0) return {};
-        ASR_TRY(const auto data, file_->DataExtents({place + in_block, length}));
-        for (const Extent& extent : data) {
-          AppendExtent(extents, {extent.offset_bytes - place + block * shape_.block_bytes,
-                                 extent.length_bytes});
-        }
-        return {};
-      }));
-  return extents;
-}
-
-Status VhdxWriter::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
-  return ForEachBlockPiece(
-      {offset_bytes, out.size()}, shape_.block_bytes,
-      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
-        const std::uint64_t place = PlaceOf(block);
-        if (place == 0) {
-          std::ranges::fill(out.first(length), std::byte{0});
-        } else {
-          ASR_CHECK(file_->ReadAt(place + in_block, out.first(length)));
-        }
-        out = out.subspan(length);
-        return {};
-      });
-}
-
-Status VhdxWriter::Discard(Extent range) {
-  return ForEachBlockPiece(
-      range, shape_.block_bytes,
-      [&](std::uint64_t block, std::uint64_t in_block, std::uint64_t length) -> Status {
-        const std::uint64_t place = PlaceOf(block);
-        return place == 0 ? Status() : file_->PunchHole({place + in_block, length});
-      });
 }
 
 std::uint64_t VhdxWriter::PlaceOf(std::uint64_t block) {
@@ -173,7 +121,7 @@ Result<std::uint64_t> VhdxWriter::PlaceFor(std::uint64_t block) {
   if (place_mib == 0) {
     const std::uint64_t end_mib = next_place_mib_ + shape_.block_bytes / kMiB;
     // The whole block at once: writes that move the file's end wait for each other.
-    ASR_CHECK(file_->Resize(end_mib * kMiB));
+    ASR_CHECK(file().Resize(end_mib * kMiB));
     place_mib = static_cast<std::uint32_t>(next_place_mib_);
     next_place_mib_ = end_mib;
   }
@@ -186,15 +134,15 @@ Status VhdxWriter::Finish() {
   ASR_CHECK(WriteRegionTables());
   ASR_CHECK(WriteHeaders());
   // The signature comes last: without it the file is no VHDX to anybody.
-  ASR_CHECK(file_->Sync());
+  ASR_CHECK(file().Sync());
   Bytes identifier(kVhdxHeaderBytes);
   StoreText(identifier, 0, kVhdxFileSignature);
   constexpr std::string_view kCreator = "asr";  // in UTF-16
   for (std::size_t i = 0; i < kCreator.size(); ++i) {
     identifier[kVhdxFileSignature.size() + 2 * i] = static_cast<std::byte>(kCreator[i]);
   }
-  ASR_CHECK(file_->WriteAt(0, identifier));
-  return file_->Sync();
+  ASR_CHECK(file().WriteAt(0, identifier));
+  return file().Sync();
 }
 
 Status VhdxWriter::WriteTable() {
@@ -207,7 +155,7 @@ Status VhdxWriter::WriteTable() {
         places_mib_[block] * kMiB | static_cast<std::uint64_t>(VhdxBlockState::kFullyPresent);
     StoreLittle(bytes, shape_.EntryOf(block) * kVhdxTableEntryBytes, entry);
   }
-  return file_->WriteAt(table_region_.offset_bytes, bytes);
+  return file().WriteAt(table_region_.offset_bytes, bytes);
 }
 
 Status VhdxWriter::WriteMetadata() {
@@ -220,7 +168,7 @@ Status VhdxWriter::WriteMetadata() {
   metadata.Add(kDiskId, kOfTheDisk, NewGuid());
   metadata.Add(kLogicalSector, kOfTheDisk, LittleBytes(logical_sector_bytes_));
   metadata.Add(kPhysicalSector, kOfTheDisk, LittleBytes(kPhysicalSectorBytes));
-  return file_->WriteAt(kMetadataRegion.offset_bytes, metadata.bytes());
+  return file().WriteAt(kMetadataRegion.offset_bytes, metadata.bytes());
 }
 
 Status VhdxWriter::WriteRegionTables() {
@@ -231,7 +179,7 @@ Status VhdxWriter::WriteRegionTables() {
   StoreRegion(table, 1, vhdx_region::kMetadata, kMetadataRegion);
   StoreLittle<std::uint32_t>(table, vhdx_region::kChecksum, Crc32c(table));
   for (const std::uint64_t offset : kVhdxRegionTableOffsets) {
-    ASR_CHECK(file_->WriteAt(offset, table));
+    ASR_CHECK(file().WriteAt(offset, table));
   }
   return {};
 }
@@ -250,7 +198,7 @@ Status VhdxWriter::WriteHeaders() {
                                static_cast<std::uint32_t>(kLog.length_bytes));
     StoreLittle<std::uint64_t>(header, vhdx_header::kLogOffset, kLog.offset_bytes);
     StoreLittle<std::uint32_t>(header, vhdx_header::kChecksum, Crc32c(header));
-    ASR_CHECK(file_->WriteAt(kVhdxHeaderOffsets[i], header));
+    ASR_CHECK(file().WriteAt(kVhdxHeaderOffsets[i], header));
   }
   return {};
 }

@@ -7,37 +7,31 @@
 #include <vector>
 
 #include "storage/fs/file_system.h"
-#include "storage/image/image_writer.h"
+#include "storage/image/block_image_writer.h"
 #include "storage/image/vhdx_format.h"
 
 namespace asr {
 
 // Order in the file: headers, log (empty), metadata, block table, blocks as they come. A block gets
 // its place at its first write and is a hole of the file where it is not written.
-class VhdxWriter : public ImageWriter {
+class VhdxWriter : public BlockImageWriter {
  public:
   // `file` is empty, or what a writer of the same `image` left.
   [[nodiscard]] static Result<std::unique_ptr<VhdxWriter>> Open(std::unique_ptr<File> file,
                                                                 const NewImage& image);
 
-  Status Write(std::uint64_t offset_bytes, ByteSpan bytes) override;
   Status Finish() override;
-  Result<std::vector<Extent>> WrittenExtents(Extent range) override;
-  Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override;
-  Status Discard(Extent range) override;
 
  private:
   VhdxWriter(std::unique_ptr<File> file, const NewImage& image);
 
-  // Where the block lies in the file; PlaceFor gives it a place if it has none, PlaceOf tells 0.
-  Result<std::uint64_t> PlaceFor(std::uint64_t block);
-  std::uint64_t PlaceOf(std::uint64_t block);
+  Result<std::uint64_t> PlaceFor(std::uint64_t block) override;
+  std::uint64_t PlaceOf(std::uint64_t block) override;
   Status WriteTable();
   Status WriteMetadata();
   Status WriteRegionTables();
   Status WriteHeaders();
 
-  std::unique_ptr<File> file_;
   std::uint64_t size_bytes_;
   std::uint32_t logical_sector_bytes_;
   VhdxTableShape shape_;

@@ -5,12 +5,14 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/boot_sector.h"
 #include "tests/support/cli_runner.h"
 #include "tests/support/page_blob_server/page_blob_server.h"
 
 namespace asr {
 namespace {
 
+using testing::BootSector;
 using testing::CliRunner;
 using testing::CommandResult;
 using testing::FaultAction;
@@ -119,6 +121,21 @@ TEST_F(AzureVaultTest, AnotherMachineRecoversFromIt) {
   other.Json("restore web --to {dir}/back");
   EXPECT_EQ(Disk(other, "back/root.raw"), Disk(cli, "vms/web/root.raw"));
   EXPECT_EQ(Disk(other, "back/data.raw"), Disk(cli, "vms/web/data.raw"));
+}
+
+TEST_F(AzureVaultTest, AnotherMachineTestsAFailoverFromIt) {
+  for (const char* disk : {"data.raw", "root.raw"}) {
+    cli.WriteDisk(disk, 0, BootSector(testing::kWriteText, "web is ready\r\n"));
+  }
+  CreateAndEnable();
+  CliRunner other;
+  other.program = ASR_BINARY;
+  SignIn(other);
+  other.Json("vault connect found --target " + Url());
+  const Json tested = other.Json("test-failover web --serial-text ready --wait-seconds 120");
+  EXPECT_EQ(tested["guest"]["signOfLife"], "web is ready");
+  other.Json("test-failover-cleanup web --notes drill");
+  EXPECT_EQ(cli.Json("points list web")[0]["proof"]["notes"], "drill");
 }
 
 TEST_F(AzureVaultTest, AStoredCredentialIsRememberedWithTheVault) {

@@ -47,7 +47,7 @@ TEST_F(ContractTest, JsonKeysAreThoseOfTheManual) {
   EXPECT_THAT(Keys(job["tasks"][0]),
               ElementsAre("name", "state", "bytesDone", "bytesTotal", "error"));
   EXPECT_THAT(Keys(job["stats"]), ElementsAre("bytesRead", "bytesSent", "bytesSkipped", "bytesZero",
-                                              "bytesCleared", "bytesResumed"));
+                                              "bytesCleared", "bytesResumed", "bytesSeeded"));
   EXPECT_THAT(job["startTime"].get<std::string>(), MatchesRegex(kTime));
   const Json item = cli.Json("items show web");
   EXPECT_THAT(Keys(item),

@@ -119,7 +119,7 @@ def set_up(asr):
     asr.run("credential remove azure --yes", None, code=3, beside="error")
     asr.run("login --dry-run", "plan")
     asr.run("login --service-principal", None, code=2, beside="error")
-    asr.run("credential share --output-file shared.sas --dry-run", "plan")
+    asr.run("credential share --output-file shared.sas --dry-run", None, code=4, beside="error")
     asr.run("credential share --show", None, code=4, beside="error")
     asr.run("vm list", "vms")
     asr.run("vm show web", "vm")

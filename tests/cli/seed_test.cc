@@ -87,6 +87,7 @@ TEST_F(SeedTest, OnlyWhatDiffersComesFromTheVm) {
   EXPECT_EQ(job["tasks"][3]["bytesDone"], kRootBytes);
   EXPECT_EQ(job["stats"]["bytesSent"], 2 * 64 * kKiB);
   EXPECT_EQ(job["stats"]["bytesRead"], kRootBytes);
+  EXPECT_EQ(job["stats"]["bytesSeeded"], kRootBytes);
   EXPECT_EQ(job["stats"]["bytesResumed"], kRootBytes - 2 * 64 * kKiB);
   ExpectRestored();
 }
@@ -178,6 +179,13 @@ TEST_F(SeedTest, ASecretInASeedsUrlIsRefusedUnseen) {
     Refused(fmt::format("--seed root={}", url), 2);
   }
   EXPECT_THAT(Refused("--seed x?sig=hush", 3).dump(), Not(HasSubstr("hush")));
+  // Before it is looked for a VM.
+  for (const std::string seed :
+       {"ftp://a/b.vhd", "root=https://a.blob.core.windows.net/b/c?sig=hush"}) {
+    const CommandResult unknown = cli.Run("enable nobody --policy gold --seed " + seed);
+    EXPECT_EQ(unknown.exit_code, 2) << seed;
+    EXPECT_THAT(unknown.err, Not(HasSubstr("hush")));
+  }
 }
 
 TEST_F(SeedTest, AProtectedVmIsNotSeeded) {

@@ -92,6 +92,18 @@ TEST_F(ShareTest, WhatCannotSignSaysSo) {
 }
 
 // What no page blob can hold.
+TEST_F(ShareTest, ADryRunRefusesWhatTheRunWould) {
+  cli.Json("vault create plain --target {dir}/plain");
+  EXPECT_EQ(cli.Run("credential share --vault plain --show --dry-run").exit_code, 4);
+  const auto plan = cli.Json("credential share --output-file {dir}/new --dry-run");
+  EXPECT_EQ(plan["plan"].size(), 1U);
+  EXPECT_FALSE(std::filesystem::exists(cli.Path("new")));
+  cli.WriteFile("taken", "");
+  EXPECT_EQ(cli.Run("credential share --output-file {dir}/taken --dry-run").exit_code,
+            cli.Run("credential share --output-file {dir}/taken").exit_code);
+  EXPECT_EQ(cli.Run("login --ca-file {dir}/none.pem --dry-run").exit_code, 3);
+}
+
 TEST_F(ShareTest, ADiskThatAzureCannotHoldIsRefusedBeforehand) {
   std::filesystem::create_directories(cli.Path("vms/huge"));
   cli.WriteFile("vms/huge/root.raw", "");

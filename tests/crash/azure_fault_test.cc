@@ -190,9 +190,6 @@ TEST_P(AzureFaultTest, ALifeGoesOnAfterEveryRequest) {
 
 TEST_P(AzureFaultTest, EnableGoesOnAfterRequestsToItsSeed) {
   const bool is_nightly = std::getenv("ASR_NIGHTLY") != nullptr;
-  if (GetParam() == Way::kStall && !is_nightly) {
-    GTEST_SKIP() << "nightly: the minute until a silent server is given up cannot be cut short";
-  }
   Life sound(GetParam(), -1);
   ASSERT_NO_FATAL_FAILURE(sound.Begin());
   std::vector<int> meant;
@@ -209,6 +206,8 @@ TEST_P(AzureFaultTest, EnableGoesOnAfterRequestsToItsSeed) {
   const std::size_t stride = is_nightly ? 1 : kStrideInCi;
   for (std::size_t i = static_cast<std::size_t>(GetParam()) % stride; i < meant.size();
        i += stride) {
+    // The minute until a silent server is given up cannot be cut short here.
+    if (GetParam() == Way::kStall && !is_nightly && i >= stride) break;
     SCOPED_TRACE(::testing::Message() << "request " << meant[i]);
     Life life(GetParam(), meant[i]);
     life.Begin();

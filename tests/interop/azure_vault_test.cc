@@ -78,6 +78,16 @@ TEST_F(AzureVaultInteropTest, MicrosoftsClientDownloadsAnOlderPoint) {
   EXPECT_EQ(Converted("old.vhd"), first_);
 }
 
+TEST_F(AzureVaultInteropTest, AzDownloadsTheNewestReplica) {
+  const CommandOutcome read = RunCommand(fmt::format(
+      "cd {} && export AZURE_CONFIG_DIR=$PWD/az AZURE_CORE_COLLECT_TELEMETRY=no "
+      "AZURE_STORAGE_CONNECTION_STRING='{}' && az storage blob download -c vault -n {} -f az.vhd "
+      "-o none --no-progress",
+      cli.Path(""), azurite.ConnectionString(), blob_));
+  ASSERT_EQ(read.exit_code, 0) << read.output.substr(0, 1000);
+  EXPECT_EQ(Converted("az.vhd"), cli.ReadFile(cli.Path("vms/web/root.raw")));
+}
+
 TEST_F(AzureVaultInteropTest, AzReadsDocuments) {
   const CommandOutcome read = RunCommand(fmt::format(
       "cd {} && export AZURE_CONFIG_DIR=$PWD/az AZURE_CORE_COLLECT_TELEMETRY=no "

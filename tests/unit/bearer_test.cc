@@ -254,7 +254,7 @@ TEST_F(UserDelegationTest, AsksForAKeyAndReadsIt) {
   EXPECT_EQ(key->value.Reveal(), "a2V5");
   const auto sent = transport_.requests().at(0);
   EXPECT_EQ(sent.url, "https://acct.blob.core.windows.net/?restype=service&comp=userdelegationkey");
-  EXPECT_THAT(transport_.bodies().at(0), HasSubstr("<Start>2026-11-23T06:30:00Z</Start>"
+  EXPECT_THAT(transport_.bodies().at(0), HasSubstr("<Start>2026-11-23T06:15:00Z</Start>"
                                                    "<Expiry>2026-11-24T06:30:00Z</Expiry>"));
 }
 
