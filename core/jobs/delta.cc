@@ -141,7 +141,7 @@ Result<std::unique_ptr<ChangeLogWriter>> Spool::CreateLogIn(const std::string& f
 
 // Beside the image; where that cannot be, on this machine's own place.
 Result<std::unique_ptr<ChangeLogWriter>> Spool::CreateLog(std::size_t index, const Bits128& last) {
-  const std::string& path = pass_.source.disks()[index].stamps.front().path;
+  const std::string& path = pass_.source.disks()[index].image_path;
   const std::string image = BaseName(path);
   set_.point.disks[index].log = RandomBits();
   auto beside = CreateLogIn(ParentOf(path), image, index, last);

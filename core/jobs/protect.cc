@@ -7,6 +7,7 @@
 
 #include "core/jobs/check.h"
 #include "core/jobs/hosts.h"
+#include "core/jobs/item_snapshot.h"
 #include "core/jobs/replication.h"
 #include "core/jobs/send_changes.h"
 #include "core/jobs/waiting_changes.h"
@@ -143,28 +144,25 @@ Status SetState(ItemLease& lease, ProtectionState state) {
 Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualMachine& vm,
                           const std::vector<Seed>& seeds, ItemLease& lease, JobRun& run) {
   const Item& item = lease.item();
-  std::optional<SourceSnapshot> source;
+  std::unique_ptr<SourceSnapshot> source;
   Replicas replicas;
   // Seeds may take hours: the view of the VM's disks begins after them, but what would keep it from
   // being taken is found before.
   const auto prepare = [&](TaskProgress&) -> Status {
-    ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
-    if (seeds.empty()) source.emplace(std::move(snapshot));
+    ASR_TRY(auto snapshot, SnapshotOf(environment, item, vm));
+    if (seeds.empty()) source = std::move(snapshot);
     ASR_TRY(replicas, OpenReplicas(vault, lease, /*create=*/true));
     return SetState(lease, ProtectionState::kInitialReplicationInProgress);
   };
-  Timestamp taken = environment.clock.Now();
   ASR_CHECK(run.RunTask(seeds.empty() ? "Take snapshot" : "Prepare replica", 0, prepare));
   if (!seeds.empty()) {
     ASR_CHECK(FillFromSeeds(environment, vault, replicas, seeds, run));
-    taken = environment.clock.Now();
     ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
-      ASR_TRY(SourceSnapshot snapshot, SnapshotOf(environment, item, vm));
-      source.emplace(std::move(snapshot));
+      ASR_TRY(source, SnapshotOf(environment, item, vm));
       return {};
     }));
   }
-  ReplicationPass pass{environment, vault, lease, item, *source, taken, replicas, run};
+  ReplicationPass pass{environment, vault, lease, item, *source, replicas, run};
   ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Initial replication of disk"));
   ASR_CHECK(SealPass(pass, changed_bytes));
   return {};
@@ -273,8 +271,8 @@ Result<Plan> PlanEnable(Environment& environment, Vault& vault, const EnableRequ
   }
   plan.steps.push_back({.step = "Enable protection", .item = vm.name, .disk = ""});
   plan.steps.insert(plan.steps.end(), seed_steps.begin(), seed_steps.end());
-  ASR_TRY(const SourceSnapshot source, SnapshotOf(environment, target.item, vm));
-  for (const SourceSnapshot::OpenedDisk& disk : source.disks()) {
+  ASR_TRY(const auto source, SnapshotOf(environment, target.item, vm));
+  for (const SourceSnapshot::OpenedDisk& disk : source->disks()) {
     ASR_TRY(const std::uint64_t bytes, AllocatedBytes(*disk.disk));
     plan.steps.push_back(
         {.step = "Initial replication", .item = vm.name, .disk = disk.name.value, .bytes = bytes});

@@ -7,6 +7,7 @@
 
 #include "core/jobs/delta.h"
 #include "core/jobs/hosts.h"
+#include "core/jobs/item_snapshot.h"
 #include "core/jobs/prune.h"
 #include "core/jobs/replication.h"
 #include "core/jobs/resync.h"
@@ -30,7 +31,7 @@ Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
   return Fail(std::move(error));
 }
 
-Result<SourceSnapshot> TakeSnapshot(Environment& environment, ItemLease& lease) {
+Result<std::unique_ptr<SourceSnapshot>> TakeSnapshot(Environment& environment, ItemLease& lease) {
   ASR_TRY(const VirtualMachine vm, SourceOf(environment, lease.item()));
   if (lease.item().settings != vm.settings) {
     Item changed = lease.item();
@@ -67,14 +68,12 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
   const auto waiting = SendWaitingChanges({environment, vault, *lease, replicas, run});
   const bool overtaken = !waiting && MayOvertake(resync, waiting.error());
   if (!waiting && !overtaken) return Fail(waiting.error());
-  std::optional<SourceSnapshot> source;
-  const Timestamp taken = environment.clock.Now();
+  std::unique_ptr<SourceSnapshot> source;
   ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
-    ASR_TRY(SourceSnapshot snapshot, TakeSnapshot(environment, *lease));
-    source.emplace(std::move(snapshot));
+    ASR_TRY(source, TakeSnapshot(environment, *lease));
     return {};
   }));
-  ReplicationPass pass{environment, vault, *lease, item, *source, taken, replicas, run};
+  ReplicationPass pass{environment, vault, *lease, item, *source, replicas, run};
   ASR_TRY(const auto sealed, RunPass(pass, resync));
   if (overtaken) ASR_CHECK(DropWaitingChanges(environment, vault, item));
   outcome.is_new = waiting.value_or(false) || sealed.has_value();
@@ -123,9 +122,9 @@ Result<ReplicateOutcome> ReplicateByResync(Environment& environment, Vault& vaul
 Result<Plan> PlanReplicate(Environment& environment, Vault& vault, const Item& item) {
   ASR_CHECK(RequireProtected(item));
   ASR_TRY(const VirtualMachine vm, SourceOf(environment, item));
-  ASR_TRY(const SourceSnapshot source, SnapshotOf(environment, item, vm));
+  ASR_TRY(const auto source, SnapshotOf(environment, item, vm));
   Plan plan;
-  for (const SourceSnapshot::OpenedDisk& disk : source.disks()) {
+  for (const SourceSnapshot::OpenedDisk& disk : source->disks()) {
     ASR_TRY(const std::uint64_t bytes, AllocatedBytes(*disk.disk));
     plan.steps.push_back({.step = "Compare and send changes",
                           .item = item.name,

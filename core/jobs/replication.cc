@@ -14,16 +14,6 @@
 namespace asr {
 namespace {
 
-Error DiskSetChanged(const Item& item, const std::string& what) {
-  return MakeError(ErrorKind::kState, ErrorCode::kDiskSetChanged,
-                   fmt::format("VM {}: {}", item.name, what))
-      .WithCause("disks were added, removed, renamed or resized since the VM was protected")
-      .WithAction(
-          fmt::format("bring the old disks back; or keep the old points and start anew: asr "
-                      "disable {0} --keep-data, then asr enable {0} --policy {1}",
-                      ShellQuote(item.name), item.policy));
-}
-
 // Retention never removes the last one. What is left of their snapshots may be all that there is.
 Error PointsAreGone(const Item& item) {
   return MakeError(ErrorKind::kCorrupt, ErrorCode::kNoRecoveryPoint,
@@ -63,8 +53,8 @@ Status NoteCursor(ReplicationPass& pass, std::size_t index, const PointId& point
                     .disk = disk,
                     .point = point,
                     .stamps_json = StampsToJson(pass.source.disks()[index].stamps),
-                    .pass_started = pass.taken,
-                    .full_read = pass.taken};
+                    .pass_started = pass.source.taken(),
+                    .full_read = pass.source.taken()};
   if (!was_read) {
     ASR_TRY(const auto old, environment.state.FindCursor(vault_id, pass.item.id, disk));
     if (old) {
@@ -132,8 +122,10 @@ Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
 RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<PointId>& newest,
                             std::uint64_t changed_bytes) {
   RecoveryPoint point;
-  point.id = NextPointId(pass.taken, newest);
-  point.time = pass.taken;
+  point.id = NextPointId(pass.source.taken(), newest);
+  point.time = pass.source.taken();
+  point.consistency = pass.source.consistency();
+  point.checkpoint = pass.source.checkpoint();
   point.item = pass.item.id;
   point.epoch = pass.item.epoch;
   point.generation = pass.item.generation;
@@ -192,35 +184,6 @@ void WarnOfLeftOvers(Environment& environment, const Item& item, const Replicas&
           item.name, replica->disk().name.value, error.Line()));
     }
   }
-}
-
-Result<SourceSnapshot> SnapshotOf(Environment& environment, const Item& item,
-                                  const VirtualMachine& vm) {
-  std::vector<VmDisk> disks;
-  for (const ItemDisk& wanted : item.disks) {
-    const auto found = std::ranges::find(vm.disks, wanted.name, &VmDisk::name);
-    if (found == vm.disks.end()) {
-      return Fail(DiskSetChanged(item, fmt::format("disk {} is gone", wanted.name.value)));
-    }
-    if (found->size_bytes != wanted.size_bytes ||
-        found->logical_sector_bytes != wanted.logical_sector_bytes) {
-      return Fail(DiskSetChanged(
-          item, fmt::format("disk {} has {} bytes in sectors of {}, it had {} in sectors of {}",
-                            wanted.name.value, found->size_bytes, found->logical_sector_bytes,
-                            wanted.size_bytes, wanted.logical_sector_bytes)));
-    }
-    disks.push_back(*found);
-  }
-  for (const VmDisk& disk : vm.disks) {
-    const bool known =
-        std::ranges::find(item.disks, disk.name, &ItemDisk::name) != item.disks.end() ||
-        std::ranges::find(item.excluded_disks, disk.name) != item.excluded_disks.end();
-    if (known) continue;
-    environment.progress.Warn(
-        fmt::format("VM {}: disk {} was added after protection began and is not replicated",
-                    item.name, disk.name.value));
-  }
-  return SourceSnapshot::Open(environment.fs, item.name, disks);
 }
 
 Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& task_prefix) {

@@ -22,10 +22,9 @@ struct ReplicationPass {
   Environment& environment;
   Vault& vault;
   ItemLease& lease;
-  const Item& item;              // the lease's
-  const SourceSnapshot& source;  // its disks stand in the order of the item's
-  Timestamp taken;               // when the source was opened: the instant of consistency
-  const Replicas& replicas;      // in the same order
+  const Item& item;          // the lease's
+  SourceSnapshot& source;    // its disks stand in the order of the item's
+  const Replicas& replicas;  // in the same order
   JobRun& run;
   bool is_resync = false;  // all is read, and sealed whether anything changed or not
   // Of a resync that is about one disk: others that nobody touched are not read.
@@ -53,11 +52,6 @@ enum class LostPoints : std::uint8_t { kRefuse, kDrop };
 
 // Warns of snapshots that could not be dropped then.
 void WarnOfLeftOvers(Environment& environment, const Item& item, const Replicas& replicas);
-
-// The VM's snapshot with its disks in the order of the item's. kState (kDiskSetChanged) if a disk
-// is missing, of another size, or has other sectors than the item's.
-[[nodiscard]] Result<SourceSnapshot> SnapshotOf(Environment& environment, const Item& item,
-                                                const VirtualMachine& vm);
 
 // One task a disk: "Replicate disk root". A disk whose files nobody touched since the newest point
 // is not read. Returns the bytes that were sent or cleared.

@@ -104,7 +104,8 @@ Status SendDisk(const LogSender& sender, const LogSet& set, std::size_t index,
     ASR_CHECK(SendLog(sender, set, index, parent, target));
   }
   ASR_TRY(const DiskDigest digest, ReadDiskDigest(target, disk.size_bytes));
-  if (digest.bits() == set.disks[index].disk_digest) return {};
+  const std::optional<Bits128>& expected = set.disks[index].disk_digest;
+  if (!expected || digest.bits() == *expected) return {};
   return Fail(OutOfOrder(fmt::format("with its change log, disk {} is not what the VM had at {}",
                                      disk.name.value, FormatTime(set.point.time))));
 }

@@ -59,6 +59,9 @@ struct RecoveryPoint {
   std::vector<PointDisk> disks;
   std::uint64_t changed_bytes = 0;  // sent or cleared since the parent
   MachineSettings settings;
+  // Of the source: where its hypervisor notes changes since this point under a name of ours, that
+  // name. Empty: the next delta compares the disks.
+  std::string checkpoint = {};
   bool operator==(const RecoveryPoint&) const = default;
 };
 

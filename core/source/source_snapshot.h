@@ -1,48 +1,56 @@
-// A consistent view of all disks of a VM at one instant.
+// A consistent view of all disks of a VM at one instant: of a VM that is off, or of a live one.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "core/model/virtual_machine.h"
+#include "core/model/ids.h"
+#include "core/model/point.h"
 #include "core/source/stamps.h"
+#include "core/transfer/changed_extents.h"
+#include "storage/base/clock.h"
 #include "storage/base/result.h"
-#include "storage/fs/file_system.h"
 #include "storage/image/disk.h"
 
 namespace asr {
 
-// Of a folder VM: nobody freezes its images, so the view is consistent exactly if no file changed
-// from when the last disk was opened until Verify. What was read is worth sealing only after a
-// Verify that succeeded. A writer through a memory mapping changes a file's times late, and may go
-// unnoticed; no hypervisor that we know of writes its images so.
 class SourceSnapshot {
  public:
   struct OpenedDisk {
     DiskName name;
     std::unique_ptr<Disk> disk;
-    DiskStamps stamps;  // as the disk was opened
+    std::string image_path;  // of the leaf, on the host
+    // As the disk was opened; none: its files do not tell whether it was touched.
+    DiskStamps stamps = {};
+    // Since the checkpoint that was asked for. None: not known, any part may have changed.
+    ChangedExtents changed = {};
   };
 
-  // Opens `disks` of the VM. Errors are those of OpenDisk, with VM and disk as context; kBusy
-  // (kImageInUse, retryable) if somebody has a file of a chain open for writing.
-  [[nodiscard]] static Result<SourceSnapshot> Open(FileSystem& fs, const std::string& vm_name,
-                                                   const std::vector<VmDisk>& disks);
+  virtual ~SourceSnapshot() = default;
 
-  // In the order given.
+  // In the order that was asked for.
   [[nodiscard]] const std::vector<OpenedDisk>& disks() const { return disks_; }
+  // No write that was done before it is missing.
+  [[nodiscard]] Timestamp taken() const { return taken_; }
+  [[nodiscard]] Consistency consistency() const { return consistency_; }
+  // The name under which the host notes what changes from the instant on; empty: it does not.
+  [[nodiscard]] const std::string& checkpoint() const { return checkpoint_; }
 
-  // Looks at every file again. kBusy (kImageChanged, retryable) if one is not as it was at Open.
-  [[nodiscard]] Status Verify() const;
+  // What was read is worth sealing only after a Verify that succeeded. kBusy (kImageChanged,
+  // retryable) if the view was not consistent, or is gone.
+  [[nodiscard]] virtual Status Verify() const = 0;
 
- private:
-  SourceSnapshot(FileSystem& fs, std::string vm_name) : fs_(&fs), vm_name_(std::move(vm_name)) {}
-  [[nodiscard]] Status VerifyDisk(const OpenedDisk& disk) const;
+  // What was read is logged, or sealed: the host lets the view go, and notes changes since this one
+  // only. Without it the view ends with this object, and what changed since the checkpoint before
+  // stays known. What the host still has then in vain is left to the next snapshot.
+  virtual void Keep() {}
 
-  FileSystem* fs_;
-  std::string vm_name_;
+ protected:
   std::vector<OpenedDisk> disks_;
+  Timestamp taken_{};
+  Consistency consistency_ = Consistency::kCrash;
+  std::string checkpoint_;
 };
 
 }  // namespace asr

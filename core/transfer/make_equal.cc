@@ -22,7 +22,9 @@ struct GroupWork {
   std::uint64_t group = 0;
   Digest target;                // what the target says it holds
   std::vector<Extent> extents;  // what the source may hold
-  bool announced = false;       // all chunks with data are announced already
+  // Bit i stands for chunk i. Others stay as they are in the target.
+  std::uint64_t wanted_chunks = ~std::uint64_t{0};
+  bool announced = false;  // all chunks with data are announced already
 };
 
 std::uint64_t SumOf(const std::vector<Extent>& extents) {
@@ -35,6 +37,46 @@ bool Touches(const std::vector<Extent>& extents, Extent range) {
   return std::ranges::any_of(extents, [&](const Extent& extent) {
     return extent.offset_bytes < range.end_bytes() && range.offset_bytes < extent.end_bytes();
   });
+}
+
+Extent ChunkRange(std::uint64_t group, std::uint64_t chunk) {
+  return {group * kGroupBytes + chunk * kChunkBytes, kChunkBytes};
+}
+
+// Chunks of the group that lie in one of `extents`, even in part.
+std::uint64_t ChunksIn(const std::vector<Extent>& extents, std::uint64_t group) {
+  std::uint64_t mask = 0;
+  for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+    if (Touches(extents, ChunkRange(group, i))) mask |= std::uint64_t{1} << i;
+  }
+  return mask;
+}
+
+// What the source holds of other chunks is not looked at.
+void DropUnwanted(GroupWork& work) {
+  std::vector<Extent> rest;
+  for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
+    if ((work.wanted_chunks >> i & 1) == 0) continue;
+    const Extent chunk = ChunkRange(work.group, i);
+    for (const Extent& extent : work.extents) {
+      const std::uint64_t from = std::max(extent.offset_bytes, chunk.offset_bytes);
+      const std::uint64_t to = std::min(extent.end_bytes(), chunk.end_bytes());
+      if (from < to) AppendExtent(rest, {from, to - from});
+    }
+  }
+  work.extents = std::move(rest);
+}
+
+// Adds what lies in the range; `next` is the first of ascending extents that may.
+void TakeExtents(std::vector<Extent>::const_iterator& next, std::vector<Extent>::const_iterator end,
+                 Extent range, std::vector<Extent>& out) {
+  while (next != end && next->offset_bytes < range.end_bytes()) {
+    const std::uint64_t from = std::max(next->offset_bytes, range.offset_bytes);
+    const std::uint64_t to = std::min(next->end_bytes(), range.end_bytes());
+    if (from < to) AppendExtent(out, {from, to - from});
+    if (next->end_bytes() > range.end_bytes()) break;
+    ++next;
+  }
 }
 
 // The whole of one MakeEqual.
@@ -86,36 +128,55 @@ class Transfer {
     return begun;
   }
 
-  // Groups in which source or target may hold something.
+  // Groups in which source or target may hold something, and that may differ.
   Result<std::vector<GroupWork>> PlanWindow(std::uint64_t first_group, std::uint64_t count) {
     std::vector<Digest> digests(count);
     ASR_CHECK(target_.ReadGroups(first_group, digests));
     const std::uint64_t begin = first_group * kGroupBytes;
     const std::uint64_t end = std::min(begin + count * kGroupBytes, source_.size_bytes());
-    ASR_TRY(const auto extents, source_.AllocatedExtents({begin, end - begin}));
+    ASR_TRY(const auto changed, ChangedIn({begin, end - begin}));
+    if (changed.empty()) {
+      NotePassedOver({.bytes_skipped = end - begin});
+      return std::vector<GroupWork>();
+    }
+    const Extent hull{changed.front().offset_bytes,
+                      changed.back().end_bytes() - changed.front().offset_bytes};
+    ASR_TRY(const auto extents, source_.AllocatedExtents(hull));
     std::vector<GroupWork> work;
-    TransferStats holes;
+    TransferStats passed_over;
     auto next = extents.begin();
+    auto next_changed = changed.begin();
     for (std::uint64_t i = 0; i < count; ++i) {
       GroupWork group{.group = first_group + i, .target = digests[i], .extents = {}};
-      const std::uint64_t group_begin = begin + i * kGroupBytes;
-      const std::uint64_t group_end = std::min(group_begin + kGroupBytes, end);
-      while (next != extents.end() && next->offset_bytes < group_end) {
-        const std::uint64_t from = std::max(next->offset_bytes, group_begin);
-        const std::uint64_t to = std::min(next->end_bytes(), group_end);
-        AppendExtent(group.extents, {from, to - from});
-        if (next->end_bytes() > group_end) break;
-        ++next;
+      const Extent range = Clip({begin + i * kGroupBytes, kGroupBytes});
+      TakeExtents(next, extents.end(), range, group.extents);
+      if (options_.changed) {
+        std::vector<Extent> in_group;
+        TakeExtents(next_changed, changed.end(), range, in_group);
+        group.wanted_chunks = ChunksIn(in_group, group.group);
+        DropUnwanted(group);
       }
-      if (group.extents.empty() && group.target.is_zero()) {
-        holes.bytes_zero += group_end - group_begin;
+      if (group.wanted_chunks == 0) {
+        passed_over.bytes_skipped += range.length_bytes;
+      } else if (group.extents.empty() && group.target.is_zero()) {
+        passed_over.bytes_zero += range.length_bytes;
       } else {
         work.push_back(std::move(group));
       }
     }
-    if (holes.bytes_zero > 0) options_.on_progress(holes);
-    stats_ += holes;
+    NotePassedOver(passed_over);
     return work;
+  }
+
+  // All of the window, where nobody knows better.
+  Result<std::vector<Extent>> ChangedIn(Extent window) const {
+    if (options_.changed) return options_.changed(window);
+    return std::vector<Extent>{window};
+  }
+
+  void NotePassedOver(const TransferStats& stats) {
+    if (stats.bytes_zero + stats.bytes_skipped > 0) options_.on_progress(stats);
+    stats_ += stats;
   }
 
   // Where the target holds nothing, data of the source will almost surely change it: these groups
@@ -124,11 +185,7 @@ class Transfer {
     std::vector<ChangedChunks> changes;
     for (GroupWork& group : work) {
       if (!group.target.is_zero()) continue;
-      ChangedChunks change{.group = group.group, .chunk_mask = 0};
-      for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
-        if (Touches(group.extents, ChunkRange(group.group, i))) change.chunk_mask |= 1ULL << i;
-      }
-      changes.push_back(change);
+      changes.push_back({.group = group.group, .chunk_mask = ChunksIn(group.extents, group.group)});
       group.announced = true;
     }
     return changes.empty() ? Status() : target_.Prepare(changes);
@@ -152,7 +209,7 @@ class Transfer {
     ChunkRow target{};
     if (!work.target.is_zero()) ASR_CHECK(target_.ReadChunks(work.group, target));
     GroupWork wanted = work;
-    if (options_.only_fills) KeepData(target, wanted, copied.chunks);
+    if (options_.only_fills) KeepData(target, wanted);
     for (std::uint64_t chunk = 0; chunk < kChunksPerGroup;
          chunk += buffer.size_bytes() / kChunkBytes) {
       ASR_CHECK(CopyPart(wanted, chunk, target, buffer.span(), copied.chunks, stats));
@@ -172,22 +229,13 @@ class Transfer {
     return {};
   }
 
-  // What the target holds data of is not wanted of the source, and stays in `chunks`.
-  static void KeepData(const ChunkRow& target, GroupWork& wanted, ChunkRow& chunks) {
-    std::vector<Extent> rest;
+  // What the target holds data of is not wanted of the source.
+  static void KeepData(const ChunkRow& target, GroupWork& wanted) {
     for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
-      if (!target[i].is_zero() && !target[i].is_unknown()) {
-        chunks[i] = target[i];
-        continue;
-      }
-      const Extent chunk = ChunkRange(wanted.group, i);
-      for (const Extent& extent : wanted.extents) {
-        const std::uint64_t from = std::max(extent.offset_bytes, chunk.offset_bytes);
-        const std::uint64_t to = std::min(extent.end_bytes(), chunk.end_bytes());
-        if (from < to) AppendExtent(rest, {from, to - from});
-      }
+      if (target[i].is_zero() || target[i].is_unknown()) continue;
+      wanted.wanted_chunks &= ~(std::uint64_t{1} << i);
     }
-    wanted.extents = std::move(rest);
+    DropUnwanted(wanted);
   }
 
   // As many chunks from `first` on as the buffer holds; their digests go to `chunks`.
@@ -197,7 +245,9 @@ class Transfer {
     ASR_CHECK(ReadPart(work, part, buffer));
     std::uint64_t changed = 0;
     for (std::uint64_t i = 0; i < buffer.size() / kChunkBytes; ++i) {
-      if (Touches(work.extents, ChunkRange(work.group, first + i))) {  // else it stays zero
+      if ((work.wanted_chunks >> (first + i) & 1) == 0) {
+        chunks[first + i] = target[first + i];
+      } else if (Touches(work.extents, ChunkRange(work.group, first + i))) {  // else it stays zero
         chunks[first + i] =
             ComputeChunkDigest(options_.algorithm, buffer.subspan(i * kChunkBytes, kChunkBytes));
       }
@@ -257,10 +307,6 @@ class Transfer {
       i = end;
     }
     return {};
-  }
-
-  static Extent ChunkRange(std::uint64_t group, std::uint64_t chunk) {
-    return {group * kGroupBytes + chunk * kChunkBytes, kChunkBytes};
   }
 
   Extent Clip(Extent range) const {

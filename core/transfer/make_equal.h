@@ -9,6 +9,7 @@
 
 #include "core/model/digest.h"
 #include "core/model/job.h"
+#include "core/transfer/changed_extents.h"
 #include "core/transfer/transfer_target.h"
 #include "storage/image/disk.h"
 
@@ -33,6 +34,9 @@ struct TransferOptions {
   // Chunks that the target is known to hold data of stay as they are, and are not read, though they
   // count as bytes_read: for a source that is but a guess at what comes next.
   bool only_fills = false;
+  // Chunks outside are what the target holds already, and are neither read nor compared; they count
+  // as bytes_skipped. None: all of the disk is compared.
+  ChangedExtents changed = {};
 };
 
 // On an error the target holds what was committed, and nothing it does not announce. kCancelled

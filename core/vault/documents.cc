@@ -246,17 +246,19 @@ std::string EncodePoint(const RecoveryPoint& point) {
                      {"log", disk.log == Bits128{} ? Json(nullptr) : Json(ToHex(disk.log))},
                      {"snapshot", point.id.value}});
   }
-  return WriteDocument({{"version", kDocumentVersion},
-                        {"id", point.id.value},
-                        {"time", FormatTime(point.time)},
-                        {"consistency", ConsistencyName(point.consistency)},
-                        {"item", point.item.value},
-                        {"epoch", point.epoch},
-                        {"generation", point.generation.value},
-                        {"parent", point.parent ? Json(point.parent->value) : Json(nullptr)},
-                        {"changedBytes", point.changed_bytes},
-                        {"disks", disks},
-                        {"machine", EncodeSettings(point.settings)}});
+  Json document = {{"version", kDocumentVersion},
+                   {"id", point.id.value},
+                   {"time", FormatTime(point.time)},
+                   {"consistency", ConsistencyName(point.consistency)},
+                   {"item", point.item.value},
+                   {"epoch", point.epoch},
+                   {"generation", point.generation.value},
+                   {"parent", point.parent ? Json(point.parent->value) : Json(nullptr)},
+                   {"changedBytes", point.changed_bytes},
+                   {"disks", disks},
+                   {"machine", EncodeSettings(point.settings)}};
+  if (!point.checkpoint.empty()) document["checkpoint"] = point.checkpoint;
+  return WriteDocument(document);
 }
 
 Result<RecoveryPoint> DecodePoint(const std::string& name, const std::string& text) {
@@ -286,6 +288,7 @@ Result<RecoveryPoint> DecodePoint(const std::string& name, const std::string& te
     point.disks.push_back(std::move(disk));
   }
   point.settings = DecodeSettings(reader);
+  point.checkpoint = reader.TextOr("checkpoint", "");
   return Finish(reader, std::move(point));
 }
 

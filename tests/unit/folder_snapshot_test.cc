@@ -1,4 +1,4 @@
-#include "core/source/source_snapshot.h"
+#include "core/source/folder_snapshot.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -17,7 +17,7 @@ using std::chrono::hours;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-class SourceSnapshotTest : public ::testing::Test {
+class FolderSnapshotTest : public ::testing::Test {
  protected:
   void SetUp() override {
     for (const char* name : {"root", "data"}) {
@@ -31,25 +31,27 @@ class SourceSnapshotTest : public ::testing::Test {
                         .logical_sector_bytes = 512});
     }
   }
-  Result<SourceSnapshot> Open() { return SourceSnapshot::Open(fs_, "web", disks_); }
+  Result<std::unique_ptr<FolderSnapshot>> Open() {
+    return FolderSnapshot::Open(fs_, Timestamp{}, "web", disks_);
+  }
 
   FileSystem& fs_ = PosixFileSystem();
   testing::TempDir directory_;
   std::vector<VmDisk> disks_;
 };
 
-TEST_F(SourceSnapshotTest, OpensAllDisksInOrder) {
+TEST_F(FolderSnapshotTest, OpensAllDisksInOrder) {
   const auto snapshot = Open();
   ASSERT_TRUE(snapshot.has_value()) << snapshot.error().Line();
-  ASSERT_EQ(snapshot->disks().size(), 2u);
-  EXPECT_EQ(snapshot->disks()[0].name.value, "root");
-  EXPECT_EQ(snapshot->disks()[1].name.value, "data");
-  EXPECT_EQ(snapshot->disks()[1].disk->size_bytes(), kMiB);
-  ASSERT_EQ(snapshot->disks()[1].stamps.size(), 1u);
-  EXPECT_EQ(snapshot->disks()[1].stamps[0].path, directory_ / "data.raw");
+  ASSERT_EQ((*snapshot)->disks().size(), 2u);
+  EXPECT_EQ((*snapshot)->disks()[0].name.value, "root");
+  EXPECT_EQ((*snapshot)->disks()[1].name.value, "data");
+  EXPECT_EQ((*snapshot)->disks()[1].disk->size_bytes(), kMiB);
+  ASSERT_EQ((*snapshot)->disks()[1].stamps.size(), 1u);
+  EXPECT_EQ((*snapshot)->disks()[1].stamps[0].path, directory_ / "data.raw");
 }
 
-TEST_F(SourceSnapshotTest, RefusesAnImageThatIsLockedByItsWriter) {
+TEST_F(FolderSnapshotTest, RefusesAnImageThatIsLockedByItsWriter) {
   {
     const testing::QemuLock writer(directory_ / "data.raw");
     const auto refused = Open();
@@ -60,14 +62,14 @@ TEST_F(SourceSnapshotTest, RefusesAnImageThatIsLockedByItsWriter) {
   EXPECT_TRUE(Open().has_value());
 }
 
-TEST_F(SourceSnapshotTest, ReadingChangesNothing) {
+TEST_F(FolderSnapshotTest, ReadingChangesNothing) {
   const auto snapshot = Open();
   std::vector<std::byte> bytes(kMiB);
-  ASSERT_TRUE(snapshot->disks()[0].disk->Read(0, bytes).has_value());
-  EXPECT_TRUE(snapshot->Verify().has_value());
+  ASSERT_TRUE((*snapshot)->disks()[0].disk->Read(0, bytes).has_value());
+  EXPECT_TRUE((*snapshot)->Verify().has_value());
 }
 
-TEST_F(SourceSnapshotTest, NoticesEveryKindOfChange) {
+TEST_F(FolderSnapshotTest, NoticesEveryKindOfChange) {
   const std::string path = directory_ / "data.raw";
   const std::vector<std::pair<const char*, std::function<void()>>> changes = {
       {"written",
@@ -105,7 +107,7 @@ TEST_F(SourceSnapshotTest, NoticesEveryKindOfChange) {
     // File systems' times tick every few milliseconds.
     SystemClock().SleepSeconds(0.02);
     change();
-    const Status status = snapshot->Verify();
+    const Status status = (*snapshot)->Verify();
     ASSERT_FALSE(status.has_value()) << what;
     EXPECT_EQ(status.error().code, ErrorCode::kImageChanged) << what;
     EXPECT_TRUE(status.error().retryable);
@@ -115,7 +117,7 @@ TEST_F(SourceSnapshotTest, NoticesEveryKindOfChange) {
   }
 }
 
-TEST_F(SourceSnapshotTest, ADiskThatCannotBeOpened) {
+TEST_F(FolderSnapshotTest, ADiskThatCannotBeOpened) {
   disks_[1].path = directory_ / "gone.raw";
   const auto snapshot = Open();
   ASSERT_FALSE(snapshot.has_value());

@@ -1,4 +1,4 @@
-#include "core/source/source_snapshot.h"
+#include "core/source/folder_snapshot.h"
 
 #include <utility>
 
@@ -27,9 +27,11 @@ Error InContext(Error error, const std::string& vm_name, const DiskName& disk) {
 
 }  // namespace
 
-Result<SourceSnapshot> SourceSnapshot::Open(FileSystem& fs, const std::string& vm_name,
-                                            const std::vector<VmDisk>& disks) {
-  SourceSnapshot snapshot(fs, vm_name);
+Result<std::unique_ptr<FolderSnapshot>> FolderSnapshot::Open(FileSystem& fs, Timestamp now,
+                                                             const std::string& vm_name,
+                                                             const std::vector<VmDisk>& disks) {
+  std::unique_ptr<FolderSnapshot> snapshot(new FolderSnapshot(fs, vm_name));
+  snapshot->taken_ = now;
   for (const VmDisk& disk : disks) {
     auto opened = OpenDisk(fs, disk.path, disk.format, disk.folder);
     if (!opened) return Fail(InContext(std::move(opened).error(), vm_name, disk.name));
@@ -39,12 +41,15 @@ Result<SourceSnapshot> SourceSnapshot::Open(FileSystem& fs, const std::string& v
         return Fail(InContext(std::move(rest).error(), vm_name, disk.name));
       }
     }
-    snapshot.disks_.push_back({disk.name, *std::move(opened), std::move(stamps)});
+    snapshot->disks_.push_back({.name = disk.name,
+                                .disk = *std::move(opened),
+                                .image_path = disk.path,
+                                .stamps = std::move(stamps)});
   }
   return snapshot;
 }
 
-Status SourceSnapshot::Verify() const {
+Status FolderSnapshot::Verify() const {
   for (const OpenedDisk& disk : disks_) {
     if (Status status = VerifyDisk(disk); !status) {
       return Fail(InContext(std::move(status).error(), vm_name_, disk.name));
@@ -53,7 +58,7 @@ Status SourceSnapshot::Verify() const {
   return {};
 }
 
-Status SourceSnapshot::VerifyDisk(const OpenedDisk& disk) const {
+Status FolderSnapshot::VerifyDisk(const OpenedDisk& disk) const {
   for (const Disk::BackingFile& file : disk.stamps) {
     const auto stamp = fs_->Stat(file.path);
     if (!stamp && !IsNotFound(stamp.error())) return Fail(stamp.error());
