@@ -15,26 +15,48 @@ struct AddOptions {
   std::string name;
   std::string kind;
   std::optional<std::string> path;
+  std::optional<std::string> uri;
 };
+
+Status WrongKind(const std::string& option, const std::string& kind, std::string action) {
+  return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                        fmt::format("host add: a {} host needs --{}", kind, option))
+                  .WithAction(std::move(action)));
+}
+
+Status CheckPlace(const AddOptions& options) {
+  if (options.kind == kLibvirtKind) {
+    if (!options.uri || options.path) {
+      return WrongKind("uri, and no --path", options.kind,
+                       "give libvirt's URI, as in: --uri qemu:///system");
+    }
+    return {};
+  }
+  if (options.path && !options.uri) return {};
+  return WrongKind("path", options.kind,
+                   "give --path DIR, whose sub-directories hold the VMs' disks");
+}
 
 Status RunAdd(Session& session, const AddOptions& options) {
   ASR_CHECK(CheckName("NAME", options.name));
-  if (!options.path) {
-    return Fail(
-        MakeError(ErrorKind::kUsage, ErrorCode::kUsage, "host add: a folder host needs --path")
-            .WithAction("give --path DIR, whose sub-directories hold the VMs' disks"));
+  ASR_CHECK(CheckPlace(options));
+  std::string place = options.uri.value_or("");
+  if (options.path) {
+    ASR_TRY(place, session.AbsolutePath(*options.path));
   }
-  ASR_TRY(const std::string path, session.AbsolutePath(*options.path));
   if (session.options().dry_run) {
     Plan plan;
-    plan.steps.push_back({.step = fmt::format("Register host {}, folder {}", options.name, path),
-                          .item = "",
-                          .disk = ""});
+    plan.steps.push_back(
+        {.step = fmt::format("Register host {}, {} {}", options.name, options.kind, place),
+         .item = "",
+         .disk = ""});
     session.PrintPlan(plan);
     return {};
   }
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
-  ASR_TRY(const HostRegistration host, AddFolderHost(*environment, options.name, path));
+  ASR_TRY(const HostRegistration host, options.uri
+                                           ? AddLibvirtHost(*environment, options.name, place)
+                                           : AddFolderHost(*environment, options.name, place));
   session.Print(HostJson(host), HostView());
   return {};
 }
@@ -85,10 +107,13 @@ void AddHostCommands(std::vector<Command>& commands) {
        "host add lab --kind folder --path /srv/vms", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<AddOptions>();
          arguments.Required("NAME", options->name, "what this machine calls it", ValueKind::kFree)
-             .RequiredOption("--kind", "KIND", options->kind, "folder", OneOf({"folder"}))
+             .RequiredOption("--kind", "KIND", options->kind, "folder or libvirt",
+                             OneOf({"folder", kLibvirtKind}))
              .Option("--path", "DIR", options->path,
                      "of a folder host: each sub-directory with disk images is a VM",
-                     ValueKind::kDirectory);
+                     ValueKind::kDirectory)
+             .Option("--uri", "URI", options->uri, "of a libvirt host, as in qemu:///system",
+                     ValueKind::kFree);
          return [options](Session& session) { return RunAdd(session, *options); };
        }});
   commands.push_back({"host list", HelpGroup::kSetUp, "List the hosts", "host list",

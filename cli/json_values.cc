@@ -7,6 +7,7 @@
 
 #include "cli/errors.h"
 #include "cli/test_failover_json.h"
+#include "core/jobs/hosts.h"
 
 namespace asr {
 namespace {
@@ -378,7 +379,9 @@ Json HostJson(const HostRegistration& host) {
   Json json;
   json["name"] = host.name;
   json["kind"] = host.kind;
-  json["path"] = host.path;
+  const bool is_folder = host.kind != kLibvirtKind;
+  json["path"] = TextJson(is_folder ? host.path : "");
+  json["uri"] = TextJson(is_folder ? "" : host.path);
   return json;
 }
 

@@ -14,6 +14,7 @@
 #include "cli/errors.h"
 #include "cli/exit_codes.h"
 #include "cli/signals.h"
+#include "core/source/backup_guard.h"
 
 namespace {
 
@@ -47,6 +48,9 @@ int main(int argc, char** argv) {
     std::ios::sync_with_stdio(false);
     AllowManyFiles();
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+    if (arguments.size() == 1 && arguments.front() == asr::kBackupGuardWord) {
+      return asr::RunBackupGuard();
+    }
     if (asr::IsCompletionCall(arguments)) EndSoon();
     const std::stop_source stop;
     const asr::StopOnSignals watch(stop);

@@ -126,11 +126,16 @@ Status RunResyncVerb(Session& session, const ResyncOptions& options) {
   return {};
 }
 
-Status RunReplicate(Session& session, const std::string& vm) {
+struct ReplicateOptions {
+  std::string vm;
+  bool app_consistent = false;
+};
+
+Status RunReplicate(Session& session, const ReplicateOptions& options) {
   ASR_CHECK(session.RefuseNoWait());
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
-  const auto found = vault->FindItem(vm);
+  const auto found = vault->FindItem(options.vm);
   if (!found) {
     // It may be gone since this machine replicated it last.
     if (!session.options().dry_run) RemoveChangesOfGoneItems(*environment, *vault);
@@ -138,11 +143,13 @@ Status RunReplicate(Session& session, const std::string& vm) {
   }
   const Item& item = *found;
   if (session.options().dry_run) {
-    ASR_TRY(const Plan plan, PlanReplicate(*environment, *vault, item));
+    ASR_TRY(const Plan plan,
+            PlanReplicate(*environment, *vault, item, {.app_consistent = options.app_consistent}));
     session.PrintPlan(plan);
     return {};
   }
-  ASR_TRY(const ReplicateOutcome outcome, Replicate(*environment, *vault, item));
+  ASR_TRY(const ReplicateOutcome outcome,
+          Replicate(*environment, *vault, item, {.app_consistent = options.app_consistent}));
   Json json;
   json["point"] = nullptr;
   if (outcome.point) {
@@ -186,12 +193,15 @@ void AddProtectCommands(std::vector<Command>& commands) {
            return RunEnable(session, *request);
          };
        }});
-  commands.push_back({"replicate", HelpGroup::kProtect, "Replicate what changed, now",
-                      "replicate web", [](VerbArguments& arguments) -> VerbRunner {
-                        const auto vm = std::make_shared<std::string>();
-                        arguments.Required("VM", *vm, "its name, or HOST/NAME", ValueKind::kItem);
-                        return [vm](Session& session) { return RunReplicate(session, *vm); };
-                      }});
+  commands.push_back(
+      {"replicate", HelpGroup::kProtect, "Replicate what changed, now",
+       "replicate web --app-consistent", [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<ReplicateOptions>();
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
+             .Flag("--app-consistent", options->app_consistent,
+                   "freeze the guest's file systems for a moment, by its agent");
+         return [options](Session& session) { return RunReplicate(session, *options); };
+       }});
   commands.push_back(
       {"resync", HelpGroup::kProtect, "Compare the whole of a VM's disks with their replicas",
        "resync web --now --deep", [](VerbArguments& arguments) -> VerbRunner {

@@ -122,7 +122,8 @@ Result<Environment*> Session::OpenEnvironment() {
                                    .credential = options_.credential.value_or(""),
                                    .ca_file = ca_file,
                                    .variables = SetVariables(context_.environment),
-                                   .command = command_});
+                                   .command = command_,
+                                   .program = context_.program});
   return &*environment_;
 }
 

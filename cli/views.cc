@@ -72,10 +72,11 @@ const View& VaultView() {
 }
 
 const View& HostView() {
-  static const View view = {
-      .columns = {Make("Name", "/name"), Make("Kind", "/kind"), Elastic("Path", "/path")},
-      .fields = {Make("Name", "/name"), Make("Kind", "/kind"), Make("Path", "/path")},
-      .sections = {}};
+  static const View view = {.columns = {Make("Name", "/name"), Make("Kind", "/kind"),
+                                        Elastic("Path", "/path"), Elastic("URI", "/uri")},
+                            .fields = {Make("Name", "/name"), Make("Kind", "/kind"),
+                                       Make("Path", "/path"), Make("URI", "/uri")},
+                            .sections = {}};
   return view;
 }
 

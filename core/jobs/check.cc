@@ -55,12 +55,13 @@ CheckResult CheckSize(const VmDisk& disk, bool is_bios_boot, bool is_on_azure) {
                       SizeText(is_on_azure ? 8 * kTiB : kLargestDiskBytes))};
 }
 
-void CheckPolicy(const Policy& policy, std::vector<CheckResult>& results) {
+void CheckPolicy(const VirtualMachine& vm, const Policy& policy,
+                 std::vector<CheckResult>& results) {
   results.push_back(
       {"Policy", Verdict::kPassed,
        fmt::format("{}: every {}, kept {}", policy.name, FormatDuration(policy.frequency),
                    FormatRetention(policy.retention))});
-  if (policy.app_consistent.count() > 0) {
+  if (policy.app_consistent.count() > 0 && vm.uuid.empty()) {
     results.push_back({"Policy: app-consistent points", Verdict::kWarning,
                        "none will be made: the VMs of a folder are off, and their points are as "
                        "consistent as a shut-down VM"});
@@ -104,7 +105,7 @@ Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
     results.push_back({"Virtual machine", Verdict::kWarning, warning});
   }
   results.push_back({"Vault", Verdict::kPassed, vault.store().Description()});
-  if (policy) CheckPolicy(*policy, results);
+  if (policy) CheckPolicy(vm, *policy, results);
   const bool is_on_azure = vault.is_on_azure();
   for (const VmDisk& disk : vm.disks) {
     if (disk.size_bytes == 0) continue;  // unreadable: named above

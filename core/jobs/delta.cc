@@ -142,12 +142,14 @@ Result<std::unique_ptr<ChangeLogWriter>> Spool::CreateLogIn(const std::string& f
 // Beside the image; where that cannot be, on this machine's own place.
 Result<std::unique_ptr<ChangeLogWriter>> Spool::CreateLog(std::size_t index, const Bits128& last) {
   const std::string& path = pass_.source.disks()[index].image_path;
-  const std::string image = BaseName(path);
+  const std::string image = path.empty() ? pass_.source.disks()[index].name.value : BaseName(path);
   set_.point.disks[index].log = RandomBits();
-  auto beside = CreateLogIn(ParentOf(path), image, index, last);
-  if (beside) return beside;
-  // Only once nothing is left of it may its place be forgotten.
-  ASR_CHECK(RemoveChangeLog(pass_.environment.fs, set_.disks[index].log_path));
+  if (!path.empty()) {
+    auto beside = CreateLogIn(ParentOf(path), image, index, last);
+    if (beside) return beside;
+    // Only once nothing is left of it may its place be forgotten.
+    ASR_CHECK(RemoveChangeLog(pass_.environment.fs, set_.disks[index].log_path));
+  }
   return CreateLogIn(sets_.directory(), layout::EscapeSegment(image), index, last);
 }
 
@@ -155,7 +157,7 @@ Status Spool::WriteDisk(std::size_t index, const Bits128& last) {
   PointDisk& disk = set_.point.disks[index];
   std::uint64_t total_bytes = 0;
   if (pass_.was_read[index]) {
-    ASR_TRY(total_bytes, AllocatedBytes(*pass_.source.disks()[index].disk));
+    ASR_TRY(total_bytes, BytesToRead(pass_.source.disks()[index]));
   }
   const auto write = [&](TaskProgress& progress) -> Status {
     if (pass_.was_read[index]) return WriteLog(index, last, progress);
@@ -206,7 +208,8 @@ Status Spool::FillLog(std::size_t index, ChangeLogWriter& writer, TaskProgress& 
                                       stats.bytes_sent = stats.bytes_cleared = 0;
                                       follow(stats);
                                     },
-                                .stop = pass_.environment.stop};
+                                .stop = pass_.environment.stop,
+                                .changed = pass_.source.disks()[index].changed};
   const auto stats = MakeEqual(*pass_.source.disks()[index].disk, target, options);
   if (target.log_error()) {
     reason_ = target.log_error();
@@ -252,12 +255,15 @@ Result<std::optional<RecoveryPoint>> ReplicateDelta(ReplicationPass& pass) {
   ASR_TRY(const Spool::Outcome outcome, spool.Write());
   if (outcome == Spool::Outcome::kNoLog) return SendWithoutLog(pass, spool);
   if (outcome == Spool::Outcome::kNothing) return SealPass(pass, 0);
+  // The set has all that is needed: however long the network takes, the VM is done with.
+  pass.source.Keep();
   LogSets sets = LogSetsOf(pass.environment, pass.vault, pass.item.id);
   const LogSender sender{pass.environment, pass.vault, pass.lease, pass.replicas, pass.run};
   auto sealed = SendLogSet(sender, spool.set());
   if (!sealed && !IsOfChangeLogs(sealed.error())) return Fail(sealed.error());
   if (!sealed) {
     RemoveUnusable(pass.environment, sets, spool.set(), sealed.error());
+    if (!pass.source.is_open()) return Fail(Error(sealed.error()).Retryable());
     return SendDirectly(pass);
   }
   ASR_CHECK(NoteCursors(pass, *sealed ? (*sealed)->id : *newest));

@@ -26,7 +26,8 @@ struct Environment {
   // SSL_CERT_FILE, else the system's.
   std::string ca_file = {};
   VariableLookup variables = ProcessVariables();
-  JobCommand command{};  // kept with the jobs that are started, for `asr jobs retry`
+  JobCommand command{};      // kept with the jobs that are started, for `asr jobs retry`
+  std::string program = {};  // this program's own path: what outlives us is started from it
 };
 
 }  // namespace asr

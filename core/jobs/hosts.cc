@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/source/folder_source.h"
+#include "core/source/libvirt_source.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -11,6 +12,40 @@ namespace {
 void WarnOfHost(Environment& environment, const HostRegistration& host, const Error& error) {
   environment.progress.Warn(
       fmt::format("host {} cannot be looked at: {}", host.name, error.Line()));
+}
+
+Result<HostRegistration> Register(Environment& environment, const HostRegistration& host) {
+  ASR_TRY(const auto hosts, environment.state.ListHosts());
+  for (const HostRegistration& known : hosts) {
+    if (known.name != host.name) continue;
+    if (known == host) return known;
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kHostExists,
+                          fmt::format("host '{}' is registered already, with {} {}", host.name,
+                                      known.kind, known.path))
+                    .WithAction(fmt::format("take another name, or remove it first: asr host "
+                                            "remove {}",
+                                            host.name)));
+  }
+  ASR_CHECK(environment.state.AddHost(host));
+  return host;
+}
+
+Result<std::vector<VirtualMachine>> ListVmsOf(Environment& environment,
+                                              const HostRegistration& host) {
+  if (host.kind == kLibvirtKind) return ListLibvirtVms({.name = host.name, .uri = host.path});
+  return ListFolderVms(environment.fs, {.name = host.name, .path = host.path});
+}
+
+Result<std::vector<std::string>> ListVmNamesOf(Environment& environment,
+                                               const HostRegistration& host) {
+  if (host.kind == kLibvirtKind) return ListLibvirtVmNames({.name = host.name, .uri = host.path});
+  return ListFolderVmNames(environment.fs, {.name = host.name, .path = host.path});
+}
+
+Result<NamedVms> FindVmsOf(Environment& environment, const HostRegistration& host,
+                           const std::string& name) {
+  if (host.kind == kLibvirtKind) return FindLibvirtVms({.name = host.name, .uri = host.path}, name);
+  return FindFolderVms(environment.fs, {.name = host.name, .path = host.path}, name);
 }
 
 }  // namespace
@@ -24,32 +59,24 @@ Result<HostRegistration> AddFolderHost(Environment& environment, const std::stri
                           fmt::format("{} is not a directory", absolute))
                     .WithAction("give the directory whose sub-directories hold the VMs' disks"));
   }
-  const HostRegistration host{.name = name, .kind = "folder", .path = absolute};
-  ASR_TRY(const auto hosts, environment.state.ListHosts());
-  for (const HostRegistration& known : hosts) {
-    if (known.name != name) continue;
-    if (known == host) return known;
-    return Fail(MakeError(ErrorKind::kState, ErrorCode::kHostExists,
-                          fmt::format("host '{}' is registered already, with {} {}", name,
-                                      known.kind, known.path))
-                    .WithAction(fmt::format("take another name, or remove it first: asr host "
-                                            "remove {}",
-                                            name)));
-  }
-  ASR_CHECK(environment.state.AddHost(host));
-  return host;
+  return Register(environment, {.name = name, .kind = "folder", .path = absolute});
+}
+
+Result<HostRegistration> AddLibvirtHost(Environment& environment, const std::string& name,
+                                        const std::string& uri) {
+  ASR_CHECK(ListLibvirtVmNames({.name = name, .uri = uri}));
+  return Register(environment, {.name = name, .kind = kLibvirtKind, .path = uri});
 }
 
 Result<std::vector<VirtualMachine>> ListVms(Environment& environment, const std::string& host) {
   if (!host.empty()) {
     ASR_TRY(const HostRegistration registration, environment.state.FindHost(host));
-    return ListFolderVms(environment.fs, {.name = registration.name, .path = registration.path});
+    return ListVmsOf(environment, registration);
   }
   ASR_TRY(const auto hosts, environment.state.ListHosts());
   std::vector<VirtualMachine> all;
   for (const HostRegistration& registration : hosts) {
-    auto vms =
-        ListFolderVms(environment.fs, {.name = registration.name, .path = registration.path});
+    auto vms = ListVmsOf(environment, registration);
     if (!vms) {
       WarnOfHost(environment, registration, vms.error());
       continue;
@@ -63,7 +90,7 @@ Result<std::vector<VmName>> ListVmNames(Environment& environment) {
   ASR_TRY(const auto hosts, environment.state.ListHosts());
   std::vector<VmName> all;
   for (const HostRegistration& host : hosts) {
-    const auto names = ListFolderVmNames(environment.fs, {.name = host.name, .path = host.path});
+    const auto names = ListVmNamesOf(environment, host);
     if (!names) {
       WarnOfHost(environment, host, names.error());
       continue;
@@ -82,7 +109,7 @@ Result<VirtualMachine> FindVm(Environment& environment, const std::string& name)
   std::vector<std::string> names;
   for (const HostRegistration& host : hosts) {
     if (slash != std::string::npos && host.name != name.substr(0, slash)) continue;
-    auto named = FindFolderVms(environment.fs, {.name = host.name, .path = host.path}, vm_name);
+    auto named = FindVmsOf(environment, host, vm_name);
     if (!named) {
       WarnOfHost(environment, host, named.error());
       continue;

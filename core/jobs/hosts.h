@@ -9,6 +9,9 @@
 
 namespace asr {
 
+// HostRegistration::kind of hosts that libvirt manages.
+inline constexpr const char* kLibvirtKind = "libvirt";
+
 struct VmName {
   std::string host;
   std::string name;
@@ -19,6 +22,12 @@ struct VmName {
 [[nodiscard]] Result<HostRegistration> AddFolderHost(Environment& environment,
                                                      const std::string& name,
                                                      const std::string& path);
+
+// Registers a libvirt host, once it answers. Errors are those of LibvirtHost::Connect, and kState
+// if the name is taken by another one.
+[[nodiscard]] Result<HostRegistration> AddLibvirtHost(Environment& environment,
+                                                      const std::string& name,
+                                                      const std::string& uri);
 
 // VMs of `host`, or of all hosts if it is empty. A host that cannot be listed becomes a warning of
 // the progress sink when all are asked for.

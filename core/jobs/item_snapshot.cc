@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/source/folder_snapshot.h"
+#include "core/source/live_snapshot.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -21,10 +22,9 @@ Error DiskSetChanged(const Item& item, const std::string& what) {
                       ShellQuote(item.name), item.policy));
 }
 
-}  // namespace
-
-Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment, const Item& item,
-                                                   const VirtualMachine& vm) {
+// In the item's order.
+Result<std::vector<VmDisk>> DisksOf(Environment& environment, const Item& item,
+                                    const VirtualMachine& vm) {
   std::vector<VmDisk> disks;
   for (const ItemDisk& wanted : item.disks) {
     const auto found = std::ranges::find(vm.disks, wanted.name, &VmDisk::name);
@@ -49,9 +49,61 @@ Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment, con
         fmt::format("VM {}: disk {} was added after protection began and is not replicated",
                     item.name, disk.name.value));
   }
+  return disks;
+}
+
+Result<std::unique_ptr<SourceSnapshot>> OpenImages(Environment& environment, const Item& item,
+                                                   const std::vector<VmDisk>& disks) {
   ASR_TRY(auto snapshot,
           FolderSnapshot::Open(environment.fs, environment.clock.Now(), item.name, disks));
   return snapshot;
+}
+
+Result<std::unique_ptr<SourceSnapshot>> BeginJob(Environment& environment, const Item& item,
+                                                 const VirtualMachine& vm,
+                                                 std::vector<VmDisk> disks,
+                                                 const SnapshotWish& wish) {
+  ASR_TRY(const HostRegistration host, environment.state.FindHost(vm.host));
+  LiveSnapshotRequest request{
+      .uri = host.path,
+      .uuid = vm.uuid,
+      .vm_name = vm.name,
+      .item = item.id,
+      .disks = std::move(disks),
+      .base_checkpoint = wish.base_checkpoint,
+      .app_consistent = wish.app_consistent,
+      .program = environment.program,
+      .log_directories = {environment.state_directory},
+      .warn = [&environment](const std::string& text) { environment.progress.Warn(text); }};
+  ASR_TRY(auto snapshot,
+          LiveSnapshot::Begin(environment.fs, environment.clock, std::move(request)));
+  return snapshot;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment, const Item& item,
+                                                   const VirtualMachine& vm,
+                                                   const SnapshotWish& wish) {
+  ASR_TRY(auto disks, DisksOf(environment, item, vm));
+  if (vm.is_live()) return BeginJob(environment, item, vm, std::move(disks), wish);
+  return OpenImages(environment, item, disks);
+}
+
+Result<std::vector<std::uint64_t>> EstimateReads(Environment& environment, const Item& item,
+                                                 const VirtualMachine& vm) {
+  ASR_TRY(const auto disks, DisksOf(environment, item, vm));
+  std::vector<std::uint64_t> bytes;
+  if (vm.is_live()) {
+    for (const VmDisk& disk : disks) bytes.push_back(disk.allocated_bytes);
+    return bytes;
+  }
+  ASR_TRY(const auto snapshot, OpenImages(environment, item, disks));
+  for (const SourceSnapshot::OpenedDisk& disk : snapshot->disks()) {
+    ASR_TRY(const std::uint64_t allocated_bytes, AllocatedBytes(*disk.disk));
+    bytes.push_back(allocated_bytes);
+  }
+  return bytes;
 }
 
 }  // namespace asr

@@ -10,10 +10,22 @@
 
 namespace asr {
 
+struct SnapshotWish {
+  std::string base_checkpoint = {};  // of a live VM: since which changes are asked for
+  bool app_consistent = false;       // the same: the guest is frozen, if it can be
+};
+
 // The VM's snapshot with its disks in the order of the item's. kState (kDiskSetChanged) if a disk
 // is missing, of another size, or has other sectors than the item's.
 [[nodiscard]] Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment,
                                                                  const Item& item,
-                                                                 const VirtualMachine& vm);
+                                                                 const VirtualMachine& vm,
+                                                                 const SnapshotWish& wish = {});
+
+// About as many bytes as a pass over each of the item's disks would read, in their order. Does
+// nothing to the VM. Errors as those of SnapshotOf.
+[[nodiscard]] Result<std::vector<std::uint64_t>> EstimateReads(Environment& environment,
+                                                               const Item& item,
+                                                               const VirtualMachine& vm);
 
 }  // namespace asr

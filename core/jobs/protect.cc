@@ -196,8 +196,9 @@ Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
               const Policy& policy, const EnableRequest& request, const std::vector<Seed>& seeds,
               JobRun& run) {
   ASR_CHECK(run.RunTask("Check prerequisites", 0, [&](TaskProgress&) -> Status {
-    ASR_TRY(const auto results, CheckVm(environment, vault, vm, policy));
-    return RequirePassed(vm, results);
+    const VirtualMachine chosen = WithoutDisks(vm, SortedNames(request.excluded_disks));
+    ASR_TRY(const auto results, CheckVm(environment, vault, chosen, policy));
+    return RequirePassed(chosen, results);
   }));
   std::unique_ptr<ItemLease> lease;
   ASR_CHECK(run.RunTask("Enable protection", 0, [&](TaskProgress&) -> Status {
@@ -258,8 +259,9 @@ Status RequireUnprotected(const Item& item) {
 Result<Plan> PlanEnable(Environment& environment, Vault& vault, const EnableRequest& request) {
   ASR_TRY(const VirtualMachine vm, FindVm(environment, request.vm));
   ASR_TRY(const Policy policy, vault.FindPolicy(request.policy));
-  ASR_TRY(const auto results, CheckVm(environment, vault, vm, policy));
-  ASR_CHECK(RequirePassed(vm, results));
+  const VirtualMachine chosen = WithoutDisks(vm, SortedNames(request.excluded_disks));
+  ASR_TRY(const auto results, CheckVm(environment, vault, chosen, policy));
+  ASR_CHECK(RequirePassed(chosen, results));
   ASR_TRY(const EnableTarget target, FindTarget(environment, vault, vm, request));
   ASR_TRY(const auto seeds, OpenSeeds(environment, vault, target.item, request.seed));
   ASR_TRY(const auto seed_steps, PlanSeeds(target.item, seeds));
@@ -271,11 +273,12 @@ Result<Plan> PlanEnable(Environment& environment, Vault& vault, const EnableRequ
   }
   plan.steps.push_back({.step = "Enable protection", .item = vm.name, .disk = ""});
   plan.steps.insert(plan.steps.end(), seed_steps.begin(), seed_steps.end());
-  ASR_TRY(const auto source, SnapshotOf(environment, target.item, vm));
-  for (const SourceSnapshot::OpenedDisk& disk : source->disks()) {
-    ASR_TRY(const std::uint64_t bytes, AllocatedBytes(*disk.disk));
-    plan.steps.push_back(
-        {.step = "Initial replication", .item = vm.name, .disk = disk.name.value, .bytes = bytes});
+  ASR_TRY(const auto reads, EstimateReads(environment, target.item, vm));
+  for (std::size_t i = 0; i < reads.size(); ++i) {
+    plan.steps.push_back({.step = "Initial replication",
+                          .item = vm.name,
+                          .disk = target.item.disks[i].name.value,
+                          .bytes = reads[i]});
   }
   plan.steps.push_back({.step = "Seal recovery point", .item = vm.name, .disk = ""});
   plan.steps.push_back({.step = "Finalize protection", .item = vm.name, .disk = ""});

@@ -19,8 +19,19 @@
 namespace asr {
 namespace {
 
+struct Cycle {
+  Environment& environment;
+  Vault& vault;
+  ItemLease& lease;
+  const Replicas& replicas;
+  JobRun& run;
+  const ReplicateRequest& request;
+  std::optional<ResyncRequest> resync;
+};
+
 Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
-  ASR_TRY(VirtualMachine vm, FindVm(environment, item.host + "/" + item.name));
+  ASR_TRY(VirtualMachine found, FindVm(environment, item.host + "/" + item.name));
+  VirtualMachine vm = WithoutDisks(std::move(found), item.excluded_disks);
   if (vm.protectable()) return vm;
   // In use comes first: what else is wrong may come from that.
   if (vm.in_use) return Fail(Error(*vm.in_use).WithContext(fmt::format("VM {}", item.name)));
@@ -31,14 +42,31 @@ Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
   return Fail(std::move(error));
 }
 
-Result<std::unique_ptr<SourceSnapshot>> TakeSnapshot(Environment& environment, ItemLease& lease) {
-  ASR_TRY(const VirtualMachine vm, SourceOf(environment, lease.item()));
+// The checkpoint that tells what changed since the newest point. Only what the replica holds
+// counts: whatever else a pass that was cut has sent may be gone from the disk again, without a
+// trace.
+Result<std::string> BaseCheckpoint(Vault& vault, const ItemId& item, const Replicas& replicas) {
+  const auto newest = vault.NewestPoint(item);
+  if (!newest && newest.error().kind == ErrorKind::kCorrupt) return std::string();
+  ASR_CHECK(newest);
+  if (!*newest || (*newest)->checkpoint.empty()) return std::string();
+  ASR_TRY(const bool holds, HoldPoint(replicas, (*newest)->id));
+  return holds ? (*newest)->checkpoint : std::string();
+}
+
+Result<std::unique_ptr<SourceSnapshot>> TakeSnapshot(Cycle& cycle, const VirtualMachine& vm) {
+  Environment& environment = cycle.environment;
+  ItemLease& lease = cycle.lease;
   if (lease.item().settings != vm.settings) {
     Item changed = lease.item();
     changed.settings = vm.settings;
     ASR_CHECK(lease.PutItem(std::move(changed)));
   }
-  return SnapshotOf(environment, lease.item(), vm);
+  SnapshotWish wish{.app_consistent = cycle.request.app_consistent};
+  if (vm.is_live() && !cycle.resync) {
+    ASR_TRY(wish.base_checkpoint, BaseCheckpoint(cycle.vault, lease.item().id, cycle.replicas));
+  }
+  return SnapshotOf(environment, lease.item(), vm, wish);
 }
 
 Result<std::optional<RecoveryPoint>> RunPass(ReplicationPass& pass,
@@ -55,8 +83,48 @@ bool MayOvertake(const std::optional<ResyncRequest>& resync, const Error& error)
          error.code == ErrorCode::kBlobCorrupt;
 }
 
+// A VM that is started, stopped or rebooted by its host shows two faces of which no point is made.
+constexpr int kMostPasses = 3;
+
+bool IsOfPowerState(const Error& error) {
+  return error.code == ErrorCode::kVmStateChanged || error.code == ErrorCode::kImageChanged ||
+         error.code == ErrorCode::kImageInUse;
+}
+
+Result<std::optional<RecoveryPoint>> RunPassOnce(Cycle& cycle) {
+  std::unique_ptr<SourceSnapshot> source;
+  bool is_managed = false;
+  ASR_CHECK(cycle.run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
+    ASR_TRY(const VirtualMachine vm, SourceOf(cycle.environment, cycle.lease.item()));
+    is_managed = !vm.uuid.empty();
+    ASR_TRY(source, TakeSnapshot(cycle, vm));
+    return {};
+  }));
+  ReplicationPass pass{cycle.environment, cycle.vault,    cycle.lease, cycle.lease.item(),
+                       *source,           cycle.replicas, cycle.run};
+  auto sealed = RunPass(pass, cycle.resync);
+  if (sealed || !is_managed || !source->is_open()) return sealed;
+  // Whatever a read failed with: if the view is gone, that is why.
+  ASR_CHECK(source->Verify());
+  return sealed;
+}
+
+Result<std::optional<RecoveryPoint>> RunPasses(Cycle& cycle) {
+  for (int i = 1;; ++i) {
+    auto sealed = RunPassOnce(cycle);
+    if (sealed || i == kMostPasses || !IsOfPowerState(sealed.error())) return sealed;
+    ASR_TRY(const VirtualMachine vm,
+            FindVm(cycle.environment, cycle.lease.item().host + "/" + cycle.lease.item().name));
+    if (vm.uuid.empty()) return sealed;
+    cycle.environment.progress.Warn(
+        fmt::format("VM {}: it seems to have been started or stopped, the pass is done again: {}",
+                    vm.name, sealed.error().Line()));
+  }
+}
+
 Status RunCycle(Environment& environment, Vault& vault, const Item& found,
-                std::optional<ResyncRequest> resync, JobRun& run, ReplicateOutcome& outcome) {
+                const ReplicateRequest& request, std::optional<ResyncRequest> resync, JobRun& run,
+                ReplicateOutcome& outcome) {
   ASR_TRY(const auto lease, vault.LeaseItem(found));
   const Item& item = lease->item();
   // Another process may have changed it before the lease was ours.
@@ -68,13 +136,8 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
   const auto waiting = SendWaitingChanges({environment, vault, *lease, replicas, run});
   const bool overtaken = !waiting && MayOvertake(resync, waiting.error());
   if (!waiting && !overtaken) return Fail(waiting.error());
-  std::unique_ptr<SourceSnapshot> source;
-  ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
-    ASR_TRY(source, TakeSnapshot(environment, *lease));
-    return {};
-  }));
-  ReplicationPass pass{environment, vault, *lease, item, *source, replicas, run};
-  ASR_TRY(const auto sealed, RunPass(pass, resync));
+  Cycle cycle{environment, vault, *lease, replicas, run, request, std::move(resync)};
+  ASR_TRY(const auto sealed, RunPasses(cycle));
   if (overtaken) ASR_CHECK(DropWaitingChanges(environment, vault, item));
   outcome.is_new = waiting.value_or(false) || sealed.has_value();
   ASR_TRY(outcome.point, vault.NewestPoint(item.id));
@@ -84,12 +147,12 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
 }
 
 Result<ReplicateOutcome> RunAsJob(Environment& environment, Vault& vault, const Item& item,
-                                  const std::string& type,
+                                  const std::string& type, const ReplicateRequest& request,
                                   const std::optional<ResyncRequest>& resync) {
   ASR_CHECK(RequireProtected(item));
   ASR_TRY(JobRun run, JobRun::Start(environment, type, item.name, vault.name()));
   ReplicateOutcome outcome;
-  const Status status = RunCycle(environment, vault, item, resync, run, outcome);
+  const Status status = RunCycle(environment, vault, item, request, resync, run, outcome);
   ASR_TRY(outcome.job, run.End(status));
   return outcome;
 }
@@ -110,26 +173,26 @@ Status RequireProtected(const Item& item) {
                                           item.policy)));
 }
 
-Result<ReplicateOutcome> Replicate(Environment& environment, Vault& vault, const Item& item) {
-  return RunAsJob(environment, vault, item, "Replicate", std::nullopt);
+Result<ReplicateOutcome> Replicate(Environment& environment, Vault& vault, const Item& item,
+                                   const ReplicateRequest& request) {
+  return RunAsJob(environment, vault, item, "Replicate", request, std::nullopt);
 }
 
 Result<ReplicateOutcome> ReplicateByResync(Environment& environment, Vault& vault, const Item& item,
                                            const ResyncRequest& request) {
-  return RunAsJob(environment, vault, item, "Resync", request);
+  return RunAsJob(environment, vault, item, "Resync", {}, request);
 }
 
 Result<Plan> PlanReplicate(Environment& environment, Vault& vault, const Item& item) {
   ASR_CHECK(RequireProtected(item));
   ASR_TRY(const VirtualMachine vm, SourceOf(environment, item));
-  ASR_TRY(const auto source, SnapshotOf(environment, item, vm));
+  ASR_TRY(const auto reads, EstimateReads(environment, item, vm));
   Plan plan;
-  for (const SourceSnapshot::OpenedDisk& disk : source->disks()) {
-    ASR_TRY(const std::uint64_t bytes, AllocatedBytes(*disk.disk));
+  for (std::size_t i = 0; i < reads.size(); ++i) {
     plan.steps.push_back({.step = "Compare and send changes",
                           .item = item.name,
-                          .disk = disk.name.value,
-                          .bytes = bytes});
+                          .disk = item.disks[i].name.value,
+                          .bytes = reads[i]});
   }
   plan.steps.push_back({.step = "Seal recovery point", .item = item.name, .disk = ""});
   ASR_TRY(const RetentionDecision decision, DecideRemovals(environment, vault, item));

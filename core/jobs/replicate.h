@@ -18,10 +18,15 @@ struct ReplicateOutcome {
   bool is_new = false;                 // false: nothing had changed, so there is no new one
 };
 
+struct ReplicateRequest {
+  bool app_consistent = false;  // the guest is frozen for it, if that can be
+};
+
 // Sends what changed since the newest point, seals a new one, applies retention. kState unless the
 // item is Protected.
 [[nodiscard]] Result<ReplicateOutcome> Replicate(Environment& environment, Vault& vault,
-                                                 const Item& item);
+                                                 const Item& item,
+                                                 const ReplicateRequest& request = {});
 
 // The same with a resync in place of the delta.
 [[nodiscard]] Result<ReplicateOutcome> ReplicateByResync(Environment& environment, Vault& vault,

@@ -81,6 +81,8 @@ void WarnOfReplacement(ReplicationPass& pass, std::size_t index, const DiskStamp
                   pass.item.name, pass.item.disks[index].name.value, now.front().path));
 }
 
+}  // namespace
+
 Result<bool> HoldPoint(const Replicas& replicas, const PointId& point) {
   for (const auto& replica : replicas) {
     ASR_TRY(const bool holds, replica->HoldsPoint(point));
@@ -89,7 +91,18 @@ Result<bool> HoldPoint(const Replicas& replicas, const PointId& point) {
   return true;
 }
 
-}  // namespace
+Result<std::uint64_t> BytesToRead(const SourceSnapshot::OpenedDisk& disk) {
+  if (!disk.changed) return AllocatedBytes(*disk.disk);
+  constexpr std::uint64_t kWindowBytes = 4 * kGiB;
+  const std::uint64_t size_bytes = disk.disk->size_bytes();
+  std::uint64_t bytes = 0;
+  for (std::uint64_t offset = 0; offset < size_bytes; offset += kWindowBytes) {
+    ASR_TRY(const auto extents,
+            disk.changed({offset, std::min(kWindowBytes, size_bytes - offset)}));
+    for (const Extent& extent : extents) bytes += extent.length_bytes;
+  }
+  return bytes;
+}
 
 Result<std::optional<PointId>> NewestId(Vault& vault, const ItemId& item) {
   ASR_TRY(const auto ids, vault.ListPointIds(item));
@@ -191,12 +204,12 @@ Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& t
   std::uint64_t changed_bytes = 0;
   for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {
     const ItemDisk& item_disk = pass.item.disks[i];
-    const Disk& source = *pass.source.disks()[i].disk;
+    const SourceSnapshot::OpenedDisk& source = pass.source.disks()[i];
     ASR_TRY(const bool unread, IsUnread(pass, i, newest));
     pass.was_read.push_back(!unread);
     std::uint64_t total_bytes = 0;
     if (!unread) {
-      ASR_TRY(total_bytes, AllocatedBytes(source));
+      ASR_TRY(total_bytes, BytesToRead(source));
     }
     const auto copy = [&](TaskProgress& progress) -> Status {
       if (unread) {
@@ -207,8 +220,9 @@ Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& t
       TransferOptions options{.algorithm = pass.vault.identity().algorithm,
                               .on_progress = pass.run.Follow(progress),
                               .stop = pass.environment.stop,
-                              .resumes = !newest};
-      ASR_TRY(const TransferStats stats, MakeEqual(source, target, options));
+                              .resumes = !newest,
+                              .changed = pass.is_resync ? ChangedExtents() : source.changed};
+      ASR_TRY(const TransferStats stats, MakeEqual(*source.disk, target, options));
       changed_bytes += stats.bytes_sent + stats.bytes_cleared;
       return {};
     };
@@ -244,7 +258,7 @@ Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64
     ASR_CHECK(pass.source.Verify());
     ASR_TRY(const auto newest, NewestId(pass.vault, pass.item.id));
     const RecoveryPoint point = DescribePoint(pass, newest, changed_bytes);
-    if (pass.is_resync) {
+    if (pass.is_resync || pass.source.starts_tracking()) {
       ASR_CHECK(SealPoint(pass.vault, pass.lease, pass.replicas, point));
       sealed = point;
     } else {
@@ -253,6 +267,7 @@ Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64
     return NoteCursors(pass, sealed ? point.id : *newest);
   };
   ASR_CHECK(pass.run.RunTask("Seal recovery point", 0, seal));
+  if (sealed) pass.source.Keep();
   return sealed;
 }
 

@@ -66,6 +66,10 @@ void WarnOfLeftOvers(Environment& environment, const Item& item, const Replicas&
 
 // The parts of it, for a delta that goes through change logs.
 
+// True if the replicas hold exactly what the point holds.
+[[nodiscard]] Result<bool> HoldPoint(const Replicas& replicas, const PointId& point);
+// Of what may have changed, or may hold data where that is not known.
+[[nodiscard]] Result<std::uint64_t> BytesToRead(const SourceSnapshot::OpenedDisk& disk);
 // The newest point; nullopt if there is none.
 [[nodiscard]] Result<std::optional<PointId>> NewestId(Vault& vault, const ItemId& item);
 // True if the newest point holds the content of this disk already, so that it need not be read.

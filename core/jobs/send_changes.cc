@@ -142,7 +142,13 @@ Result<std::optional<RecoveryPoint>> SendLogSet(const LogSender& sender, const L
   for (std::size_t i = 0; i < set.disks.size(); ++i) ASR_CHECK(SendDisk(sender, set, i, parent));
   std::optional<RecoveryPoint> sealed;
   ASR_CHECK(sender.run.RunTask("Seal recovery point", 0, [&](TaskProgress&) -> Status {
-    ASR_TRY(sealed, SealIfNew(sender.vault, sender.lease, sender.replicas, set.point));
+    if (set.point.checkpoint.empty()) {
+      ASR_TRY(sealed, SealIfNew(sender.vault, sender.lease, sender.replicas, set.point));
+      return {};
+    }
+    // The source has no other checkpoint any more: the newest point has to name it.
+    ASR_CHECK(SealPoint(sender.vault, sender.lease, sender.replicas, set.point));
+    sealed = set.point;
     return {};
   }));
   return sealed;

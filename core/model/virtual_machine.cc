@@ -1,5 +1,9 @@
 #include "core/model/virtual_machine.h"
 
+#include <algorithm>
+
+#include <fmt/format.h>
+
 namespace asr {
 
 std::string_view GuestNetworkName(GuestNetwork network) {
@@ -43,6 +47,20 @@ MachineSettings TargetSettings::AppliedTo(MachineSettings settings) const {
   if (sign_of_life) settings.sign_of_life = *sign_of_life;
   settings.sign_of_life.wait = wait;
   return settings;
+}
+
+std::string RefusalReason(const VmDisk& disk) {
+  return fmt::format("disk {} cannot be replicated: {} (leave it out: --exclude-disk {})",
+                     disk.name.value, disk.refusal, disk.name.value);
+}
+
+VirtualMachine WithoutDisks(VirtualMachine vm, const std::vector<DiskName>& disks) {
+  std::erase_if(vm.disks, [&](const VmDisk& disk) {
+    if (std::ranges::find(disks, disk.name) == disks.end()) return false;
+    std::erase(vm.reasons, RefusalReason(disk));
+    return true;
+  });
+  return vm;
 }
 
 }  // namespace asr

@@ -19,7 +19,9 @@ struct VmDisk {
   std::string folder{};  // all files of the chain lie below it
   std::string format;    // "raw", "vhd", "vhdx", "qcow2"; empty if unreadable
   std::uint64_t size_bytes = 0;
+  std::uint64_t allocated_bytes = 0;  // of a hypervisor's disk, on its host; about what is read
   std::uint32_t logical_sector_bytes = 512;
+  std::string refusal{};  // why it cannot be replicated; empty: it can
   bool operator==(const VmDisk&) const = default;
 };
 
@@ -91,6 +93,7 @@ enum class VmPowerState : std::uint8_t { kOff, kRunning, kPaused, kUnknown };
 struct VirtualMachine {
   std::string name;
   std::string host;
+  std::string uuid{};  // by which its hypervisor knows it; empty: its images are all there is
   VmPowerState power_state = VmPowerState::kOff;
   MachineSettings settings;
   std::vector<VmDisk> disks;          // ordered; the first is the boot disk
@@ -98,6 +101,13 @@ struct VirtualMachine {
   std::optional<Error> in_use;        // the reason that passes by itself: somebody writes to a disk
   std::vector<std::string> warnings;  // what was odd in its description, and went without
   [[nodiscard]] bool protectable() const { return reasons.empty(); }
+  // A hypervisor has its disks open.
+  [[nodiscard]] bool is_live() const { return !uuid.empty() && power_state != VmPowerState::kOff; }
 };
+
+// The VM without these disks, and without what they alone are the reason for.
+[[nodiscard]] VirtualMachine WithoutDisks(VirtualMachine vm, const std::vector<DiskName>& disks);
+// How a disk that cannot be replicated is named in VirtualMachine::reasons.
+[[nodiscard]] std::string RefusalReason(const VmDisk& disk);
 
 }  // namespace asr

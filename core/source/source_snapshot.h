@@ -20,7 +20,7 @@ class SourceSnapshot {
   struct OpenedDisk {
     DiskName name;
     std::unique_ptr<Disk> disk;
-    std::string image_path;  // of the leaf, on the host
+    std::string image_path;  // of the leaf, on the host; empty: nothing can be kept beside it
     // As the disk was opened; none: its files do not tell whether it was touched.
     DiskStamps stamps = {};
     // Since the checkpoint that was asked for. None: not known, any part may have changed.
@@ -37,13 +37,19 @@ class SourceSnapshot {
   // The name under which the host notes what changes from the instant on; empty: it does not.
   [[nodiscard]] const std::string& checkpoint() const { return checkpoint_; }
 
+  // No checkpoint before this one counts: the point of this view has to be sealed, even where
+  // nothing changed, or the next view could not tell changes either.
+  [[nodiscard]] bool starts_tracking() const { return starts_tracking_; }
+  // False after Keep: the disks cannot be read any more.
+  [[nodiscard]] bool is_open() const { return disks_.empty() || disks_.front().disk != nullptr; }
+
   // What was read is worth sealing only after a Verify that succeeded. kBusy (kImageChanged,
   // retryable) if the view was not consistent, or is gone.
   [[nodiscard]] virtual Status Verify() const = 0;
 
-  // What was read is logged, or sealed: the host lets the view go, and notes changes since this one
-  // only. Without it the view ends with this object, and what changed since the checkpoint before
-  // stays known. What the host still has then in vain is left to the next snapshot.
+  // What was read is logged, or sealed: the host may let the view go, and notes changes since this
+  // one only. Without it the view ends with this object, and what changed since the checkpoint
+  // before stays known. What the host still has then in vain is left to the next snapshot.
   virtual void Keep() {}
 
  protected:
@@ -51,6 +57,7 @@ class SourceSnapshot {
   Timestamp taken_{};
   Consistency consistency_ = Consistency::kCrash;
   std::string checkpoint_;
+  bool starts_tracking_ = false;
 };
 
 }  // namespace asr

@@ -28,8 +28,8 @@ struct VaultRegistration {
 
 struct HostRegistration {
   std::string name;
-  std::string kind;  // "folder"
-  std::string path;  // of a folder host, absolute
+  std::string kind;  // "folder", "libvirt"
+  std::string path;  // of a folder host, absolute; of a libvirt host, its URI
   bool operator==(const HostRegistration&) const = default;
 };
 

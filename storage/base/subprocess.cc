@@ -78,8 +78,10 @@ class Child {
     if (null < 0 || opened < 0) Give("open");
     // Out of the way, should we have been started without standard descriptors.
     const int errors = ::fcntl(opened, F_DUPFD, 3);
-    if (errors < 0) Give("fcntl");
-    if (::dup2(null, 0) < 0 || ::dup2(null, 1) < 0 || ::dup2(errors, 2) < 0) Give("dup2");
+    const int input = ::fcntl(options_.input < 0 ? null : options_.input, F_DUPFD, 3);
+    const int output = ::fcntl(options_.output < 0 ? null : options_.output, F_DUPFD, 3);
+    if (errors < 0 || input < 0 || output < 0) Give("fcntl");
+    if (::dup2(input, 0) < 0 || ::dup2(output, 1) < 0 || ::dup2(errors, 2) < 0) Give("dup2");
     CloseAtExec();
     ResetSignals();
   }

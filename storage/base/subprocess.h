@@ -17,11 +17,13 @@ namespace asr {
 struct SpawnOptions {
   std::string directory;    // where it runs
   std::string stderr_path;  // what it says goes there; made anew. Relative to `directory`
+  int input = -1;           // of ours, its stdin; negative: /dev/null
+  int output = -1;          // its stdout, the same
 };
 
 // Starts `arguments` (the first is the program's path) detached: in a session of its own, no child
-// of ours, without any descriptor or signal mask of ours; stdin and stdout are /dev/null, and files
-// that it creates are for its user alone (umask 077). Returns once the program has been executed,
+// of ours, without any other descriptor or signal mask of ours; files that it creates are for its
+// user alone (umask 077). Returns once the program has been executed,
 // or the error why it could not be.
 [[nodiscard]] Result<ProcessIdentity> SpawnDetached(const std::vector<std::string>& arguments,
                                                     const SpawnOptions& options);

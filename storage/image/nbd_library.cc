@@ -17,6 +17,7 @@ bool FindAll(void* library, NbdLibrary& nbd) {
   return Find(library, "nbd_create", nbd.create) && Find(library, "nbd_close", nbd.close) &&
          Find(library, "nbd_get_error", nbd.get_error) &&
          Find(library, "nbd_get_errno", nbd.get_errno) &&
+         Find(library, "nbd_set_export_name", nbd.set_export_name) &&
          Find(library, "nbd_add_meta_context", nbd.add_meta_context) &&
          Find(library, "nbd_set_request_block_size", nbd.set_request_block_size) &&
          Find(library, "nbd_set_pread_initialize", nbd.set_pread_initialize) &&
@@ -43,7 +44,7 @@ Result<const NbdLibrary*> LoadNbdLibrary() {
   static const NbdLibrary* const loaded = Load();
   if (loaded != nullptr) return loaded;
   return Fail(
-      UnsupportedImage("qcow2 images are read and written through libnbd 1.12 or newer, "
+      UnsupportedImage("qcow2 images and live disks are read through libnbd 1.12 or newer, "
                        "which is not installed",
                        "install it: apt install libnbd0"));
 }

@@ -1,5 +1,5 @@
-// libnbd, loaded when the first qcow2 image is opened: with what it depends on, it would cost every
-// start of the program five milliseconds.
+// libnbd, loaded when the first qcow2 image, or live disk, is opened: with what it depends on, it
+// would cost every start of the program five milliseconds.
 #pragma once
 
 #include <libnbd.h>
@@ -14,6 +14,7 @@ struct NbdLibrary {
   decltype(&nbd_close) close;
   decltype(&nbd_get_error) get_error;
   decltype(&nbd_get_errno) get_errno;
+  decltype(&nbd_set_export_name) set_export_name;
   decltype(&nbd_add_meta_context) add_meta_context;
   decltype(&nbd_set_request_block_size) set_request_block_size;
   decltype(&nbd_set_pread_initialize) set_pread_initialize;

@@ -137,16 +137,16 @@ Result<std::unique_ptr<NbdServer>> NbdServer::Start(const NbdServerOptions& opti
 
 Status NbdServer::Connect(std::vector<FileDescriptor> sockets) {
   for (FileDescriptor& socket : sockets) {
-    auto connection = std::make_unique<Connection>(nbd_);
-    ASR_CHECK(connection->Connect(std::move(socket)));
-    idle_.push_back(std::move(connection));
+    auto connection = std::make_unique<NbdConnection>(nbd_);
+    ASR_CHECK(connection->Connect(std::move(socket), {}));
+    pool_.Add(std::move(connection));
   }
-  ASR_TRY(size_bytes_, idle_.front()->SizeBytes());
+  ASR_TRY(size_bytes_, pool_.connections().front()->SizeBytes());
   return {};
 }
 
 Error NbdServer::StartError(const Error& problem) {
-  idle_.clear();
+  pool_.Clear();
   const int exit_code = process_.Wait(std::chrono::seconds(5));
   const std::string said = WithoutNode(process_.ErrorText());
   // As in: Failed to get shared "write" lock
@@ -167,50 +167,28 @@ Error NbdServer::StartError(const Error& problem) {
 }
 
 NbdServer::~NbdServer() {
-  idle_.clear();
+  pool_.Clear();
   static_cast<void>(process_.Wait(kEndLimit));
 }
 
-std::unique_ptr<NbdServer::Connection> NbdServer::Borrow() {
-  std::unique_lock lock(mutex_);
-  given_back_.wait(lock, [this] { return !idle_.empty(); });
-  auto connection = std::move(idle_.back());
-  idle_.pop_back();
-  return connection;
-}
-
-void NbdServer::GiveBack(std::unique_ptr<Connection> connection) {
-  {
-    const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(connection));
-  }
-  given_back_.notify_one();
-}
-
-template <class Work>
-auto NbdServer::WithConnection(const Work& work) {
-  auto connection = Borrow();
-  auto result = work(*connection);
-  GiveBack(std::move(connection));
-  return result;
-}
-
 Status NbdServer::Read(std::uint64_t offset_bytes, MutableByteSpan out) {
-  return WithConnection([&](Connection& to) { return to.Read(offset_bytes, out); });
+  return pool_.Run([&](NbdConnection& to) { return to.Read(offset_bytes, out); });
 }
 
 Status NbdServer::Write(std::uint64_t offset_bytes, ByteSpan bytes) {
-  return WithConnection([&](Connection& to) { return to.Write(offset_bytes, bytes); });
+  return pool_.Run([&](NbdConnection& to) { return to.Write(offset_bytes, bytes); });
 }
 
 Result<std::vector<Extent>> NbdServer::DataExtents(Extent range) {
-  return WithConnection([&](Connection& to) { return to.DataExtents(range); });
+  return pool_.Run([&](NbdConnection& to) { return to.Extents(range); });
 }
 
 Status NbdServer::Finish() {
-  ASR_CHECK(idle_.front()->Flush());  // the image is one, however many connections there are
-  for (const auto& connection : idle_) ASR_CHECK(connection->Disconnect());
-  idle_.clear();
+  ASR_CHECK(pool_.connections()
+                .front()
+                ->Flush());  // the image is one, however many connections there are
+  for (const auto& connection : pool_.connections()) ASR_CHECK(connection->Disconnect());
+  pool_.Clear();
   const int exit_code = process_.Wait(kEndLimit);
   if (exit_code == 0) return {};
   return Fail(ErrorKind::kIo, ErrorCode::kIo,

@@ -1,10 +1,8 @@
 // A qemu-nbd of our own that shows one image as a plain disk, and our connections to it.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,7 +10,7 @@
 #include "storage/base/bytes.h"
 #include "storage/base/child_process.h"
 #include "storage/base/result.h"
-#include "storage/image/nbd_connection.h"
+#include "storage/image/nbd_pool.h"
 
 namespace asr {
 
@@ -53,22 +51,14 @@ class NbdServer {
   [[nodiscard]] Status Finish();
 
  private:
-  using Connection = NbdConnection;
-
   NbdServer(const NbdLibrary& nbd, ChildProcess process);
   Status Connect(std::vector<FileDescriptor> sockets);
   Error StartError(const Error& problem);
-  std::unique_ptr<Connection> Borrow();
-  void GiveBack(std::unique_ptr<Connection> connection);
-  template <class Work>
-  auto WithConnection(const Work& work);
 
   const NbdLibrary& nbd_;
   ChildProcess process_;
   std::uint64_t size_bytes_ = 0;
-  std::mutex mutex_;
-  std::condition_variable given_back_;
-  std::vector<std::unique_ptr<Connection>> idle_;
+  NbdPool pool_;
 };
 
 }  // namespace asr

@@ -1,0 +1,259 @@
+#include "core/source/libvirt_host.h"
+
+#include <cstdlib>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace asr {
+namespace {
+
+std::string TextOf(const LibvirtLibrary& libvirt) {
+  const virErrorPtr error = libvirt.GetLastError();
+  return error != nullptr && error->message != nullptr ? error->message : "no reason given";
+}
+
+int CodeOf(const LibvirtLibrary& libvirt) {
+  const virErrorPtr error = libvirt.GetLastError();
+  return error != nullptr ? error->code : VIR_ERR_OK;
+}
+
+bool IsConnectionLost(int code) {
+  return code == VIR_ERR_NO_CONNECT || code == VIR_ERR_SYSTEM_ERROR || code == VIR_ERR_RPC ||
+         code == VIR_ERR_INVALID_CONN || code == VIR_ERR_AUTH_FAILED;
+}
+
+Error Unreachable(std::string what, std::string text) {
+  return MakeError(ErrorKind::kBusy, ErrorCode::kHostUnreachable, fmt::format("{}: {}", what, text))
+      .WithCause("libvirtd does not run there, or was restarted just now")
+      .WithCause("this user may not use its socket (group libvirt)")
+      .WithAction("look at it: virsh -c URI version; then run the same command again")
+      .Retryable();
+}
+
+// Text that libvirt allocated.
+std::string Take(char* text) {
+  std::string taken = text == nullptr ? "" : text;
+  std::free(text);
+  return taken;
+}
+
+}  // namespace
+
+Result<LibvirtHost> LibvirtHost::Connect(const std::string& uri) {
+  ASR_TRY(const LibvirtLibrary* libvirt, LoadLibvirt());
+  virConnectPtr connection = libvirt->ConnectOpen(uri.c_str());
+  if (connection == nullptr) {
+    return Fail(Unreachable(fmt::format("cannot connect to {}", uri), TextOf(*libvirt)));
+  }
+  const auto close = [libvirt](virConnectPtr open) { libvirt->ConnectClose(open); };
+  return LibvirtHost(*libvirt, std::shared_ptr<virConnect>(connection, close));
+}
+
+Result<std::vector<LibvirtDomain>> LibvirtHost::ListDomains() const {
+  virDomainPtr* domains = nullptr;
+  const int count = libvirt_->ConnectListAllDomains(connection_.get(), &domains, 0);
+  if (count < 0) return Fail(Unreachable("cannot list the host's VMs", TextOf(*libvirt_)));
+  std::vector<LibvirtDomain> list;
+  for (int i = 0; i < count; ++i) list.emplace_back(*libvirt_, connection_, domains[i]);
+  std::free(static_cast<void*>(domains));
+  return list;
+}
+
+Result<LibvirtDomain> LibvirtHost::FindDomain(const std::string& uuid) const {
+  virDomainPtr domain = libvirt_->DomainLookupByUUIDString(connection_.get(), uuid.c_str());
+  if (domain != nullptr) return LibvirtDomain(*libvirt_, connection_, domain);
+  if (CodeOf(*libvirt_) != VIR_ERR_NO_DOMAIN) {
+    return Fail(Unreachable("cannot ask the host for a VM", TextOf(*libvirt_)));
+  }
+  return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kVmNotFound,
+                        fmt::format("the host has no VM with the UUID {}", uuid))
+                  .WithCause("it was undefined, or migrated to another host")
+                  .WithAction("see what there is: asr vm list"));
+}
+
+LibvirtDomain::LibvirtDomain(const LibvirtLibrary& libvirt, std::shared_ptr<virConnect> connection,
+                             virDomainPtr domain)
+    : libvirt_(&libvirt), connection_(std::move(connection)), domain_(domain) {}
+
+LibvirtDomain::LibvirtDomain(LibvirtDomain&& other) noexcept
+    : libvirt_(other.libvirt_),
+      connection_(std::move(other.connection_)),
+      domain_(std::exchange(other.domain_, nullptr)) {}
+
+LibvirtDomain::~LibvirtDomain() {
+  if (domain_ != nullptr) libvirt_->DomainFree(domain_);
+}
+
+Error LibvirtDomain::LastError(std::string_view what) const {
+  const int code = CodeOf(*libvirt_);
+  const std::string text = TextOf(*libvirt_);
+  const std::string vm = fmt::format("VM {}", name());
+  if (IsConnectionLost(code)) return Unreachable(std::string(what), text).WithContext(vm);
+  if (code == VIR_ERR_NO_DOMAIN) {
+    return MakeError(ErrorKind::kNotFound, ErrorCode::kVmNotFound,
+                     fmt::format("{}: {}", what, text))
+        .WithCause("it was undefined, or migrated to another host")
+        .WithAction("see what there is: asr vm list")
+        .WithContext(vm);
+  }
+  const bool is_busy = code == VIR_ERR_OPERATION_TIMEOUT || code == VIR_ERR_RESOURCE_BUSY ||
+                       text.find("blockjob") != std::string::npos ||
+                       text.find("block job") != std::string::npos;
+  if (is_busy) {
+    return MakeError(ErrorKind::kBusy, ErrorCode::kVmBusy, fmt::format("{}: {}", what, text))
+        .WithCause("another job works on the VM: a backup, a migration, a merge of snapshots")
+        .WithAction(
+            "wait until it has ended (virsh domjobinfo VM), then run the same command again")
+        .WithContext(vm)
+        .Retryable();
+  }
+  return MakeError(ErrorKind::kIo, ErrorCode::kSnapshotFailed, fmt::format("{}: {}", what, text))
+      .WithAction(
+          "look at the VM: virsh dominfo VM, virsh domjobinfo VM; then run the same command "
+          "again")
+      .WithContext(vm)
+      .Retryable();
+}
+
+std::string LibvirtDomain::name() const {
+  const char* name = libvirt_->DomainGetName(domain_);
+  return name == nullptr ? "" : name;
+}
+
+int LibvirtDomain::run_id() const {
+  const unsigned int id = libvirt_->DomainGetID(domain_);
+  return id == static_cast<unsigned int>(-1) ? -1 : static_cast<int>(id);
+}
+
+Result<VmPowerState> LibvirtDomain::State() const {
+  int state = 0;
+  if (libvirt_->DomainGetState(domain_, &state, nullptr, 0) != 0) {
+    return Fail(LastError("cannot ask for its state"));
+  }
+  switch (state) {
+    case VIR_DOMAIN_RUNNING:
+    case VIR_DOMAIN_BLOCKED:
+    case VIR_DOMAIN_SHUTDOWN:  // on its way, but QEMU has the disks
+      return VmPowerState::kRunning;
+    case VIR_DOMAIN_PAUSED:
+    case VIR_DOMAIN_PMSUSPENDED:
+      return VmPowerState::kPaused;
+    case VIR_DOMAIN_SHUTOFF:
+    case VIR_DOMAIN_CRASHED:
+      return VmPowerState::kOff;
+    default:
+      return VmPowerState::kUnknown;
+  }
+}
+
+Result<bool> LibvirtDomain::IsPausedByIoError() const {
+  int state = 0;
+  int reason = 0;
+  if (libvirt_->DomainGetState(domain_, &state, &reason, 0) != 0) {
+    return Fail(LastError("cannot ask for its state"));
+  }
+  return state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_IOERROR;
+}
+
+Result<std::string> LibvirtDomain::Xml() const {
+  char* xml = libvirt_->DomainGetXMLDesc(domain_, 0);
+  if (xml == nullptr) return Fail(LastError("cannot read its description"));
+  return Take(xml);
+}
+
+Result<LibvirtDomain::DiskSize> LibvirtDomain::SizeOfDisk(const std::string& target) const {
+  virDomainBlockInfo info{};
+  if (libvirt_->DomainGetBlockInfo(domain_, target.c_str(), &info, 0) != 0) {
+    return Fail(LastError(fmt::format("cannot ask for the size of disk {}", target)));
+  }
+  return DiskSize{.size_bytes = info.capacity, .allocated_bytes = info.allocation};
+}
+
+Status LibvirtDomain::Resume() {
+  if (libvirt_->DomainResume(domain_) == 0) return {};
+  return Fail(LastError("cannot resume it"));
+}
+
+Status LibvirtDomain::Freeze() {
+  if (libvirt_->DomainFSFreeze(domain_, nullptr, 0, 0) >= 0) return {};
+  return Fail(LastError("its file systems cannot be frozen"));
+}
+
+Status LibvirtDomain::Thaw() {
+  if (libvirt_->DomainFSThaw(domain_, nullptr, 0, 0) >= 0) return {};
+  return Fail(LastError("its file systems cannot be thawed"));
+}
+
+Result<std::optional<std::string>> LibvirtDomain::BackupXml() const {
+  char* xml = libvirt_->DomainBackupGetXMLDesc(domain_, 0);
+  if (xml != nullptr) return Take(xml);
+  const int code = CodeOf(*libvirt_);
+  if (code == VIR_ERR_NO_DOMAIN_BACKUP || code == VIR_ERR_OPERATION_INVALID) return std::nullopt;
+  return Fail(LastError("cannot ask for its backup job"));
+}
+
+Status LibvirtDomain::BeginBackup(const std::string& backup_xml,
+                                  const std::string& checkpoint_xml) {
+  const char* checkpoint = checkpoint_xml.empty() ? nullptr : checkpoint_xml.c_str();
+  if (libvirt_->DomainBackupBegin(domain_, backup_xml.c_str(), checkpoint, 0) == 0) return {};
+  return Fail(LastError("its backup job cannot begin"));
+}
+
+Status LibvirtDomain::EndBackup() {
+  if (libvirt_->DomainAbortJob(domain_) == 0) return {};
+  return Fail(LastError("its backup job cannot be ended"));
+}
+
+Result<std::vector<std::string>> LibvirtDomain::ListCheckpoints() const {
+  virDomainCheckpointPtr* checkpoints = nullptr;
+  const int count = libvirt_->DomainListAllCheckpoints(domain_, &checkpoints, 0);
+  if (count < 0) return Fail(LastError("cannot list its checkpoints"));
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i) {
+    const char* name = libvirt_->DomainCheckpointGetName(checkpoints[i]);
+    if (name != nullptr) names.emplace_back(name);
+    libvirt_->DomainCheckpointFree(checkpoints[i]);
+  }
+  std::free(static_cast<void*>(checkpoints));
+  return names;
+}
+
+Status LibvirtDomain::DeleteCheckpoint(const std::string& name) {
+  virDomainCheckpointPtr checkpoint =
+      libvirt_->DomainCheckpointLookupByName(domain_, name.c_str(), 0);
+  if (checkpoint == nullptr) {
+    if (CodeOf(*libvirt_) == VIR_ERR_NO_DOMAIN_CHECKPOINT) return {};
+    return Fail(LastError(fmt::format("cannot look for checkpoint {}", name)));
+  }
+  const auto remove = [&](unsigned int flags) {
+    return libvirt_->DomainCheckpointDelete(checkpoint, flags) == 0;
+  };
+  Status deleted;
+  bool done = remove(0);
+  // Of a bitmap that died with QEMU, only what libvirt knows of it can be deleted. For any other
+  // reason that would leave the bitmap in the image for ever.
+  if (!done && TextOf(*libvirt_).find("not found") != std::string::npos) {
+    done = remove(VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY);
+  }
+  if (!done) deleted = Fail(LastError(fmt::format("cannot delete checkpoint {}", name)));
+  libvirt_->DomainCheckpointFree(checkpoint);
+  return deleted;
+}
+
+Result<std::vector<std::string>> LibvirtDomain::ListInternalSnapshots() const {
+  virDomainSnapshotPtr* snapshots = nullptr;
+  const int count =
+      libvirt_->DomainListAllSnapshots(domain_, &snapshots, VIR_DOMAIN_SNAPSHOT_LIST_INTERNAL);
+  if (count < 0) return Fail(LastError("cannot list its snapshots"));
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i) {
+    const char* name = libvirt_->DomainSnapshotGetName(snapshots[i]);
+    if (name != nullptr) names.emplace_back(name);
+    libvirt_->DomainSnapshotFree(snapshots[i]);
+  }
+  std::free(static_cast<void*>(snapshots));
+  return names;
+}
+
+}  // namespace asr

@@ -1,0 +1,86 @@
+#include "core/source/libvirt_source.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/source/domain_xml.h"
+#include "core/source/libvirt_host.h"
+
+namespace asr {
+namespace {
+
+// What is wrong with one VM hides no other.
+VirtualMachine Describe(const LibvirtSource& host, const LibvirtDomain& domain) {
+  VirtualMachine vm;
+  vm.name = domain.name();
+  vm.host = host.name;
+  const auto describe = [&]() -> Status {
+    ASR_TRY(vm.power_state, domain.State());
+    ASR_TRY(const std::string xml, domain.Xml());
+    ASR_TRY(DomainDescription description, ParseDomainXml(xml));
+    vm.uuid = description.uuid;
+    vm.settings = description.settings;
+    vm.warnings = std::move(description.warnings);
+    for (VmDisk& disk : description.disks) {
+      if (disk.refusal.empty()) {
+        const auto size = domain.SizeOfDisk(disk.name.value);
+        if (!size) disk.refusal = size.error().Line();
+        if (size) disk.size_bytes = size->size_bytes;
+        if (size) disk.allocated_bytes = std::min(size->allocated_bytes, size->size_bytes);
+      }
+      if (!disk.refusal.empty()) vm.reasons.push_back(RefusalReason(disk));
+      vm.disks.push_back(std::move(disk));
+    }
+    if (vm.disks.empty()) vm.reasons.emplace_back("it has no disk that could be replicated");
+    ASR_TRY(const auto snapshots, domain.ListInternalSnapshots());
+    if (!snapshots.empty()) {
+      vm.warnings.push_back(fmt::format(
+          "it has internal snapshots, the first '{}': reverting to one fails while changes are "
+          "tracked, and leaves the VM shut off; before you do, run: asr pause VM "
+          "--release-tracking",
+          snapshots.front()));
+    }
+    return {};
+  };
+  if (const Status described = describe(); !described) {
+    vm.reasons.push_back(described.error().Line());
+  }
+  return vm;
+}
+
+}  // namespace
+
+Result<std::vector<VirtualMachine>> ListLibvirtVms(const LibvirtSource& host) {
+  ASR_TRY(const LibvirtHost connected, LibvirtHost::Connect(host.uri));
+  ASR_TRY(const auto domains, connected.ListDomains());
+  std::vector<VirtualMachine> vms;
+  vms.reserve(domains.size());
+  for (const LibvirtDomain& domain : domains) vms.push_back(Describe(host, domain));
+  std::ranges::sort(vms, {}, &VirtualMachine::name);
+  return vms;
+}
+
+Result<std::vector<std::string>> ListLibvirtVmNames(const LibvirtSource& host) {
+  ASR_TRY(const LibvirtHost connected, LibvirtHost::Connect(host.uri));
+  ASR_TRY(const auto domains, connected.ListDomains());
+  std::vector<std::string> names;
+  names.reserve(domains.size());
+  for (const LibvirtDomain& domain : domains) names.push_back(domain.name());
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<NamedVms> FindLibvirtVms(const LibvirtSource& host, const std::string& name) {
+  ASR_TRY(const LibvirtHost connected, LibvirtHost::Connect(host.uri));
+  ASR_TRY(const auto domains, connected.ListDomains());
+  NamedVms found;
+  for (const LibvirtDomain& domain : domains) {
+    found.names.push_back(domain.name());
+    if (domain.name() == name) found.vms.push_back(Describe(host, domain));
+  }
+  return found;
+}
+
+}  // namespace asr

@@ -1,0 +1,314 @@
+#include "core/source/live_snapshot.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/source/domain_xml.h"
+#include "storage/base/checksum.h"
+#include "storage/image/nbd_disk.h"
+
+namespace asr {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::size_t kIdDigits = 8;
+
+// What tells an item's checkpoints and sockets from those of others.
+std::string PrefixOf(const ItemId& item) {
+  const std::size_t digits = std::min(kIdDigits, item.value.size());
+  return fmt::format("asr-{}-", item.value.substr(item.value.size() - digits));
+}
+
+Error IsOff(const std::string& vm_name) {
+  return MakeError(ErrorKind::kBusy, ErrorCode::kVmStateChanged,
+                   fmt::format("VM {} is off, or goes off right now", vm_name))
+      .WithAction("nothing: the next try reads its images")
+      .Retryable();
+}
+
+Error JobIsGone(const std::string& vm_name) {
+  return MakeError(ErrorKind::kBusy, ErrorCode::kImageChanged,
+                   fmt::format("the backup job of VM {} ended before all was read", vm_name))
+      .WithCause("the VM was shut off or started anew")
+      .WithCause(
+          "the scratch file's file system had less than its reserve left, so that the guard "
+          "ended the job")
+      .WithCause("somebody ended it: virsh domjobabort")
+      .WithAction(
+          "make room beside the VM's images, if it is that; then run the same command again")
+      .Retryable();
+}
+
+bool IsTransient(const Error& error) {
+  return error.code == ErrorCode::kVmBusy || error.code == ErrorCode::kHostUnreachable ||
+         error.kind == ErrorKind::kNotFound;
+}
+
+// AppArmor lets QEMU bind a socket in the directory of its own run, and nowhere else.
+std::string RunsOf(const std::string& uri) {
+  if (uri.find("/session") == std::string::npos) return "/var/lib/libvirt/qemu";
+  const char* config = std::getenv("XDG_CONFIG_HOME");
+  if (config != nullptr && *config != '\0') return std::string(config) + "/libvirt/qemu/lib";
+  const char* home = std::getenv("HOME");
+  return std::string(home != nullptr ? home : "") + "/.config/libvirt/qemu/lib";
+}
+
+bool HasCheckpoints(const VmDisk& disk) { return disk.format == "qcow2"; }
+
+}  // namespace
+
+LiveSnapshot::LiveSnapshot(FileSystem& fs, Clock& clock, LiveSnapshotRequest request,
+                           LibvirtDomain domain)
+    : fs_(fs), clock_(clock), request_(std::move(request)), domain_(std::move(domain)) {}
+
+Result<std::unique_ptr<LiveSnapshot>> LiveSnapshot::Begin(FileSystem& fs, Clock& clock,
+                                                          LiveSnapshotRequest request) {
+  ASR_TRY(const LibvirtHost host, LibvirtHost::Connect(request.uri));
+  ASR_TRY(LibvirtDomain domain, host.FindDomain(request.uuid));
+  std::unique_ptr<LiveSnapshot> snapshot(
+      new LiveSnapshot(fs, clock, std::move(request), std::move(domain)));
+  ASR_CHECK(snapshot->Start());
+  return snapshot;
+}
+
+Status LiveSnapshot::Start() {
+  ASR_TRY(const VmPowerState state, domain_.State());
+  if (state == VmPowerState::kOff) return Fail(IsOff(request_.vm_name));
+  ASR_CHECK(ChoosePlaces());
+  GuardOrders orders{.uri = request_.uri,
+                     .uuid = request_.uuid,
+                     .socket_path = socket_path_,
+                     .directories = request_.log_directories,
+                     .stall_limit = request_.stall_limit,
+                     .freeze_limit = request_.freeze_limit};
+  for (const VmDisk& disk : request_.disks) {
+    orders.directories.push_back(ParentOf(ScratchPathOf(disk)));
+  }
+  // It finds its way to the VM while we look after what an earlier run left.
+  ASR_TRY(BackupGuard guard, BackupGuard::Start(request_.program, orders));
+  guard_.emplace(std::move(guard));
+  ASR_CHECK(EndOldJob());
+  ASR_CHECK(ChooseBase());
+  ASR_CHECK(guard_->WaitUntilReady());
+  ASR_CHECK(BeginJob());
+  return OpenDisks();
+}
+
+Status LiveSnapshot::ChoosePlaces() {
+  const std::string runs = RunsOf(request_.uri);
+  const std::string prefix = fmt::format("domain-{}-", domain_.run_id());
+  const auto entries = fs_.List(runs);
+  if (entries) {
+    const auto own = std::ranges::find_if(
+        *entries, [&](const DirectoryEntry& entry) { return entry.name.starts_with(prefix); });
+    if (own != entries->end()) directory_ = JoinPath(runs, own->name);
+  }
+  if (directory_.empty()) directory_ = ParentOf(request_.disks.front().path);
+  const std::string id = ToHex(RandomBits());
+  socket_path_ = JoinPath(directory_, PrefixOf(request_.item) + id.substr(0, kIdDigits));
+  if (std::ranges::any_of(request_.disks, HasCheckpoints)) {
+    checkpoint_ = PrefixOf(request_.item) + id;
+  }
+  return {};
+}
+
+std::string LiveSnapshot::ScratchPathOf(const VmDisk& disk) const {
+  const bool is_device = disk.path.starts_with("/dev/");
+  const std::string directory = is_device ? directory_ : ParentOf(disk.path);
+  return JoinPath(directory, BaseName(disk.path) + ".asr-scratch");
+}
+
+Status LiveSnapshot::EndOldJob() {
+  ASR_TRY(const auto job, domain_.BackupXml());
+  if (job) {
+    const std::string socket = BaseName(SocketOfBackup(*job));
+    if (!socket.starts_with(PrefixOf(request_.item))) {
+      return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kVmBusy,
+                            fmt::format("another backup of VM {} runs", request_.vm_name))
+                      .WithCause("another backup program, or another protection of the same VM")
+                      .WithAction("wait until it has ended (virsh backup-dumpxml VM); then run the "
+                                  "same command again")
+                      .Retryable());
+    }
+    ASR_CHECK(domain_.EndBackup());
+  }
+  // QEMU that was killed leaves its scratch file; without a job nobody uses it.
+  for (const VmDisk& disk : request_.disks) {
+    const Status removed = fs_.RemoveFile(ScratchPathOf(disk));
+    if (!removed && !IsNotFound(removed.error())) return Fail(removed.error());
+  }
+  return {};
+}
+
+Status LiveSnapshot::ChooseBase() {
+  const std::string& wanted = request_.base_checkpoint;
+  ASR_TRY(const auto checkpoints, domain_.ListCheckpoints());
+  if (std::ranges::find(checkpoints, wanted) != checkpoints.end()) base_ = wanted;
+  if (base_.empty() && !wanted.empty()) {
+    request_.warn(fmt::format(
+        "VM {}: the checkpoint of its newest recovery point is gone, its disks are compared "
+        "instead; likely it was deleted, or the VM was defined anew",
+        request_.vm_name));
+  }
+  DeleteCheckpointsBut(base_);
+  return {};
+}
+
+void LiveSnapshot::DeleteCheckpointsBut(const std::string& kept) {
+  const auto checkpoints = domain_.ListCheckpoints();
+  if (!checkpoints) return;
+  for (const std::string& name : *checkpoints) {
+    if (name == kept || !name.starts_with(PrefixOf(request_.item))) continue;
+    const Status deleted = domain_.DeleteCheckpoint(name);
+    if (deleted) continue;
+    request_.warn(fmt::format("VM {}: an old checkpoint stays until the next cycle: {}",
+                              request_.vm_name, deleted.error().Line()));
+  }
+}
+
+Status LiveSnapshot::BeginJob() {
+  if (request_.app_consistent) Freeze();
+  ASR_CHECK(guard_->Beginning());
+  taken_ = clock_.Now();
+  Status begun = BeginWith(base_);
+  if (!begun && !base_.empty() && !IsTransient(begun.error())) {
+    const std::string reason = begun.error().Line();
+    taken_ = clock_.Now();
+    begun = BeginWith("");
+    if (begun) {
+      request_.warn(fmt::format(
+          "VM {}: the checkpoint of its newest recovery point cannot be used, its disks are "
+          "compared instead; likely QEMU was killed, the host lost power, or an image was "
+          "replaced ({})",
+          request_.vm_name, reason));
+      base_.clear();
+    }
+  }
+  is_open_ = begun.has_value();
+  starts_tracking_ = !checkpoint_.empty() && base_.empty();
+  ASR_CHECK(Thaw());
+  return begun;
+}
+
+Status LiveSnapshot::BeginWith(const std::string& base) {
+  BackupDescription backup{
+      .socket_path = socket_path_, .checkpoint = checkpoint_, .disks = {}, .other_targets = {}};
+  for (const VmDisk& disk : request_.disks) {
+    const bool has_checkpoint = HasCheckpoints(disk);
+    backup.disks.push_back({.target = disk.name.value,
+                            .scratch_path = ScratchPathOf(disk),
+                            .has_checkpoint = has_checkpoint,
+                            .base_checkpoint = has_checkpoint ? base : ""});
+  }
+  return domain_.BeginBackup(BackupXml(backup), CheckpointXml(backup));
+}
+
+// What cannot be frozen makes a crash-consistent point.
+void LiveSnapshot::Freeze() {
+  const auto warn = [this](const Error& error) {
+    request_.warn(fmt::format(
+        "VM {}: the point is crash-consistent, for its file systems were not frozen: {}; likely "
+        "its guest agent does not run",
+        request_.vm_name, error.Line()));
+  };
+  if (const Status said = guard_->Freezing(); !said) return warn(said.error());
+  freeze_began_ = steady_clock::now();
+  const Status frozen = domain_.Freeze();
+  if (frozen) {
+    consistency_ = Consistency::kApp;
+    return;
+  }
+  warn(frozen.error());
+}
+
+// Also after a freeze that failed: it may have got half-way.
+Status LiveSnapshot::Thaw() {
+  if (!freeze_began_) return {};
+  const bool was_frozen = consistency_ == Consistency::kApp;
+  const Status thawed = domain_.Thaw();
+  const auto duration =
+      std::chrono::duration_cast<milliseconds>(steady_clock::now() - *freeze_began_);
+  freeze_began_.reset();
+  // The guard goes on trying.
+  if (was_frozen && !thawed) return Fail(thawed.error());
+  ASR_CHECK(guard_->Thawed());
+  if (was_frozen) frozen_ = duration;
+  // The guard may have thawed it before the job began.
+  if (duration >= request_.freeze_limit) consistency_ = Consistency::kCrash;
+  return {};
+}
+
+Status LiveSnapshot::OpenDisks() {
+  for (const VmDisk& wanted : request_.disks) {
+    const bool has_base = !base_.empty() && HasCheckpoints(wanted);
+    NbdDiskOptions options{
+        .socket_path = socket_path_,
+        .export_name = wanted.name.value,
+        .bitmap = has_base ? kExportBitmap : "",
+        .image_path = wanted.path,
+        .format = wanted.format == "qcow2" ? ImageFormat::kQcow2 : ImageFormat::kRaw,
+        .logical_sector_bytes = wanted.logical_sector_bytes,
+        .on_read = [this] { guard_->Moved(); }};
+    ASR_TRY(auto disk, NbdDisk::Open(options));
+    OpenedDisk opened{.name = wanted.name, .disk = nullptr, .image_path = wanted.path};
+    // Beside a device there is no room for logs.
+    if (wanted.path.starts_with("/dev/")) opened.image_path.clear();
+    if (has_base) {
+      opened.changed = [nbd = disk.get()](Extent window) { return nbd->DirtyExtents(window); };
+    }
+    opened.disk = std::move(disk);
+    disks_.push_back(std::move(opened));
+  }
+  return {};
+}
+
+Status LiveSnapshot::Verify() const {
+  ASR_TRY(const auto job, domain_.BackupXml());
+  if (job && SocketOfBackup(*job) == socket_path_) return {};
+  return Fail(JobIsGone(request_.vm_name));
+}
+
+Status LiveSnapshot::EndJob() {
+  for (OpenedDisk& disk : disks_) {
+    disk.changed = {};
+    disk.disk.reset();
+  }
+  if (!is_open_) return {};
+  // A job of which nobody knows whether it ended is the guard's.
+  ASR_TRY(const auto job, domain_.BackupXml());
+  if (job && SocketOfBackup(*job) == socket_path_) ASR_CHECK(domain_.EndBackup());
+  is_open_ = false;
+  return {};
+}
+
+void LiveSnapshot::Keep() {
+  if (!EndJob()) return;
+  DeleteCheckpointsBut(checkpoint_);
+  guard_->Dismiss();
+}
+
+LiveSnapshot::~LiveSnapshot() {
+  if (!is_open_) return;
+  if (!EndJob()) return;
+  if (!checkpoint_.empty()) static_cast<void>(domain_.DeleteCheckpoint(checkpoint_));
+  if (guard_ && !freeze_began_) guard_->Dismiss();
+}
+
+Status ReleaseTracking(const std::string& uri, const std::string& uuid, const ItemId& item) {
+  ASR_TRY(const LibvirtHost host, LibvirtHost::Connect(uri));
+  auto domain = host.FindDomain(uuid);
+  if (!domain && IsNotFound(domain.error())) return {};
+  ASR_CHECK(domain);
+  ASR_TRY(const auto checkpoints, domain->ListCheckpoints());
+  for (const std::string& name : checkpoints) {
+    if (name.starts_with(PrefixOf(item))) ASR_CHECK(domain->DeleteCheckpoint(name));
+  }
+  return {};
+}
+
+}  // namespace asr

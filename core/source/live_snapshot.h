@@ -1,0 +1,85 @@
+// The disks of a running VM at one instant: a backup job of QEMU, through libvirt
+// (man/asr-libvirt.7).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/model/virtual_machine.h"
+#include "core/source/backup_guard.h"
+#include "core/source/libvirt_host.h"
+#include "core/source/source_snapshot.h"
+#include "storage/base/clock.h"
+#include "storage/fs/file_system.h"
+
+namespace asr {
+
+struct LiveSnapshotRequest {
+  std::string uri;
+  std::string uuid;
+  std::string vm_name;
+  ItemId item;                       // whose checkpoints these are
+  std::vector<VmDisk> disks;         // in the order that is wanted
+  std::string base_checkpoint = {};  // since which changes are asked for; empty: all is read
+  bool app_consistent = false;
+  std::string program;                            // is started as the guard
+  std::vector<std::string> log_directories = {};  // the guard keeps room there, too
+  std::chrono::milliseconds stall_limit = std::chrono::minutes(10);
+  std::chrono::milliseconds freeze_limit = std::chrono::seconds(30);
+  std::function<void(const std::string&)> warn = [](const std::string&) {};
+};
+
+class LiveSnapshot : public SourceSnapshot {
+ public:
+  // First ends what an earlier run left: a job of the item's, and its checkpoints but the base.
+  // Where the base is gone or damaged a warning says so, and all of the disks may have changed.
+  // A guest that cannot be frozen is not, with a warning. kState (kVmStateChanged) if the VM is
+  // off; kBusy (kVmBusy, retryable) if another job has it; else errors of LibvirtHost and guard.
+  [[nodiscard]] static Result<std::unique_ptr<LiveSnapshot>> Begin(FileSystem& fs, Clock& clock,
+                                                                   LiveSnapshotRequest request);
+  ~LiveSnapshot() override;
+
+  // The job is open still. kBusy (kImageChanged, retryable) if not: the guard ended it, or QEMU.
+  [[nodiscard]] Status Verify() const override;
+  void Keep() override;
+
+  // How long the guest was frozen; nullopt: it was not.
+  [[nodiscard]] std::optional<std::chrono::milliseconds> frozen() const { return frozen_; }
+
+ private:
+  LiveSnapshot(FileSystem& fs, Clock& clock, LiveSnapshotRequest request, LibvirtDomain domain);
+  Status Start();
+  Status EndOldJob();
+  Status ChooseBase();
+  Status ChoosePlaces();
+  Status BeginJob();
+  Status BeginWith(const std::string& base);
+  void Freeze();
+  Status Thaw();
+  Status OpenDisks();
+  Status EndJob();
+  void DeleteCheckpointsBut(const std::string& kept);
+  std::string ScratchPathOf(const VmDisk& disk) const;
+
+  FileSystem& fs_;
+  Clock& clock_;
+  LiveSnapshotRequest request_;
+  LibvirtDomain domain_;
+  std::optional<BackupGuard> guard_;
+  std::string directory_;  // QEMU's own, of this run of the VM
+  std::string socket_path_;
+  std::string base_;  // that the job tells changes since; empty: none
+  bool is_open_ = false;
+  std::optional<std::chrono::steady_clock::time_point> freeze_began_;
+  std::optional<std::chrono::milliseconds> frozen_;
+};
+
+// All checkpoints of the item are deleted: nothing of ours stays on the VM. Fine if the VM is gone.
+// kState (kVmStateChanged) if it is off and has some: they can only be deleted while it runs.
+[[nodiscard]] Status ReleaseTracking(const std::string& uri, const std::string& uuid,
+                                     const ItemId& item);
+
+}  // namespace asr
