@@ -28,7 +28,9 @@ scratch=$(mktemp -d -p "${out%/*}")
 trap 'rm -rf "$scratch"' EXIT
 files=$scratch/files made=$scratch/made
 mkdir -p "$files/bin" "$files/etc/acpi/PWRF" "$made"
-g++ -std=c++20 -O2 -static -s -o "$files/bin/journal_writer" "$root/tests/support/lab_guest/journal_writer.cc"
+for program in journal_writer obey; do
+  g++ -std=c++20 -O2 -static -s -o "$files/bin/$program" "$root/tests/support/lab_guest/$program.cc"
+done
 install -m 755 "$root/tests/support/lab_guest/start" "$files/start"
 install -m 755 "$root/tests/support/lab_guest/power_button" "$files/etc/acpi/PWRF/00000080"
 cp "$agent" "$files/bin/"

@@ -138,14 +138,26 @@ void RestartLibvirtd() {
   MustRunShell(Environment("ASR_LAB_START_LIBVIRTD"));
 }
 
+void RunQemuAs(const std::string& user) {
+  MustRunShell(
+      fmt::format("sed -i -e 's/^user = .*/user = \"{0}\"/' "
+                  "-e \"s/^group = .*/group = \\\"$(id -gn {0})\\\"/\" "
+                  "/etc/libvirt/qemu.conf",
+                  user));
+  RestartLibvirtd();
+}
+
 LibvirtGuest::LibvirtGuest(LabGuestSpec spec) : spec_(std::move(spec)) {
   static_cast<void>(Environment("ASR_LAB_START_LIBVIRTD"));
   // QEMU's user has to pass.
   ::chmod(directory().c_str(), 0755);
   const std::string kit = Kit();
   for (std::size_t i = 0; i < spec_.disks.size(); ++i) MakeDisk(i, kit);
+  // Copies: libvirt gives what it starts a guest with to QEMU's user.
+  MustRunShell(
+      fmt::format("cp {0}/vmlinuz {0}/initrd.img {1}", ShellQuote(kit), ShellQuote(directory())));
   const std::string xml = directory_ / "domain.xml";
-  std::ofstream(xml) << DomainXml(kit);
+  std::ofstream(xml) << DomainXml();
   Virsh({"define", xml});
 }
 
@@ -179,13 +191,19 @@ void LibvirtGuest::MakeDisk(std::size_t index, const std::string& kit) {
   disks_.push_back(path);
 }
 
-std::string LibvirtGuest::DomainXml(const std::string& kit) const {
+std::string LibvirtGuest::DomainXml() const {
   std::string boot = "<boot dev='hd'/>";
   if (!spec_.starts_from_disk) {
     boot = fmt::format(
         "<kernel>{0}/vmlinuz</kernel><initrd>{0}/initrd.img</initrd>"
-        "<cmdline>console=ttyS0,115200 quiet panic=-1 lab.disks={1} lab.interval_ms={2}</cmdline>",
-        kit, spec_.disks.size(), spec_.interval_ms);
+        "<cmdline>console=ttyS0,115200 quiet panic=-1 mitigations=off lab.disks={1} "
+        "lab.interval_ms={2}</cmdline>",
+        directory(), spec_.disks.size(), spec_.interval_ms);
+  }
+  std::string firmware;
+  if (spec_.is_uefi) {
+    boot += "<firmware><feature enabled='no' name='secure-boot'/></firmware>";
+    firmware = " firmware='efi'";
   }
   std::string devices = spec_.devices_xml;
   for (std::size_t i = 0; i < disks_.size(); ++i) devices += DiskXml(disks_[i], spec_.disks[i], i);
@@ -207,8 +225,8 @@ std::string LibvirtGuest::DomainXml(const std::string& kit) const {
   </devices>
 </domain>
 )",
-                     name(), spec_.memory_bytes, spec_.is_uefi ? " firmware='efi'" : "",
-                     spec_.machine, boot, directory_ / "console", directory_ / "commands", devices);
+                     name(), spec_.memory_bytes, firmware, spec_.machine, boot,
+                     directory_ / "console", directory_ / "commands", devices);
 }
 
 void LibvirtGuest::Start() { Virsh({"start", name()}); }

@@ -34,6 +34,9 @@ void KillLibvirtd();
 // Kills it if it runs; answers when this returns.
 void RestartLibvirtd();
 
+// From now on guests run as this user, root until then. Starts libvirtd anew.
+void RunQemuAs(const std::string& user);
+
 struct LabDisk {
   std::string format = "qcow2";  // or "raw"
   std::uint64_t size_bytes = 256 * kMiB;
@@ -45,9 +48,9 @@ struct LabGuestSpec {
   // The first disk (256 MiB at least) carries a boot loader and its ext4 in a partition, so that a
   // copy starts anywhere. Else the guest gets its kernel from libvirt, which is faster.
   bool starts_from_disk = false;
-  bool is_uefi = false;        // with starts_from_disk
-  std::string machine = "pc";  // or "q35"
-  std::uint64_t memory_bytes = 192 * kMiB;
+  bool is_uefi = false;         // with starts_from_disk
+  std::string machine = "q35";  // or "pc"
+  std::uint64_t memory_bytes = 256 * kMiB;
   int interval_ms = 20;          // between two numbers; not with starts_from_disk, where it is 20
   std::string devices_xml = {};  // more devices
 };
@@ -105,7 +108,7 @@ class LibvirtGuest {
 
  private:
   void MakeDisk(std::size_t index, const std::string& kit);
-  [[nodiscard]] std::string DomainXml(const std::string& kit) const;
+  [[nodiscard]] std::string DomainXml() const;
 
   LabGuestSpec spec_;
   TempDir directory_;

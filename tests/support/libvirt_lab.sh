@@ -7,7 +7,6 @@
 # script. Process ids are those of the lab. Guests' disks belong into COMMAND's own temporary directory. Inside:
 #   $ASR_LAB_START_LIBVIRTD     a program that starts libvirtd again (after a kill) and returns once it answers
 #   $ASR_LAB_LIBVIRTD_PID_FILE  its pid
-# Of the caller: ASR_LAB_QEMU_USER, who QEMU runs as (root); needs root outside, and files where that user may go.
 set -euo pipefail
 
 die() {
@@ -36,7 +35,6 @@ outside() {
 }
 
 write_configuration() {
-  local user=${ASR_LAB_QEMU_USER:-root}
   cat >/etc/libvirt/libvirtd.conf <<CONF
 auth_unix_ro = "none"
 auth_unix_rw = "none"
@@ -48,8 +46,8 @@ CONF
   # Neither cgroups nor machined: those are the host's, and domains of two labs may have one name. No log daemon either:
   # a guest's console goes straight into its file.
   cat >/etc/libvirt/qemu.conf <<CONF
-user = "$user"
-group = "$(id -gn "$user")"
+user = "root"
+group = "root"
 security_driver = "none"
 remember_owner = 0
 cgroup_controllers = [ ]

@@ -43,7 +43,7 @@ Journal Open(const char* path) {
 void ObeyPause() {
   if (::access("/run/pause", F_OK) != 0) return;
   ::close(::open("/run/paused", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
-  while (::access("/run/pause", F_OK) == 0) ::usleep(10'000);
+  while (::access("/run/pause", F_OK) == 0) ::usleep(20'000);
   ::unlink("/run/paused");
 }
 
