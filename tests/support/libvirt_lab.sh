@@ -96,6 +96,13 @@ inside() {
     mkdir -p "/run/lab$directory"
     mount --bind "/run/lab$directory" "$directory"
   done
+  # Without KVM everywhere and for every user: where only some may open its device, libvirt asks QEMU all over again at
+  # every step.
+  if [ -e /dev/kvm ]; then
+    touch /run/lab/no-kvm
+    mount --bind /run/lab/no-kvm /dev/kvm
+    mount -o remount,bind,ro /dev/kvm
+  fi
   export ASR_LAB_START_LIBVIRTD=/run/lab/start-libvirtd ASR_LAB_LIBVIRTD_PID_FILE=/run/libvirtd.pid
   export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/none
   unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS LIBVIRT_DEFAULT_URI
