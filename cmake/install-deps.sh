@@ -5,8 +5,8 @@ set -euo pipefail
 
 # Compiler, build tools and libraries: README.md says what each library is for.
 build_packages="g++ cmake ninja-build pkg-config ca-certificates libcli11-dev libcurl4-openssl-dev
-  libexpected-dev libfmt-dev libjq-dev libnbd-dev libpugixml-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev
-  nlohmann-json3-dev zlib1g-dev"
+  libexpected-dev libfmt-dev libjq-dev libnbd-dev libpugixml-dev libsqlite3-dev libssl-dev libvirt-dev libxxhash-dev
+  libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev"
 
 # QEMU with firmware for both generations, and what cli/guest-image.sh makes a disk with.
 guest_packages="qemu-system-x86 qemu-utils ovmf busybox-static cpio dosfstools e2fsprogs fdisk
@@ -14,7 +14,8 @@ guest_packages="qemu-system-x86 qemu-utils ovmf busybox-static cpio dosfstools e
 
 test_packages="clang clang-format clang-tidy ccache git bzip2 fish fuse3 libgtest-dev libgmock-dev libbenchmark-dev
   libvhdi-utils mandoc shellcheck time python3 python3-jsonschema
-  debootstrap dpkg-dev libnbd-bin lintian zsh azure-cli curl libsecret-1-0 openssl"
+  debootstrap dpkg-dev libnbd-bin lintian zsh azure-cli curl libsecret-1-0 openssl
+  libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu uidmap"
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kernel_dir=$root/build/guest-kernel
@@ -126,6 +127,15 @@ fetch_azure_tools() {
   [ "$(id -u)" != 0 ] || chown -R --reference="$root" "$azure_tools_dir"
 }
 
+# What tests/support/libvirt_lab.sh mounts its own over. Not libvirt-daemon-system, which makes these: it would start a
+# libvirtd on this machine, and wants systemd.
+make_libvirt_directories() {
+  local directory
+  for directory in /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt; do
+    [ -d $directory ] || as_root mkdir -p $directory
+  done
+}
+
 newest_kernel() {
   apt-cache depends "$kernel_package" 2>/dev/null | awk '$1 == "Depends:" && /cloud-amd64/ {print $2; exit}'
 }
@@ -134,12 +144,15 @@ command -v apt-get >/dev/null || die "this is not Debian or Ubuntu: no apt-get. 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 [ $# -gt 0 ] || set -- build
-packages="" with_guest=0 with_agent=0 with_azure_tools=0
+packages="" with_guest=0 with_agent=0 with_azure_tools=0 with_libvirt=0
 for part in "$@"; do
   case $part in
     build) packages+=" $build_packages" ;;
     guest) packages+=" $guest_packages" && with_guest=1 ;;
-    test) packages+=" $build_packages $guest_packages $test_packages" && with_guest=1 with_agent=1 with_azure_tools=1 ;;
+    test)
+      packages+=" $build_packages $guest_packages $test_packages"
+      with_guest=1 with_agent=1 with_azure_tools=1 with_libvirt=1
+      ;;
     -h | --help) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
   esac
@@ -149,3 +162,4 @@ install_missing $(printf '%s\n' $packages | sort -u)
 [ $with_guest = 0 ] || fetch_guest_kernel
 [ $with_agent = 0 ] || fetch_guest_agent
 [ $with_azure_tools = 0 ] || fetch_azure_tools
+[ $with_libvirt = 0 ] || make_libvirt_directories
