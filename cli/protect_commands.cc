@@ -143,8 +143,7 @@ Status RunReplicate(Session& session, const ReplicateOptions& options) {
   }
   const Item& item = *found;
   if (session.options().dry_run) {
-    ASR_TRY(const Plan plan,
-            PlanReplicate(*environment, *vault, item, {.app_consistent = options.app_consistent}));
+    ASR_TRY(const Plan plan, PlanReplicate(*environment, *vault, item));
     session.PrintPlan(plan);
     return {};
   }
