@@ -97,6 +97,9 @@ TEST_F(LibvirtLabTest, WhatWasSyncedOutlivesKillsOfQemuAndLibvirtd) {
   const std::int64_t synced = guest.WaitForMoreSynced(5);
   RestartLibvirtd();
   EXPECT_EQ(guest.State(), "running");
+  ReachLabBySsh();
+  EXPECT_THAT(MustRunShell("virsh -c qemu+ssh://lab-host/system domstate guest"),
+              HasSubstr("running"));
   guest.KillQemu();
   EXPECT_EQ(guest.State(), "shut off");
   const GuestJournal journal = ReadGuestJournal(guest.disks(), JournalState::kCrash);
