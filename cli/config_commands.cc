@@ -1,14 +1,17 @@
 #include <memory>
 
+#include <fmt/format.h>
+
 #include "cli/command_table.h"
 #include "cli/values.h"
 #include "cli/views.h"
+#include "core/jobs/item_snapshot.h"
 
 namespace asr {
 namespace {
 
 const std::vector<std::string>& SettingNames() {
-  static const std::vector<std::string> names = {"output", "vault"};
+  static const std::vector<std::string> names = {"output", "vault", kScratchDirectorySetting};
   return names;
 }
 
@@ -38,6 +41,12 @@ Status RunSet(Session& session, const SetOptions& options) {
   }
   if (options.name == "vault" && !options.value.empty()) {
     ASR_CHECK(CheckName("VALUE", options.value));
+  }
+  if (options.name == kScratchDirectorySetting && !options.value.empty() &&
+      options.value.front() != '/') {
+    return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                          fmt::format("'{}' is no absolute path", options.value))
+                    .WithAction("give one that QEMU may write to"));
   }
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   if (session.options().dry_run) {
@@ -69,14 +78,16 @@ void AddConfigCommands(std::vector<Command>& commands) {
   commands.push_back({"config get", HelpGroup::kSetUp, "Show a setting", "config get output",
                       [](VerbArguments& arguments) -> VerbRunner {
                         const auto name = std::make_shared<std::string>();
-                        arguments.Required("NAME", *name, "output or vault", OneOf(SettingNames()));
+                        arguments.Required("NAME", *name, "output, vault or scratch-dir",
+                                           OneOf(SettingNames()));
                         return [name](Session& session) { return RunGet(session, *name); };
                       }});
   commands.push_back(
       {"config set", HelpGroup::kSetUp, "Set a default for an option", "config set output json",
        [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<SetOptions>();
-         arguments.Required("NAME", options->name, "output or vault", OneOf(SettingNames()))
+         arguments
+             .Required("NAME", options->name, "output, vault or scratch-dir", OneOf(SettingNames()))
              .Required("VALUE", options->value, "its value; '' unsets it", ValueKind::kSettingValue)
              .MayBeEmpty();
          return [options](Session& session) { return RunSet(session, *options); };
