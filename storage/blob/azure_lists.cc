@@ -6,6 +6,7 @@
 #include <pugixml.hpp>
 
 #include "storage/blob/blob_name.h"
+#include "storage/blob/document_metadata.h"
 
 namespace asr {
 namespace {
@@ -28,14 +29,22 @@ Result<pugi::xml_document> Parse(const HttpResponse& reply, const std::string& w
   return document;
 }
 
-ListedBlob ReadBlob(const pugi::xml_node& node) {
+ListedBlob ReadBlob(const pugi::xml_node& node, const ListOptions& options) {
   const pugi::xml_node properties = node.child("Properties");
-  return {.name = node.child_value("Name"),
-          .snapshot = node.child_value("Snapshot"),
-          .size_bytes = properties.child("Content-Length").text().as_ullong(),
-          .point = node.child("Metadata").child_value("point"),
-          .is_page_blob = std::string_view(properties.child_value("BlobType")) == "PageBlob",
-          .etag = WithoutQuotes(properties.child_value("Etag"))};
+  ListedBlob blob{
+      .name = node.child_value("Name"),
+      .snapshot = node.child_value("Snapshot"),
+      .size_bytes = properties.child("Content-Length").text().as_ullong(),
+      .point = node.child("Metadata").child_value("point"),
+      .is_page_blob = std::string_view(properties.child_value("BlobType")) == "PageBlob",
+      .etag = WithoutQuotes(properties.child_value("Etag")),
+      .document = std::nullopt};
+  if (options.with_documents && !blob.is_page_blob) {
+    blob.document =
+        UnpackDocument(node.child("Metadata").child_value(std::string(kDocumentMetadata).c_str()),
+                       blob.size_bytes, properties.child_value("Content-MD5"));
+  }
+  return blob;
 }
 
 // One page of the list. Returns the marker of the next one; empty after the last.
@@ -48,6 +57,7 @@ Result<std::string> ListPage(AzureClient& client, const ListOptions& options,
                            "container"};
   if (!options.prefix.empty()) request.query.emplace_back("prefix", options.prefix);
   if (options.with_snapshots) request.query.emplace_back("include", "snapshots,metadata");
+  if (options.with_documents) request.query.emplace_back("include", "metadata");
   if (options.one_level) request.query.emplace_back("delimiter", "/");
   if (options.limit != 0) {
     request.query.emplace_back("maxresults", std::to_string(options.limit));
@@ -58,7 +68,7 @@ Result<std::string> ListPage(AzureClient& client, const ListOptions& options,
   const pugi::xml_node root = document.child("EnumerationResults");
   if (!root) return Fail(BadList(request.what));
   for (const pugi::xml_node& node : root.child("Blobs").children("Blob")) {
-    listing.blobs.push_back(ReadBlob(node));
+    listing.blobs.push_back(ReadBlob(node, options));
   }
   for (const pugi::xml_node& node : root.child("Blobs").children("BlobPrefix")) {
     listing.prefixes.emplace_back(node.child_value("Name"));
