@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/sas_reload.h"
 #include "storage/auth/sas.h"
 #include "storage/auth/secret_file.h"
 #include "storage/auth/storage_credential.h"
@@ -125,8 +126,8 @@ AuthorizerResult SignInByEntraId(const std::string& name, const StoredCredential
   return choice.entra_sign_in(&identity);
 }
 
-// Reads the SAS again that is kept under `name`.
-SasAuthorizer::Reload ReloadOf(const CredentialStore& store, const std::string& name) {
+// Reads the SAS that is kept under `name`.
+std::function<Result<SasToken>()> ReaderOf(const CredentialStore& store, const std::string& name) {
   return [store, name]() -> Result<SasToken> {
     ASR_TRY(const StoredCredential fresh, store.Read(name));
     ASR_TRY(auto sas, SasOf(fresh));
@@ -149,8 +150,10 @@ AuthorizerResult ByName(Environment& environment, const StorageLocation& locatio
   if (sas) {
     ASR_CHECK(RequireLasting(naming, *sas, environment.clock.Now()));
     WarnOfEnd(environment, naming, *sas);
+    const KeptSas kept{
+        .what = naming.what, .renewal = naming.renewal, .read = ReaderOf(store, choice.name)};
     return std::make_unique<SasAuthorizer>(*std::move(sas), environment.clock,
-                                           ReloadOf(store, choice.name));
+                                           MakeSasReload(environment, kept, choice.is_in_use));
   }
   StorageCredential by_key;
   if (credential.kind == CredentialKind::kConnectionString) {

@@ -214,10 +214,11 @@ Result<std::unique_ptr<Disk>> OpenBlob(Environment& environment, Vault& vault, c
   const auto registration = environment.state.FindVault(vault.name());
   const std::string ca_file =
       AccessOf(environment, registration ? &*registration : nullptr).ca_file;
-  ASR_TRY(
-      auto authorizer,
-      FindAuthorizer(environment, parsed.location,
-                     {.name = credential, .entra_sign_in = MakeEntraSignIn(environment, ca_file)}));
+  const auto is_in_use = std::make_shared<std::atomic<bool>>(false);
+  ASR_TRY(auto authorizer, FindAuthorizer(environment, parsed.location,
+                                          {.name = credential,
+                                           .entra_sign_in = MakeEntraSignIn(environment, ca_file),
+                                           .is_in_use = is_in_use}));
   ASR_TRY(auto transport, CurlTransport::Create({.ca_file = ca_file}));
   auto disk = OpenVhdBlob({.container_url = container,
                            .blob = parsed.blob,
@@ -229,6 +230,7 @@ Result<std::unique_ptr<Disk>> OpenBlob(Environment& environment, Vault& vault, c
   if (!disk && IsNotFound(disk.error())) {
     return Fail(std::move(disk).error().WithAction("look at the container, and correct the URL"));
   }
+  *is_in_use = disk.has_value();
   return disk;
 }
 

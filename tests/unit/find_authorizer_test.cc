@@ -203,6 +203,7 @@ TEST_F(FindAuthorizerTest, WorkGoesOnWithTheOneThatTookItsPlace) {
   EXPECT_TRUE((*authorizer)->Renew(refused, {}, {}).value());
   EXPECT_EQ(Sign(**authorizer), "?" + Sas("2028-12-24"));
   // Another kind of credential cannot go on in the middle.
+  refused.url = "https://x/y?" + Sas("2028-12-24");
   Add("sas", Make(Kind::kAccountKey, "aHVzaA==", "contoso"), /*replace=*/true);
   EXPECT_FALSE((*authorizer)->Renew(refused, {}, {}));
 }
