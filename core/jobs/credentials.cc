@@ -12,6 +12,7 @@
 #include "storage/auth/secret_file.h"
 #include "storage/auth/storage_credential.h"
 #include "storage/base/text.h"
+#include "storage/http/url.h"
 
 namespace asr {
 namespace {
@@ -56,6 +57,18 @@ void WarnOfEnd(Environment& environment, const Naming& naming, const SasToken& s
   if (!end || *end <= now) return;
   environment.progress.Warn(fmt::format("{} ends at {}, {}; {}", naming.what, FormatTime(*end),
                                         InDays(*end - now), naming.renewal));
+}
+
+// A key signs and is not sent, a SAS is what is sent.
+void WarnOfPlainHttp(Environment& environment, const Naming& naming,
+                     const StorageLocation& location) {
+  if (location.is_https()) return;
+  const auto url = ParseUrl(location.endpoint);
+  if (url && url->is_loopback()) return;
+  environment.progress.Warn(
+      fmt::format("{} is a shared access signature, and goes to {} over plain http: whoever sees "
+                  "the traffic can use it until it ends; give the URL with https://",
+                  naming.what, location.endpoint));
 }
 
 Status RequireLasting(const Naming& naming, const SasToken& sas, Timestamp now) {
@@ -150,6 +163,7 @@ AuthorizerResult ByName(Environment& environment, const StorageLocation& locatio
   if (sas) {
     ASR_CHECK(RequireLasting(naming, *sas, environment.clock.Now()));
     WarnOfEnd(environment, naming, *sas);
+    WarnOfPlainHttp(environment, naming, location);
     const KeptSas kept{
         .what = naming.what, .renewal = naming.renewal, .read = ReaderOf(store, choice.name)};
     return std::make_unique<SasAuthorizer>(*std::move(sas), environment.clock,
@@ -173,6 +187,7 @@ AuthorizerResult ByVariables(Environment& environment, const StorageLocation& lo
     if (!sas) return Fail(std::move(sas).error().WithContext(naming.what));
     ASR_CHECK(RequireLasting(naming, *sas, environment.clock.Now()));
     WarnOfEnd(environment, naming, *sas);
+    WarnOfPlainHttp(environment, naming, location);
   }
   auto authorizer = MakeAuthorizer(found, location.account, environment.clock);
   if (!authorizer) return Fail(std::move(authorizer).error().WithContext(naming.what));
