@@ -15,6 +15,9 @@ namespace {
 // at a time does not ("Getting the Page Ranges of a Large Page Blob in Segments", 2012).
 constexpr std::uint64_t kRangeWindowBytes = 16 * kGiB;
 
+// Of 6 KiB each, which the client takes as one reply (HttpRequest::reply_limit_bytes).
+constexpr std::size_t kDocumentsOfPage = 1000;
+
 Error BadList(const std::string& what) {
   return MakeError(ErrorKind::kIo, ErrorCode::kBadReply,
                    fmt::format("{}: the reply is no list of Azure Blob Storage", what))
@@ -59,9 +62,9 @@ Result<std::string> ListPage(AzureClient& client, const ListOptions& options,
   if (options.with_snapshots) request.query.emplace_back("include", "snapshots,metadata");
   if (options.with_documents) request.query.emplace_back("include", "metadata");
   if (options.one_level) request.query.emplace_back("delimiter", "/");
-  if (options.limit != 0) {
-    request.query.emplace_back("maxresults", std::to_string(options.limit));
-  }
+  const std::size_t most =
+      options.with_documents && options.limit == 0 ? kDocumentsOfPage : options.limit;
+  if (most != 0) request.query.emplace_back("maxresults", std::to_string(most));
   if (!marker.empty()) request.query.emplace_back("marker", marker);
   ASR_TRY(const HttpResponse reply, client.Send(request));
   ASR_TRY(const pugi::xml_document document, Parse(reply, request.what));
