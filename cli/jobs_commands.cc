@@ -108,7 +108,7 @@ Status RunCancel(Session& session, const std::string& id) {
   constexpr double kLimitSeconds = 60;
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const Job job, environment->state.FindJob(id));
-  if (job.state != JobState::kInProgress) {
+  if (!IsRunning(job.state)) {
     const std::string next = job.state == JobState::kSucceeded ? "show" : "retry";
     return Fail(WrongState(job, "cancelled",
                            fmt::format("only a job in progress can be cancelled; of this one: asr "

@@ -1,9 +1,11 @@
 // What every verb needs of the world around it.
 #pragma once
 
+#include <memory>
 #include <stop_token>
 #include <string>
 
+#include "core/jobs/input_waits.h"
 #include "core/model/job.h"
 #include "core/model/progress.h"
 #include "core/state/state_database.h"
@@ -26,7 +28,11 @@ struct Environment {
   // SSL_CERT_FILE, else the system's.
   std::string ca_file = {};
   VariableLookup variables = ProcessVariables();
-  JobCommand command{};      // kept with the jobs that are started, for `asr jobs retry`
+  // Somebody sees what `progress` warns of, and can act: work that needs something from them says
+  // so and waits, where it would fail else.
+  bool has_person = false;
+  std::shared_ptr<InputWaits> waits = std::make_shared<InputWaits>();
+  JobCommand command{};  // kept with the jobs that are started, for `asr jobs retry`
   std::string program = {};  // this program's own path: what outlives us is started from it
 };
 
