@@ -32,7 +32,7 @@ struct Environment {
   // so and waits, where it would fail else.
   bool has_person = false;
   std::shared_ptr<InputWaits> waits = std::make_shared<InputWaits>();
-  JobCommand command{};  // kept with the jobs that are started, for `asr jobs retry`
+  JobCommand command{};      // kept with the jobs that are started, for `asr jobs retry`
   std::string program = {};  // this program's own path: what outlives us is started from it
 };
 
