@@ -28,6 +28,7 @@ struct PointOptions {
   std::string vm;
   std::string point;                           // empty: latest
   std::optional<std::string> screenshot = {};  // where to write it
+  std::optional<std::string> domain_xml = {};  // the same
 };
 
 // What a table shows of a long list.
@@ -95,6 +96,15 @@ Status PrintPoint(Session& session, Vault& vault, const Item& item, const Recove
 }
 
 // Of the newest test that has one.
+Status WriteNewFile(Session& session, const std::string& path, const std::string& content) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  Status written = WriteNewFileAtomic(environment->fs, path, AsBytes(content));
+  if (written || written.error().code != ErrorCode::kAlreadyExists) return written;
+  return Fail(MakeError(ErrorKind::kState, ErrorCode::kAlreadyExists,
+                        fmt::format("{} exists already", path))
+                  .WithAction("give another name; a file that exists is not replaced"));
+}
+
 Status WriteScreenshot(Session& session, Vault& vault, const RecoveryPoint& point,
                        const std::string& file) {
   ASR_TRY(const std::string path, session.AbsolutePath(file));
@@ -105,12 +115,17 @@ Status WriteScreenshot(Session& session, Vault& vault, const RecoveryPoint& poin
                     .WithAction("test the point: asr test-failover VM --point " + point.id.value));
   }
   ASR_TRY(const std::string picture, vault.ReadScreenshot(*proof->screenshot));
-  ASR_TRY(Environment* const environment, session.OpenEnvironment());
-  Status written = WriteNewFileAtomic(environment->fs, path, AsBytes(picture));
-  if (written || written.error().code != ErrorCode::kAlreadyExists) return written;
-  return Fail(MakeError(ErrorKind::kState, ErrorCode::kAlreadyExists,
-                        fmt::format("{} exists already", path))
-                  .WithAction("give another name; a file that exists is not replaced"));
+  return WriteNewFile(session, path, picture);
+}
+
+Status WriteDomainXml(Session& session, const RecoveryPoint& point, const std::string& file) {
+  ASR_TRY(const std::string path, session.AbsolutePath(file));
+  if (point.settings.domain_xml.empty()) {
+    return Fail(MakeError(ErrorKind::kNotFound, ErrorCode::kBlobNotFound,
+                          fmt::format("point {} has no description of libvirt's", point.id.value))
+                    .WithCause("its VM was on another kind of host"));
+  }
+  return WriteNewFile(session, path, point.settings.domain_xml);
 }
 
 Status RunShow(Session& session, const PointOptions& options) {
@@ -121,6 +136,7 @@ Status RunShow(Session& session, const PointOptions& options) {
   if (options.screenshot) {
     ASR_CHECK(WriteScreenshot(session, *vault, point, *options.screenshot));
   }
+  if (options.domain_xml) ASR_CHECK(WriteDomainXml(session, point, *options.domain_xml));
   return PrintPoint(session, *vault, item, point);
 }
 
@@ -219,7 +235,9 @@ VerbRunner DeclareShow(VerbArguments& arguments) {
                 "latest (default), latest-app, a point's id, or a time: the newest not after it",
                 ValueKind::kPoint)
       .Option("--screenshot", "FILE", options->screenshot,
-              "write the picture of the newest test's screen there, as PNG", ValueKind::kFile);
+              "write the picture of the newest test's screen there, as PNG", ValueKind::kFile)
+      .Option("--domain-xml", "FILE", options->domain_xml,
+              "write there how libvirt described the VM, for virsh define", ValueKind::kFile);
   return [options](Session& session) { return RunShow(session, *options); };
 }
 

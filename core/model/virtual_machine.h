@@ -58,6 +58,8 @@ struct MachineSettings {
   std::uint64_t memory_bytes = 1ULL << 30;
   SignOfLife sign_of_life;
   GuestNetwork network = GuestNetwork::kNone;
+  // All that libvirt knows of the VM, as it would start it; empty: another host's VM.
+  std::string domain_xml = {};
   // Whatever `network` says, a TCP port can only be reached over one.
   [[nodiscard]] bool has_network() const {
     return network == GuestNetwork::kIsolated || sign_of_life.tcp_port != 0;

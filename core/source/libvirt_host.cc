@@ -156,8 +156,12 @@ Result<bool> LibvirtDomain::IsPausedByIoError() const {
   return state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_IOERROR;
 }
 
-Result<std::string> LibvirtDomain::Xml() const {
-  char* xml = libvirt_->DomainGetXMLDesc(domain_, 0);
+Result<std::string> LibvirtDomain::Xml() const { return XmlWith(0); }
+
+Result<std::string> LibvirtDomain::DefinedXml() const { return XmlWith(VIR_DOMAIN_XML_INACTIVE); }
+
+Result<std::string> LibvirtDomain::XmlWith(unsigned int flags) const {
+  char* xml = libvirt_->DomainGetXMLDesc(domain_, flags);
   if (xml == nullptr) return Fail(LastError("cannot read its description"));
   return Take(xml);
 }

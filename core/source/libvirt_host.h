@@ -32,6 +32,8 @@ class LibvirtDomain {
   [[nodiscard]] int run_id() const;
   // As it runs now; of a VM that is off, as it is defined.
   [[nodiscard]] Result<std::string> Xml() const;
+  // As it would be started anew; without passwords.
+  [[nodiscard]] Result<std::string> DefinedXml() const;
   struct DiskSize {
     std::uint64_t size_bytes = 0;       // what the guest sees
     std::uint64_t allocated_bytes = 0;  // on the host
@@ -60,6 +62,7 @@ class LibvirtDomain {
  private:
   Error LastError(std::string_view what) const;
   Status DeleteCheckpoint(const std::string& name, unsigned int flags);
+  Result<std::string> XmlWith(unsigned int flags) const;
 
   const LibvirtLibrary* libvirt_;
   std::shared_ptr<virConnect> connection_;

@@ -22,6 +22,7 @@ VirtualMachine Describe(const LibvirtSource& host, const LibvirtDomain& domain) 
     ASR_TRY(DomainDescription description, ParseDomainXml(xml));
     vm.uuid = description.uuid;
     vm.settings = description.settings;
+    ASR_TRY(vm.settings.domain_xml, domain.DefinedXml());
     vm.warnings = std::move(description.warnings);
     for (VmDisk& disk : description.disks) {
       if (disk.refusal.empty()) {

@@ -47,6 +47,7 @@ Json EncodeSettings(const MachineSettings& settings) {
                {"memoryBytes", settings.memory_bytes},
                {"signOfLife", life}};
   if (settings.network != GuestNetwork::kNone) json["network"] = GuestNetworkName(settings.network);
+  if (!settings.domain_xml.empty()) json["domainXml"] = settings.domain_xml;
   return json;
 }
 
@@ -93,6 +94,7 @@ MachineSettings DecodeSettings(DocumentReader& reader) {
   settings.sign_of_life = DecodeSign(life);
   settings.sign_of_life.wait = ToSeconds(life.Unsigned("waitSeconds"));
   settings.network = DecodeNetwork(machine);
+  settings.domain_xml = machine.TextOr("domainXml", "");
   if (settings.generation > 2) machine.Reject("generation", "0, 1 or 2");
   machine.Adopt(life);
   reader.Adopt(machine);

@@ -92,6 +92,10 @@ TEST_F(LibvirtReplicationTest, AGuestThatGoesOffAndOnIsFollowed) {
   const GuestJournal journal = world_.Restore(guest, PointOf(off), JournalState::kFrozen);
   EXPECT_EQ(journal.problem, "");
   EXPECT_EQ(journal.SyncedNumber(), at_shutdown);
+  const std::string xml = world_.directory() / "web.xml";
+  world_.Asr("points show web --domain-xml " + xml);
+  // libvirt takes it back.
+  EXPECT_THAT(Virsh({"define", xml}), HasSubstr("Domain 'web' defined"));
   EXPECT_FALSE(world_.AsrJson("replicate web").at("point").at("new").get<bool>());
   guest.Start();
   guest.WaitForMoreSynced(2);
