@@ -105,6 +105,7 @@ Status Spool::WriteLogs() {
   }
   if (entry_count_ == 0 || reason_) return {};
   ASR_CHECK(pass_.source.Verify());
+  pass_.source.WillBeNamed();
   const Status committed = sets_.Commit(set_);
   if (!committed) reason_ = committed.error();
   return {};
@@ -141,11 +142,11 @@ Result<std::unique_ptr<ChangeLogWriter>> Spool::CreateLogIn(const std::string& f
 
 // Beside the image; where that cannot be, on this machine's own place.
 Result<std::unique_ptr<ChangeLogWriter>> Spool::CreateLog(std::size_t index, const Bits128& last) {
-  const std::string& path = pass_.source.disks()[index].image_path;
-  const std::string image = path.empty() ? pass_.source.disks()[index].name.value : BaseName(path);
+  const SourceSnapshot::OpenedDisk& source = pass_.source.disks()[index];
+  const std::string image = BaseName(source.image_path);
   set_.point.disks[index].log = RandomBits();
-  if (!path.empty()) {
-    auto beside = CreateLogIn(ParentOf(path), image, index, last);
+  if (!source.log_directory.empty()) {
+    auto beside = CreateLogIn(source.log_directory, image, index, last);
     if (beside) return beside;
     // Only once nothing is left of it may its place be forgotten.
     ASR_CHECK(RemoveChangeLog(pass_.environment.fs, set_.disks[index].log_path));

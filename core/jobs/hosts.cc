@@ -64,6 +64,12 @@ Result<HostRegistration> AddFolderHost(Environment& environment, const std::stri
 
 Result<HostRegistration> AddLibvirtHost(Environment& environment, const std::string& name,
                                         const std::string& uri) {
+  if (!uri.starts_with("qemu:///")) {
+    return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kHostUnreachable,
+                          fmt::format("'{}' is no libvirt of this machine with QEMU", uri))
+                    .WithCause("disks of another machine cannot be read from here yet")
+                    .WithAction("run asr on the host itself, with --uri qemu:///system"));
+  }
   ASR_CHECK(ListLibvirtVmNames({.name = name, .uri = uri}));
   return Register(environment, {.name = name, .kind = kLibvirtKind, .path = uri});
 }
@@ -110,6 +116,8 @@ Result<VirtualMachine> FindVm(Environment& environment, const std::string& name)
   for (const HostRegistration& host : hosts) {
     if (slash != std::string::npos && host.name != name.substr(0, slash)) continue;
     auto named = FindVmsOf(environment, host, vm_name);
+    // Asked for by its host, a VM is there or not only if the host can tell.
+    if (!named && slash != std::string::npos) return Fail(named.error());
     if (!named) {
       WarnOfHost(environment, host, named.error());
       continue;

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "core/jobs/hosts.h"
 #include "core/source/folder_snapshot.h"
 #include "core/source/live_snapshot.h"
 #include "storage/base/text.h"
@@ -73,10 +72,11 @@ Result<std::unique_ptr<SourceSnapshot>> BeginJob(Environment& environment, const
       .item = item.id,
       .disks = std::move(disks),
       .base_checkpoint = wish.base_checkpoint,
+      .reads_all = wish.reads_all,
       .app_consistent = wish.app_consistent,
       .scratch_directory = scratch_directory.value_or(""),
       .program = environment.program,
-      .log_directories = {environment.state_directory},
+      .note_directory = JoinPath(environment.state_directory, "frozen"),
       .warn = [&environment](const std::string& text) { environment.progress.Warn(text); }};
   ASR_TRY(auto snapshot,
           LiveSnapshot::Begin(environment.fs, environment.clock, std::move(request)));
@@ -94,14 +94,11 @@ Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment, con
 }
 
 Status ReleaseTracking(Environment& environment, const Item& item) {
+  if (item.uuid.empty()) return {};
   const auto host = environment.state.FindHost(item.host);
   if (!host && IsNotFound(host.error())) return {};
   ASR_CHECK(host);
-  if (host->kind != kLibvirtKind) return {};
-  const auto vm = FindVm(environment, item.host + "/" + item.name);
-  if (!vm && IsNotFound(vm.error())) return {};
-  ASR_CHECK(vm);
-  return ReleaseTracking(host->path, vm->uuid, item.id);
+  return ReleaseTracking(host->path, item.uuid, item.id);
 }
 
 Result<std::vector<std::uint64_t>> EstimateReads(Environment& environment, const Item& item,

@@ -15,6 +15,7 @@ inline constexpr const char* kScratchDirectorySetting = "scratch-dir";
 
 struct SnapshotWish {
   std::string base_checkpoint = {};  // of a live VM: since which changes are asked for
+  bool reads_all = false;            // the same: they are not, but it stays until a point is sealed
   bool app_consistent = false;       // the same: the guest is frozen, if it can be
 };
 

@@ -74,6 +74,7 @@ Item NewItem(const VirtualMachine& vm, const EnableRequest& request,
   item.id = NewItemId(vm.name);
   item.name = vm.name;
   item.host = vm.host;
+  item.uuid = vm.uuid;
   item.policy = request.policy;
   item.generation = NewGenerationId();
   item.created = now;
@@ -158,7 +159,9 @@ Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualM
   if (!seeds.empty()) {
     ASR_CHECK(FillFromSeeds(environment, vault, replicas, seeds, run));
     ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
-      ASR_TRY(source, SnapshotOf(environment, item, vm));
+      // Hours may have gone by.
+      ASR_TRY(const VirtualMachine now, FindVm(environment, vm.host + "/" + vm.name));
+      ASR_TRY(source, SnapshotOf(environment, item, now));
       return {};
     }));
   }

@@ -29,9 +29,29 @@ struct Cycle {
   std::optional<ResyncRequest> resync;
 };
 
+Error AnotherVm(const Item& item, const VirtualMachine& vm) {
+  return MakeError(ErrorKind::kState, ErrorCode::kDiskSetChanged,
+                   fmt::format("host {} has another VM {} now: its UUID is {}, and {} is protected",
+                               item.host, vm.name, vm.uuid, item.uuid))
+      .WithCause("the VM was undefined, and another one was given its name")
+      .WithAction(fmt::format("if it is meant to be protected, keep the old points and start anew: "
+                              "asr disable {0} --keep-data, then asr enable {0} --policy {1}",
+                              ShellQuote(item.name), item.policy));
+}
+
 Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
   ASR_TRY(VirtualMachine found, FindVm(environment, item.host + "/" + item.name));
-  VirtualMachine vm = WithoutDisks(std::move(found), item.excluded_disks);
+  if (!item.uuid.empty() && !found.uuid.empty() && item.uuid != found.uuid) {
+    return Fail(AnotherVm(item, found));
+  }
+  std::vector<DiskName> others;
+  for (const VmDisk& disk : found.disks) {
+    const bool is_replicated =
+        std::ranges::find(item.disks, disk.name, &ItemDisk::name) != item.disks.end();
+    if (!is_replicated && !disk.refusal.empty()) others.push_back(disk.name);
+  }
+  others.insert(others.end(), item.excluded_disks.begin(), item.excluded_disks.end());
+  VirtualMachine vm = WithoutDisks(std::move(found), others);
   if (vm.protectable()) return vm;
   // In use comes first: what else is wrong may come from that.
   if (vm.in_use) return Fail(Error(*vm.in_use).WithContext(fmt::format("VM {}", item.name)));
@@ -42,15 +62,31 @@ Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
   return Fail(std::move(error));
 }
 
+// The checkpoint is one of this very image: another one that came to stand in its place may have a
+// bitmap of the same name.
+bool HasSameImages(const RecoveryPoint& point, const VirtualMachine& vm) {
+  return std::ranges::all_of(point.disks, [&](const PointDisk& disk) {
+    const auto found = std::ranges::find(vm.disks, disk.name, &VmDisk::name);
+    return found != vm.disks.end() && found->path == disk.image;
+  });
+}
+
 // The checkpoint that tells what changed since the newest point. Only what the replica holds
 // counts: whatever else a pass that was cut has sent may be gone from the disk again, without a
 // trace.
-Result<std::string> BaseCheckpoint(Vault& vault, const ItemId& item, const Replicas& replicas) {
-  const auto newest = vault.NewestPoint(item);
+Result<std::string> BaseCheckpoint(Cycle& cycle, const VirtualMachine& vm) {
+  const auto newest = cycle.vault.NewestPoint(cycle.lease.item().id);
   if (!newest && newest.error().kind == ErrorKind::kCorrupt) return std::string();
   ASR_CHECK(newest);
   if (!*newest || (*newest)->checkpoint.empty()) return std::string();
-  ASR_TRY(const bool holds, HoldPoint(replicas, (*newest)->id));
+  if (!HasSameImages(**newest, vm)) {
+    cycle.environment.progress.Warn(
+        fmt::format("VM {}: its images lie elsewhere than at its newest recovery point, its disks "
+                    "are compared; likely a snapshot was made or merged, or an image was moved",
+                    vm.name));
+    return std::string();
+  }
+  ASR_TRY(const bool holds, HoldPoint(cycle.replicas, (*newest)->id));
   return holds ? (*newest)->checkpoint : std::string();
 }
 
@@ -63,8 +99,9 @@ Result<std::unique_ptr<SourceSnapshot>> TakeSnapshot(Cycle& cycle, const Virtual
     ASR_CHECK(lease.PutItem(std::move(changed)));
   }
   SnapshotWish wish{.app_consistent = cycle.request.app_consistent};
-  if (vm.is_live() && !cycle.resync) {
-    ASR_TRY(wish.base_checkpoint, BaseCheckpoint(cycle.vault, lease.item().id, cycle.replicas));
+  if (vm.is_live()) {
+    ASR_TRY(wish.base_checkpoint, BaseCheckpoint(cycle, vm));
+    wish.reads_all = cycle.resync.has_value();
   }
   return SnapshotOf(environment, lease.item(), vm, wish);
 }
@@ -91,10 +128,13 @@ bool IsOfPowerState(const Error& error) {
          error.code == ErrorCode::kImageInUse;
 }
 
-Result<std::optional<RecoveryPoint>> RunPassOnce(Cycle& cycle) {
+// `power_state` is the one that the pass began in.
+Result<std::optional<RecoveryPoint>> RunPassOnce(Cycle& cycle, VmPowerState& power_state) {
   std::unique_ptr<SourceSnapshot> source;
+  power_state = VmPowerState::kUnknown;
   ASR_CHECK(cycle.run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
     ASR_TRY(const VirtualMachine vm, SourceOf(cycle.environment, cycle.lease.item()));
+    power_state = vm.power_state;
     ASR_TRY(source, TakeSnapshot(cycle, vm));
     return {};
   }));
@@ -107,14 +147,15 @@ Result<std::optional<RecoveryPoint>> RunPassOnce(Cycle& cycle) {
 
 Result<std::optional<RecoveryPoint>> RunPasses(Cycle& cycle) {
   for (int i = 1;; ++i) {
-    auto sealed = RunPassOnce(cycle);
+    VmPowerState before{};
+    auto sealed = RunPassOnce(cycle, before);
     if (sealed || i == kMostPasses || !IsOfPowerState(sealed.error())) return sealed;
-    ASR_TRY(const VirtualMachine vm,
-            FindVm(cycle.environment, cycle.lease.item().host + "/" + cycle.lease.item().name));
-    if (vm.uuid.empty()) return sealed;
+    const auto vm =
+        FindVm(cycle.environment, cycle.lease.item().host + "/" + cycle.lease.item().name);
+    if (!vm || vm->uuid.empty() || vm->power_state == before) return sealed;
     cycle.environment.progress.Warn(
-        fmt::format("VM {}: it seems to have been started or stopped, the pass is done again: {}",
-                    vm.name, sealed.error().Line()));
+        fmt::format("VM {}: it was started or stopped, the pass is done again: {}", vm->name,
+                    sealed.error().Line()));
   }
 }
 

@@ -145,11 +145,13 @@ RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<Poi
   point.parent = newest;
   point.changed_bytes = changed_bytes;
   point.settings = pass.item.settings;
-  for (const ItemDisk& disk : pass.item.disks) {
+  for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {
+    const ItemDisk& disk = pass.item.disks[i];
     point.disks.push_back({.name = disk.name,
                            .format = disk.format,
                            .size_bytes = disk.size_bytes,
                            .logical_sector_bytes = disk.logical_sector_bytes});
+    if (!point.checkpoint.empty()) point.disks[i].image = pass.source.disks()[i].image_path;
   }
   return point;
 }
@@ -258,7 +260,9 @@ Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64
     ASR_CHECK(pass.source.Verify());
     ASR_TRY(const auto newest, NewestId(pass.vault, pass.item.id));
     const RecoveryPoint point = DescribePoint(pass, newest, changed_bytes);
-    if (pass.is_resync || pass.source.starts_tracking()) {
+    const bool is_surely_sealed = pass.is_resync || pass.source.starts_tracking();
+    if (is_surely_sealed || changed_bytes > 0) pass.source.WillBeNamed();
+    if (is_surely_sealed) {
       ASR_CHECK(SealPoint(pass.vault, pass.lease, pass.replicas, point));
       sealed = point;
     } else {

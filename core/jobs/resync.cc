@@ -45,15 +45,30 @@ Status WithdrawVerifications(ReplicationPass& pass) {
   return {};
 }
 
+// A live VM's view stays open while the vault is read.
+class Touching : public TaskProgress {
+ public:
+  Touching(SourceSnapshot& source, TaskProgress& progress) : source_(source), progress_(progress) {}
+  void Advance(std::uint64_t bytes) override {
+    source_.Touch();
+    progress_.Advance(bytes);
+  }
+
+ private:
+  SourceSnapshot& source_;
+  TaskProgress& progress_;
+};
+
 Status CheckReplicas(ReplicationPass& pass) {
   for (std::size_t i = 0; i < pass.replicas.size(); ++i) {
     DiskReplica& replica = *pass.replicas[i];
     const ItemDisk& disk = replica.disk();
     const auto check = [&](TaskProgress& progress) -> Status {
+      Touching touching(pass.source, progress);
       ASR_TRY(
           const DeepFindings found,
           MarkDamagedChunks(replica, *pass.source.disks()[i].disk, pass.vault.identity().algorithm,
-                            pass.environment.clock, progress, pass.environment.stop));
+                            pass.environment.clock, touching, pass.environment.stop));
       WarnOfDamage(pass, disk.name, found);
       if (found.lost_chunks > 0) ASR_CHECK(WithdrawVerifications(pass));
       return {};

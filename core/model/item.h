@@ -56,6 +56,7 @@ struct Item {
   ItemId id;
   std::string name;  // the VM's
   std::string host;
+  std::string uuid = {};  // the VM's, of its hypervisor; empty: its images are all there is
   std::string policy;
   ProtectionState state = ProtectionState::kEnablingProtection;
   std::uint64_t epoch = 1;  // who may write; only ever raised

@@ -23,7 +23,8 @@ struct PointDisk {
   std::string format;  // of the source image
   std::uint64_t size_bytes = 0;
   std::uint32_t logical_sector_bytes = 512;
-  Bits128 log = {};  // id of the last change log that brought it here; zeros: there was none
+  Bits128 log = {};        // id of the last change log that brought it here; zeros: there was none
+  std::string image = {};  // on the host, in which the point's checkpoint is; empty: there is none
   bool operator==(const PointDisk&) const = default;
 };
 

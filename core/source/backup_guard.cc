@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "core/source/guard_words.h"
@@ -16,7 +17,7 @@
 namespace asr {
 namespace {
 
-constexpr std::chrono::seconds kStartLimit{30};
+constexpr std::chrono::seconds kAnswerLimit{30};
 constexpr std::chrono::milliseconds kMovedInterval{100};
 
 // A guard that is gone is no signal that ends us.
@@ -36,6 +37,19 @@ Error GuardIsGone() {
       .WithCause("the scratch file's file system has less than its reserve left")
       .WithCause("somebody ended it")
       .WithAction("make room beside the VM's images; then run the same command again")
+      .Retryable();
+}
+
+Error NoRoom() {
+  return MakeError(ErrorKind::kNoSpace, ErrorCode::kNoSpace,
+                   "there is less than the reserve left where scratch files and change logs of "
+                   "the VM go")
+      .WithCause(
+          "a twentieth of each of these file systems, 256 MiB to 4 GiB, stays free: a full "
+          "one would pause the VM")
+      .WithAction(
+          "make room beside the VM's images, or give scratch files another place: asr "
+          "config set scratch-dir DIR")
       .Retryable();
 }
 
@@ -63,18 +77,23 @@ Result<BackupGuard> BackupGuard::Start(const std::string& program, const GuardOr
 
 BackupGuard::BackupGuard(BackupGuard&& other) noexcept : channel_(std::move(other.channel_)) {}
 
-Status BackupGuard::WaitUntilReady() {
+std::optional<char> BackupGuard::Hear() const {
   struct pollfd waiting {
     .fd = channel_.get(), .events = POLLIN, .revents = 0
   };
   int ready = -1;
   do {
-    ready = ::poll(&waiting, 1, static_cast<int>(std::chrono::milliseconds(kStartLimit).count()));
+    ready = ::poll(&waiting, 1, static_cast<int>(std::chrono::milliseconds(kAnswerLimit).count()));
   } while (ready < 0 && errno == EINTR);
   char word = 0;
-  if (ready == 1 && ::read(channel_.get(), &word, 1) == 1 && word == guard_words::kReady) {
-    return {};
-  }
+  if (ready != 1 || ::read(channel_.get(), &word, 1) != 1) return std::nullopt;
+  return word;
+}
+
+Status BackupGuard::WaitUntilReady() {
+  const std::optional<char> word = Hear();
+  if (word == guard_words::kReady) return {};
+  if (word == guard_words::kNoRoom) return Fail(NoRoom());
   return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kHostUnreachable,
                         "the process that would guard the VM's backup job does not get hold of "
                         "the VM")
@@ -85,23 +104,33 @@ Status BackupGuard::WaitUntilReady() {
 
 Status BackupGuard::Say(char word) {
   const std::lock_guard lock(mutex_);
-  if (!channel_.valid() || !SendAll(channel_.get(), {&word, 1})) return Fail(GuardIsGone());
-  return {};
+  is_gone_ = is_gone_ || !channel_.valid() || !SendAll(channel_.get(), {&word, 1});
+  return is_gone_ ? Status(Fail(GuardIsGone())) : Status();
+}
+
+Status BackupGuard::Beginning() {
+  ASR_CHECK(Say(guard_words::kBeginning));
+  if (Hear() == guard_words::kWatching) return {};
+  return Fail(GuardIsGone());
 }
 
 Status BackupGuard::Freezing() { return Say(guard_words::kFreezing); }
 Status BackupGuard::Thawed() { return Say(guard_words::kThawed); }
-Status BackupGuard::Beginning() { return Say(guard_words::kBeginning); }
 
+// A guard that is busy has enough to hear: only one that is gone counts.
 void BackupGuard::Moved() {
-  {
-    const std::lock_guard lock(mutex_);
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last_moved_ < kMovedInterval) return;
-    last_moved_ = now;
-  }
-  // Should it be gone, the next step that matters finds out.
-  static_cast<void>(Say(guard_words::kMoved));
+  const std::lock_guard lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_moved_ < kMovedInterval || !channel_.valid()) return;
+  last_moved_ = now;
+  const char word = guard_words::kMoved;
+  const ssize_t sent = ::send(channel_.get(), &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0 && errno != EAGAIN && errno != EINTR) is_gone_ = true;
+}
+
+Status BackupGuard::Check() {
+  const std::lock_guard lock(mutex_);
+  return is_gone_ ? Status(Fail(GuardIsGone())) : Status();
 }
 
 void BackupGuard::Dismiss() {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,24 +44,31 @@ class BackupGuard {
   // Without a Dismiss before it, it does its work.
   ~BackupGuard() = default;
 
-  // Waits until it has a connection of its own to the VM. kBusy (kHostUnreachable) if it cannot.
+  // Waits until it has a connection of its own to the VM. kBusy (kHostUnreachable) if it cannot;
+  // kNoSpace if one of the directories has less than its reserve left.
   [[nodiscard]] Status WaitUntilReady();
-  // Said before it is done.
+  // Said before it is done; of a thaw, once it is done.
   [[nodiscard]] Status Freezing();
   [[nodiscard]] Status Thawed();
+  // Waits for its answer: no job begins that nobody watches.
   [[nodiscard]] Status Beginning();
-  // Something moved. Cheap: at most ten times a second it is said.
+  // Something moved. Cheap, and never waits: at most ten times a second it is said.
   void Moved();
-  // The job has ended, and the guest is thawed: it need not do anything.
+  // kBusy if it is gone, so that nobody watches the job any more.
+  [[nodiscard]] Status Check();
+  // The job has ended. A guest that was not thawed it goes on thawing.
   void Dismiss();
 
  private:
   explicit BackupGuard(FileDescriptor channel) : channel_(std::move(channel)) {}
   Status Say(char word);
+  // nullopt: it is gone, or says nothing for too long.
+  std::optional<char> Hear() const;
 
   std::mutex mutex_;
   FileDescriptor channel_;
   std::chrono::steady_clock::time_point last_moved_{};
+  bool is_gone_ = false;
 };
 
 // The process itself: descriptors 0 and 1 are its end of the socket. Its exit code: 0 if it was

@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <string>
@@ -19,13 +20,15 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kLookInterval{100};
-// For a begin that our owner called for just before it died, and that libvirt has not done yet.
-constexpr std::chrono::seconds kLateBegin{10};
+// For a freeze or a begin that our owner called for just before it died, and that libvirt, which
+// lets a begin wait for half a minute, has not done yet.
+constexpr std::chrono::seconds kLateCall{45};
 // libvirtd may be down meanwhile.
 constexpr std::chrono::minutes kUndoLimit{30};
 constexpr std::chrono::milliseconds kRetryPause{500};
+constexpr std::chrono::seconds kReconnectPause{1};
 
-constexpr int kDismissed = 0;
+constexpr int kNothingToDo = 0;
 constexpr int kUndone = 1;
 constexpr int kCouldNot = 2;
 
@@ -35,13 +38,19 @@ class Guard {
 
   int Run() {
     if (!Connect()) return kCouldNot;
-    const char ready = guard_words::kReady;
-    if (::write(STDOUT_FILENO, &ready, 1) != 1) return kCouldNot;
+    const bool has_room = std::ranges::none_of(
+        orders_.directories, [this](const std::string& path) { return IsShortOfSpace(path); });
+    if (!Answer(has_room ? guard_words::kReady : guard_words::kNoRoom)) return kCouldNot;
     last_moved_ = steady_clock::now();
     while (true) {
       const std::optional<char> word = NextWord();
-      if (word == guard_words::kDismissed) return kDismissed;
-      if (word == kOwnerIsGone || MustAct()) return Undo() ? kUndone : kCouldNot;
+      if (word == guard_words::kDismissed) {
+        is_begun_ = false;  // the job has ended
+        if (!frozen_since_) return kNothingToDo;
+      }
+      if (word == guard_words::kDismissed || word == kOwnerIsGone || MustAct()) {
+        return Undo() ? kUndone : kCouldNot;
+      }
     }
   }
 
@@ -49,6 +58,7 @@ class Guard {
   static constexpr char kOwnerIsGone = '\0';
 
   Status Connect() {
+    last_connected_ = steady_clock::now();
     ASR_TRY(LibvirtHost host, LibvirtHost::Connect(orders_.uri));
     ASR_TRY(LibvirtDomain domain, host.FindDomain(orders_.uuid));
     domain_.emplace(std::move(domain));
@@ -69,12 +79,22 @@ class Guard {
     last_moved_ = steady_clock::now();
     if (word == guard_words::kFreezing) frozen_since_ = last_moved_;
     if (word == guard_words::kThawed) frozen_since_.reset();
-    if (word == guard_words::kBeginning) is_begun_ = true;
+    if (word == guard_words::kBeginning) Begin();
     return word;
   }
 
+  static bool Answer(char word) { return ::write(STDOUT_FILENO, &word, 1) == 1; }
+
+  void Begin() {
+    // What paused it before has nothing to do with us.
+    const auto is_paused = domain_->IsPausedByIoError();
+    was_paused_before_ = is_paused && *is_paused;
+    is_begun_ = true;
+    static_cast<void>(Answer(guard_words::kWatching));
+  }
+
   // Once the job may be open.
-  bool MustAct() const {
+  bool MustAct() {
     const auto now = steady_clock::now();
     if (frozen_since_ && now - *frozen_since_ > orders_.freeze_limit) return true;
     if (!is_begun_) return false;
@@ -83,7 +103,10 @@ class Guard {
       if (IsShortOfSpace(directory)) return true;
     }
     const auto is_paused = domain_->IsPausedByIoError();
-    return is_paused && *is_paused;
+    if (is_paused) return *is_paused && !was_paused_before_;
+    // libvirtd was started anew, perhaps.
+    if (now - last_connected_ > kReconnectPause) static_cast<void>(Connect());
+    return false;
   }
 
   bool IsShortOfSpace(const std::string& directory) const {
@@ -94,40 +117,44 @@ class Guard {
     return free < (orders_.reserve_bytes != 0 ? orders_.reserve_bytes : ReserveBytes(total));
   }
 
-  // Thaw first: that is what hurts the guest. True once nothing of ours is left on the VM.
+  // True once nothing of ours is left on the VM. Looks twice at least: between a look and the end
+  // of the job the VM may have been paused.
   bool Undo() {
     const auto start = steady_clock::now();
-    while (steady_clock::now() - start < kUndoLimit) {
-      const bool is_late_begin =
-          is_begun_ && !has_ended_ && steady_clock::now() - start < kLateBegin;
+    for (int looks = 1; steady_clock::now() - start < kUndoLimit; ++looks) {
       const Status done = UndoOnce();
-      if (done && !is_late_begin) return true;
       if (!done && done.error().kind == ErrorKind::kNotFound) return true;
+      const bool may_come_late = frozen_since_.has_value() || (is_begun_ && !has_ended_);
+      const bool is_over = !may_come_late || steady_clock::now() - start >= kLateCall;
+      if (done && is_over && looks > 1) return true;
       std::this_thread::sleep_for(kRetryPause);
       // The connection ends with libvirtd, and the VM's handle with it.
-      if (!done && !Connect()) continue;
+      if (!done) static_cast<void>(Connect());
     }
     return false;
   }
 
+  // Thaw first: that is what hurts the guest.
   Status UndoOnce() {
     ASR_TRY(const VmPowerState state, domain_->State());
     if (state == VmPowerState::kOff) return {};
     Status thawed;
-    if (frozen_since_) thawed = domain_->Thaw();
-    if (thawed) frozen_since_.reset();
+    if (frozen_since_) {
+      const auto count = domain_->Thaw();
+      if (!count) thawed = Fail(count.error());
+    }
     if (is_begun_) ASR_CHECK(EndJob());
     return thawed;
   }
 
   Status EndJob() {
-    ASR_TRY(const bool was_paused, domain_->IsPausedByIoError());
     ASR_TRY(const auto job, domain_->BackupXml());
     if (job && SocketOfBackup(*job) == orders_.socket_path) {
       ASR_CHECK(domain_->EndBackup());
       has_ended_ = true;
     }
-    if (was_paused) ASR_CHECK(domain_->Resume());
+    ASR_TRY(const bool is_paused, domain_->IsPausedByIoError());
+    if (is_paused && !was_paused_before_) return domain_->Resume();
     return {};
   }
 
@@ -137,6 +164,8 @@ class Guard {
   std::optional<steady_clock::time_point> frozen_since_;
   bool is_begun_ = false;
   bool has_ended_ = false;
+  bool was_paused_before_ = false;
+  steady_clock::time_point last_connected_;
 };
 
 std::string ReadLine() {

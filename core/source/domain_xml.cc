@@ -93,6 +93,11 @@ std::string WhyRefused(const Node& disk, const VmDisk& found) {
     return fmt::format("its format is '{}'; qcow2 and raw can be replicated", found.format);
   }
   if (found.path.empty()) return "no image is in it";
+  const Node source = disk.child("source");
+  if (disk.child("encryption") || source.child("encryption")) {
+    return "it is encrypted on the host: what QEMU shows of it is plain";
+  }
+  if (source.child("slices")) return "it is a slice of its image";
   return "";
 }
 
@@ -111,8 +116,11 @@ VmDisk DiskOf(const Node& element) {
 
 bool HasGuestAgent(const Node& domain) {
   for (const Node& channel : domain.child("devices").children("channel")) {
-    const std::string_view name = channel.child("target").attribute("name").as_string();
-    if (name == "org.qemu.guest_agent.0") return true;
+    const Node target = channel.child("target");
+    const std::string_view state = target.attribute("state").as_string();
+    if (std::string_view(target.attribute("name").as_string()) == "org.qemu.guest_agent.0") {
+      return state != "disconnected";
+    }
   }
   return false;
 }

@@ -17,7 +17,7 @@ struct DomainDescription {
   std::string nvram_path;     // empty: it has none
   std::vector<VmDisk> disks;  // without their sizes
   std::vector<std::string> warnings;
-  bool has_guest_agent = false;  // a channel for it
+  bool has_guest_agent = false;  // a channel for it, which a running guest has open
 };
 
 // Disks come in boot order; those that hold nothing to recover (CD-ROM, floppy, read-only,

@@ -44,6 +44,7 @@ Result<std::unique_ptr<FolderSnapshot>> FolderSnapshot::Open(FileSystem& fs, Tim
     snapshot->disks_.push_back({.name = disk.name,
                                 .disk = *std::move(opened),
                                 .image_path = disk.path,
+                                .log_directory = ParentOf(disk.path),
                                 .stamps = std::move(stamps)});
   }
   return snapshot;

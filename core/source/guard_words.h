@@ -14,7 +14,10 @@ inline constexpr char kThawed = 'T';
 inline constexpr char kBeginning = 'B';
 inline constexpr char kMoved = '.';
 inline constexpr char kDismissed = 'D';
-inline constexpr char kReady = 'R';  // of the guard
+// Of the guard.
+inline constexpr char kReady = 'R';
+inline constexpr char kNoRoom = 'S';    // in place of it: nothing may begin
+inline constexpr char kWatching = 'W';  // the answer to kBeginning
 }  // namespace guard_words
 
 [[nodiscard]] std::string EncodeOrders(const GuardOrders& orders);

@@ -81,6 +81,13 @@ LibvirtDomain::LibvirtDomain(LibvirtDomain&& other) noexcept
       connection_(std::move(other.connection_)),
       domain_(std::exchange(other.domain_, nullptr)) {}
 
+LibvirtDomain& LibvirtDomain::operator=(LibvirtDomain&& other) noexcept {
+  std::swap(libvirt_, other.libvirt_);
+  std::swap(connection_, other.connection_);
+  std::swap(domain_, other.domain_);
+  return *this;
+}
+
 LibvirtDomain::~LibvirtDomain() {
   if (domain_ != nullptr) libvirt_->DomainFree(domain_);
 }
@@ -139,8 +146,10 @@ Result<VmPowerState> LibvirtDomain::State() const {
     case VIR_DOMAIN_PAUSED:
     case VIR_DOMAIN_PMSUSPENDED:
       return VmPowerState::kPaused;
-    case VIR_DOMAIN_SHUTOFF:
     case VIR_DOMAIN_CRASHED:
+      // QEMU may be kept for a look at it, with its images open.
+      return run_id() >= 0 ? VmPowerState::kPaused : VmPowerState::kOff;
+    case VIR_DOMAIN_SHUTOFF:
       return VmPowerState::kOff;
     default:
       return VmPowerState::kUnknown;
@@ -179,13 +188,15 @@ Status LibvirtDomain::Resume() {
   return Fail(LastError("cannot resume it"));
 }
 
-Status LibvirtDomain::Freeze() {
-  if (libvirt_->DomainFSFreeze(domain_, nullptr, 0, 0) >= 0) return {};
+Result<int> LibvirtDomain::Freeze() {
+  const int count = libvirt_->DomainFSFreeze(domain_, nullptr, 0, 0);
+  if (count >= 0) return count;
   return Fail(LastError("its file systems cannot be frozen"));
 }
 
-Status LibvirtDomain::Thaw() {
-  if (libvirt_->DomainFSThaw(domain_, nullptr, 0, 0) >= 0) return {};
+Result<int> LibvirtDomain::Thaw() {
+  const int count = libvirt_->DomainFSThaw(domain_, nullptr, 0, 0);
+  if (count >= 0) return count;
   return Fail(LastError("its file systems cannot be thawed"));
 }
 

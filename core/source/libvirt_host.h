@@ -21,7 +21,7 @@ class LibvirtDomain {
   LibvirtDomain(const LibvirtLibrary& libvirt, std::shared_ptr<virConnect> connection,
                 virDomainPtr domain);
   LibvirtDomain(LibvirtDomain&& other) noexcept;
-  LibvirtDomain& operator=(LibvirtDomain&&) = delete;
+  LibvirtDomain& operator=(LibvirtDomain&& other) noexcept;
   ~LibvirtDomain();
 
   [[nodiscard]] std::string name() const;
@@ -41,8 +41,9 @@ class LibvirtDomain {
   [[nodiscard]] Result<DiskSize> SizeOfDisk(const std::string& target) const;
 
   [[nodiscard]] Status Resume();
-  [[nodiscard]] Status Freeze();
-  [[nodiscard]] Status Thaw();
+  // Of the guest's file systems, by its agent. How many: 0 if there was nothing to do.
+  [[nodiscard]] Result<int> Freeze();
+  [[nodiscard]] Result<int> Thaw();
 
   // Description of the backup job that is open; nullopt if there is none.
   [[nodiscard]] Result<std::optional<std::string>> BackupXml() const;

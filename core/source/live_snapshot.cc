@@ -10,6 +10,7 @@
 #include "storage/base/checksum.h"
 #include "storage/base/child_process.h"
 #include "storage/image/nbd_disk.h"
+#include "storage/image/nbd_library.h"
 #include "storage/image/nbd_server.h"
 
 namespace asr {
@@ -60,6 +61,8 @@ std::string RunsOf(const std::string& uri) {
   return std::string(home != nullptr ? home : "") + "/.config/libvirt/qemu/lib";
 }
 
+bool IsDevice(const VmDisk& disk) { return disk.path.starts_with("/dev/"); }
+
 bool HasCheckpoints(const VmDisk& disk) { return disk.format == "qcow2"; }
 
 // libvirt deletes checkpoints of VMs that run; of one that is off, QEMU's tool has the images.
@@ -105,19 +108,22 @@ Result<std::unique_ptr<LiveSnapshot>> LiveSnapshot::Begin(FileSystem& fs, Clock&
 Status LiveSnapshot::Start() {
   ASR_TRY(const VmPowerState state, domain_.State());
   if (state == VmPowerState::kOff) return Fail(IsOff(request_.vm_name));
+  ASR_CHECK(LoadNbdLibrary());
   ASR_CHECK(ChoosePlaces());
   GuardOrders orders{.uri = request_.uri,
                      .uuid = request_.uuid,
                      .socket_path = socket_path_,
-                     .directories = request_.log_directories,
+                     .directories = {},
                      .stall_limit = request_.stall_limit,
                      .freeze_limit = request_.freeze_limit};
   for (const VmDisk& disk : request_.disks) {
     orders.directories.push_back(ParentOf(ScratchPathOf(disk)));
+    if (!IsDevice(disk)) orders.directories.push_back(ParentOf(disk.path));
   }
   // It finds its way to the VM while we look after what an earlier run left.
   ASR_TRY(BackupGuard guard, BackupGuard::Start(request_.program, orders));
   guard_.emplace(std::move(guard));
+  ASR_CHECK(EndOldFreeze());
   ASR_CHECK(EndOldJob());
   ASR_CHECK(ChooseBase());
   ASR_CHECK(guard_->WaitUntilReady());
@@ -150,9 +156,17 @@ std::string LiveSnapshot::ScratchPathOf(const VmDisk& disk) const {
     return JoinPath(request_.scratch_directory,
                     fmt::format("{}{}.asr-scratch", PrefixOf(request_.item), disk.name.value));
   }
-  const bool is_device = disk.path.starts_with("/dev/");
-  const std::string directory = is_device ? directory_ : ParentOf(disk.path);
-  return JoinPath(directory, BaseName(disk.path) + ".asr-scratch");
+  if (IsDevice(disk)) return JoinPath(directory_, disk.name.value + ".asr-scratch");
+  return disk.path + ".asr-scratch";
+}
+
+// Of a run that died together with its guard. The note goes once the guest is surely thawed.
+Status LiveSnapshot::EndOldFreeze() {
+  const auto noted = fs_.Stat(NotePath());
+  if (!noted && IsNotFound(noted.error())) return {};
+  ASR_CHECK(noted);
+  ASR_CHECK(domain_.Thaw());
+  return fs_.RemoveFile(NotePath());
 }
 
 Status LiveSnapshot::EndOldJob() {
@@ -205,11 +219,15 @@ void LiveSnapshot::DeleteCheckpointsBut(const std::string& kept) {
 }
 
 Status LiveSnapshot::BeginJob() {
-  if (request_.app_consistent) Freeze();
-  ASR_CHECK(guard_->Beginning());
-  taken_ = clock_.Now();
-  Status begun = BeginWith(base_);
-  if (!begun && !base_.empty() && !IsTransient(begun.error())) {
+  Status begun;
+  if (request_.app_consistent) begun = Freeze();
+  if (begun) begun = guard_->Beginning();
+  const std::string base = request_.reads_all ? "" : base_;
+  if (begun) {
+    taken_ = clock_.Now();
+    begun = BeginWith(base);
+  }
+  if (!begun && !base.empty() && !IsTransient(begun.error())) {
     const std::string reason = begun.error().Line();
     taken_ = clock_.Now();
     begun = BeginWith("");
@@ -224,7 +242,10 @@ Status LiveSnapshot::BeginJob() {
   }
   is_open_ = begun.has_value();
   starts_tracking_ = !checkpoint_.empty() && base_.empty();
-  ASR_CHECK(Thaw());
+  const Status thawed = Thaw();
+  if (begun) return thawed;
+  const auto state = domain_.State();
+  if (state && *state == VmPowerState::kOff) return Fail(IsOff(request_.vm_name));
   return begun;
 }
 
@@ -241,67 +262,114 @@ Status LiveSnapshot::BeginWith(const std::string& base) {
   return domain_.BeginBackup(BackupXml(backup), CheckpointXml(backup));
 }
 
-// What cannot be frozen makes a crash-consistent point.
-void LiveSnapshot::Freeze() {
-  const auto warn = [this](const Error& error) {
-    request_.warn(fmt::format(
-        "VM {}: the point is crash-consistent, for its file systems were not frozen: {}; likely "
-        "its guest agent does not run",
-        request_.vm_name, error.Line()));
-  };
-  if (const Status said = guard_->Freezing(); !said) return warn(said.error());
-  freeze_began_ = steady_clock::now();
-  const Status frozen = domain_.Freeze();
-  if (frozen) {
-    consistency_ = Consistency::kApp;
-    return;
-  }
-  warn(frozen.error());
+std::string LiveSnapshot::WhyNotFrozen() const {
+  const auto xml = domain_.Xml();
+  if (!xml) return xml.error().Line();
+  const auto description = ParseDomainXml(*xml);
+  if (!description) return description.error().Line();
+  return description->has_guest_agent ? "" : "no guest agent is connected";
 }
 
-// Also after a freeze that failed: it may have got half-way.
+// What cannot be frozen makes a crash-consistent point.
+Status LiveSnapshot::Freeze() {
+  const auto warn = [this](const std::string& why) {
+    request_.warn(
+        fmt::format("VM {}: the point is crash-consistent, for its file systems were not "
+                    "frozen: {}",
+                    request_.vm_name, why));
+  };
+  if (const std::string why = WhyNotFrozen(); !why.empty()) {
+    warn(why);
+    return {};
+  }
+  ASR_CHECK(guard_->Freezing());
+  ASR_CHECK(fs_.CreateDirectories(request_.note_directory));
+  ASR_CHECK(WriteFileAtomic(fs_, NotePath(), AsBytes(request_.vm_name)));
+  freeze_began_ = steady_clock::now();
+  const auto count = domain_.Freeze();
+  if (count && *count > 0) consistency_ = Consistency::kApp;
+  if (!count) warn(count.error().Line() + "; likely its guest agent does not answer");
+  if (count && *count == 0) warn("its guest agent found none to freeze");
+  return {};
+}
+
+// Also after a freeze that failed: it may have got half-way, or come late. Only a thaw that the
+// agent has answered ends the guard's care.
 Status LiveSnapshot::Thaw() {
   if (!freeze_began_) return {};
   const bool was_frozen = consistency_ == Consistency::kApp;
-  const Status thawed = domain_.Thaw();
+  const auto count = domain_.Thaw();
   const auto duration =
       std::chrono::duration_cast<milliseconds>(steady_clock::now() - *freeze_began_);
+  if (!count) {
+    // Of an agent that never answered, no more can be had.
+    if (was_frozen) return Fail(count.error());
+    return {};
+  }
   freeze_began_.reset();
-  // The guard goes on trying.
-  if (was_frozen && !thawed) return Fail(thawed.error());
+  ASR_CHECK(fs_.RemoveFile(NotePath()));
   ASR_CHECK(guard_->Thawed());
-  if (was_frozen) frozen_ = duration;
-  // The guard may have thawed it before the job began.
-  if (duration >= request_.freeze_limit) consistency_ = Consistency::kCrash;
+  if (!was_frozen) return {};
+  frozen_ = duration;
+  // The guard, or somebody else, thawed it before the job began, perhaps.
+  if (*count == 0 || duration >= request_.freeze_limit) {
+    consistency_ = Consistency::kCrash;
+    request_.warn(
+        fmt::format("VM {}: the point is crash-consistent, for its file systems were "
+                    "thawed before it was taken, perhaps",
+                    request_.vm_name));
+  }
   return {};
 }
 
 Status LiveSnapshot::OpenDisks() {
-  for (const VmDisk& wanted : request_.disks) {
-    const bool has_base = !base_.empty() && HasCheckpoints(wanted);
-    NbdDiskOptions options{
-        .socket_path = socket_path_,
-        .export_name = wanted.name.value,
-        .bitmap = has_base ? kExportBitmap : "",
-        .image_path = wanted.path,
-        .format = wanted.format == "qcow2" ? ImageFormat::kQcow2 : ImageFormat::kRaw,
-        .logical_sector_bytes = wanted.logical_sector_bytes,
-        .on_read = [this] { guard_->Moved(); }};
-    ASR_TRY(auto disk, NbdDisk::Open(options));
-    OpenedDisk opened{.name = wanted.name, .disk = nullptr, .image_path = wanted.path};
-    // Beside a device there is no room for logs.
-    if (wanted.path.starts_with("/dev/")) opened.image_path.clear();
-    if (has_base) {
-      opened.changed = [nbd = disk.get()](Extent window) { return nbd->DirtyExtents(window); };
-    }
-    opened.disk = std::move(disk);
-    disks_.push_back(std::move(opened));
-  }
+  for (const VmDisk& wanted : request_.disks) ASR_CHECK(OpenDisk(wanted));
   return {};
 }
 
+Status LiveSnapshot::OpenDisk(const VmDisk& wanted) {
+  const bool has_base = !base_.empty() && !request_.reads_all && HasCheckpoints(wanted);
+  const NbdDiskOptions options{
+      .socket_path = socket_path_,
+      .export_name = wanted.name.value,
+      .bitmap = has_base ? kExportBitmap : "",
+      .image_path = wanted.path,
+      .format = wanted.format == "qcow2" ? ImageFormat::kQcow2 : ImageFormat::kRaw,
+      .logical_sector_bytes = wanted.logical_sector_bytes,
+      .on_read = [this] { guard_->Moved(); }};
+  ASR_TRY(auto disk, NbdDisk::Open(options));
+  if (disk->size_bytes() != wanted.size_bytes) {
+    return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kDiskSetChanged,
+                          fmt::format("VM {}, disk {} has {} bytes and had {} a moment ago",
+                                      request_.vm_name, wanted.name.value, disk->size_bytes(),
+                                      wanted.size_bytes))
+                    .WithCause("it was resized just now")
+                    .Retryable());
+  }
+  OpenedDisk opened{.name = wanted.name,
+                    .disk = nullptr,
+                    .image_path = wanted.path,
+                    .log_directory = IsDevice(wanted) ? "" : ParentOf(wanted.path)};
+  if (has_base) {
+    opened.changed = [nbd = disk.get()](Extent window) { return nbd->DirtyExtents(window); };
+  }
+  opened.disk = std::move(disk);
+  disks_.push_back(std::move(opened));
+  return {};
+}
+
+// libvirtd may have been started anew since: the job outlives that, our connection does not.
+Result<std::optional<std::string>> LiveSnapshot::JobXml() const {
+  auto job = domain_.BackupXml();
+  if (job || job.error().code != ErrorCode::kHostUnreachable) return job;
+  ASR_TRY(const LibvirtHost host, LibvirtHost::Connect(request_.uri));
+  ASR_TRY(domain_, host.FindDomain(request_.uuid));
+  return domain_.BackupXml();
+}
+
 Status LiveSnapshot::Verify() const {
-  ASR_TRY(const auto job, domain_.BackupXml());
+  ASR_CHECK(guard_->Check());
+  ASR_TRY(const auto job, JobXml());
   if (job && SocketOfBackup(*job) == socket_path_) return {};
   return Fail(JobIsGone(request_.vm_name));
 }
@@ -313,7 +381,7 @@ Status LiveSnapshot::EndJob() {
   }
   if (!is_open_) return {};
   // A job of which nobody knows whether it ended is the guard's.
-  ASR_TRY(const auto job, domain_.BackupXml());
+  ASR_TRY(const auto job, JobXml());
   if (job && SocketOfBackup(*job) == socket_path_) ASR_CHECK(domain_.EndBackup());
   is_open_ = false;
   return {};
@@ -326,10 +394,12 @@ void LiveSnapshot::Keep() {
 }
 
 LiveSnapshot::~LiveSnapshot() {
-  if (!is_open_) return;
-  if (!EndJob()) return;
-  if (!checkpoint_.empty()) static_cast<void>(domain_.DeleteCheckpoint(checkpoint_));
-  if (guard_ && !freeze_began_) guard_->Dismiss();
+  if (freeze_began_) static_cast<void>(Thaw());
+  if (!is_open_ || !EndJob()) return;
+  if (!checkpoint_.empty() && !is_named_) {
+    static_cast<void>(domain_.DeleteCheckpoint(checkpoint_));
+  }
+  guard_->Dismiss();
 }
 
 Status ReleaseTracking(const std::string& uri, const std::string& uuid, const ItemId& item) {

@@ -24,10 +24,12 @@ struct LiveSnapshotRequest {
   ItemId item;                       // whose checkpoints these are
   std::vector<VmDisk> disks;         // in the order that is wanted
   std::string base_checkpoint = {};  // since which changes are asked for; empty: all is read
+  bool reads_all = false;            // they are not, but the base stays until Keep
   bool app_consistent = false;
-  std::string scratch_directory = {};             // of scratch files; empty: each beside its image
-  std::string program;                            // is started as the guard
-  std::vector<std::string> log_directories = {};  // the guard keeps room there, too
+  std::string scratch_directory = {};  // of scratch files; empty: each beside its image
+  std::string program;                 // is started as the guard
+  // Of notes that guests may be frozen, which outlive us and the guard.
+  std::string note_directory;
   std::chrono::milliseconds stall_limit = std::chrono::minutes(10);
   std::chrono::milliseconds freeze_limit = std::chrono::seconds(30);
   std::function<void(const std::string&)> warn = [](const std::string&) {};
@@ -45,6 +47,8 @@ class LiveSnapshot : public SourceSnapshot {
 
   // The job is open still. kBusy (kImageChanged, retryable) if not: the guard ended it, or QEMU.
   [[nodiscard]] Status Verify() const override;
+  void WillBeNamed() override { is_named_ = true; }
+  void Touch() override { guard_->Moved(); }
   void Keep() override;
 
   // How long the guest was frozen; nullopt: it was not.
@@ -53,12 +57,15 @@ class LiveSnapshot : public SourceSnapshot {
  private:
   LiveSnapshot(FileSystem& fs, Clock& clock, LiveSnapshotRequest request, LibvirtDomain domain);
   Status Start();
+  Status EndOldFreeze();
   Status EndOldJob();
   Status ChooseBase();
   Status ChoosePlaces();
   Status BeginJob();
   Status BeginWith(const std::string& base);
-  void Freeze();
+  Status Freeze();
+  Status OpenDisk(const VmDisk& wanted);
+  std::string WhyNotFrozen() const;
   Status Thaw();
   Status OpenDisks();
   Status EndJob();
@@ -68,12 +75,16 @@ class LiveSnapshot : public SourceSnapshot {
   FileSystem& fs_;
   Clock& clock_;
   LiveSnapshotRequest request_;
-  LibvirtDomain domain_;
-  std::optional<BackupGuard> guard_;
+  Result<std::optional<std::string>> JobXml() const;
+  std::string NotePath() const { return JoinPath(request_.note_directory, request_.uuid); }
+
+  mutable LibvirtDomain domain_;
+  mutable std::optional<BackupGuard> guard_;
   std::string directory_;  // QEMU's own, of this run of the VM
   std::string socket_path_;
   std::string base_;  // that the job tells changes since; empty: none
   bool is_open_ = false;
+  bool is_named_ = false;
   std::optional<std::chrono::steady_clock::time_point> freeze_began_;
   std::optional<std::chrono::milliseconds> frozen_;
 };

@@ -20,7 +20,8 @@ class SourceSnapshot {
   struct OpenedDisk {
     DiskName name;
     std::unique_ptr<Disk> disk;
-    std::string image_path;  // of the leaf, on the host; empty: nothing can be kept beside it
+    std::string image_path;     // of the leaf, on the host
+    std::string log_directory;  // where a file can be kept beside it; empty: nowhere
     // As the disk was opened; none: its files do not tell whether it was touched.
     DiskStamps stamps = {};
     // Since the checkpoint that was asked for. None: not known, any part may have changed.
@@ -53,6 +54,12 @@ class SourceSnapshot {
   // What was read is worth sealing only after a Verify that succeeded. kBusy (kImageChanged,
   // retryable) if the view was not consistent, or is gone.
   [[nodiscard]] virtual Status Verify() const = 0;
+
+  // Said before a set of logs, or a point, that names the checkpoint may become durable: whatever
+  // happens then, the checkpoint is not ours to delete.
+  virtual void WillBeNamed() {}
+  // Work goes on that reads nothing.
+  virtual void Touch() {}
 
   // What was read is logged, or sealed: the host may let the view go, and notes changes since this
   // one only. Without it the view ends with this object, and what changed since the checkpoint

@@ -168,10 +168,20 @@ class Transfer {
     return work;
   }
 
-  // All of the window, where nobody knows better.
+  // In whole chunks: of one that changed in part, all is read. All of the window, where nobody
+  // knows better.
   Result<std::vector<Extent>> ChangedIn(Extent window) const {
-    if (options_.changed) return options_.changed(window);
-    return std::vector<Extent>{window};
+    if (!options_.changed) return std::vector<Extent>{window};
+    ASR_TRY(const auto told, options_.changed(window));
+    std::vector<Extent> changed;
+    for (const Extent& extent : told) {
+      std::uint64_t begin = extent.offset_bytes / kChunkBytes * kChunkBytes;
+      const std::uint64_t end = std::min(
+          DivideRoundingUp(extent.end_bytes(), kChunkBytes) * kChunkBytes, window.end_bytes());
+      if (!changed.empty()) begin = std::max(begin, changed.back().end_bytes());
+      if (begin < end) AppendExtent(changed, {begin, end - begin});
+    }
+    return changed;
   }
 
   void NotePassedOver(const TransferStats& stats) {

@@ -191,6 +191,7 @@ std::string EncodeItem(const Item& item) {
                    {"disks", disks},
                    {"excludedDisks", excluded},
                    {"machine", EncodeSettings(item.settings)}};
+  if (!item.uuid.empty()) document["uuid"] = item.uuid;
   if (item.target != TargetSettings{}) document["target"] = EncodeTarget(item.target);
   return WriteDocument(document);
 }
@@ -233,6 +234,7 @@ Result<Item> DecodeItem(const std::string& name, const std::string& text) {
   for (std::string& disk : reader.Texts("excludedDisks")) {
     item.excluded_disks.push_back({std::move(disk)});
   }
+  item.uuid = reader.TextOr("uuid", "");
   item.settings = DecodeSettings(reader);
   item.target = DecodeTarget(reader);
   return Finish(reader, std::move(item));
@@ -247,6 +249,7 @@ std::string EncodePoint(const RecoveryPoint& point) {
                      {"logicalSectorBytes", disk.logical_sector_bytes},
                      {"log", disk.log == Bits128{} ? Json(nullptr) : Json(ToHex(disk.log))},
                      {"snapshot", point.id.value}});
+    if (!disk.image.empty()) disks.back()["image"] = disk.image;
   }
   Json document = {{"version", kDocumentVersion},
                    {"id", point.id.value},
@@ -286,6 +289,7 @@ Result<RecoveryPoint> DecodePoint(const std::string& name, const std::string& te
     disk.size_bytes = element.Unsigned("sizeBytes");
     disk.logical_sector_bytes = DecodeSector(element);
     if (!element.TextOr("log", "").empty()) disk.log = element.HexBits("log");
+    disk.image = element.TextOr("image", "");
     reader.Adopt(element);
     point.disks.push_back(std::move(disk));
   }

@@ -145,6 +145,28 @@ TEST_F(LibvirtReplicationTest, WhatAGuestTrimsIsClearedAndNotSent) {
   EXPECT_EQ(world_.Restore(guest, PointOf(replicated), JournalState::kCrash).problem, "");
 }
 
+// QEMU notes changes of such an image in pieces that are smaller than a chunk.
+TEST_F(LibvirtReplicationTest, SmallClustersAreWholeChunksInTheVault) {
+  LibvirtGuest guest({.name = "web", .disks = {{}, {}}});
+  MustRunShell(
+      fmt::format("cd {0} && qemu-img convert -f qcow2 -O qcow2 -o cluster_size=4096 "
+                  "vdb.qcow2 small && mv small vdb.qcow2",
+                  guest.directory()));
+  guest.Start();
+  guest.WaitForSynced(5);
+  guest.WriteRandomFile("/data-vdb/large", 20 * kMiB);
+  world_.AsrJson("enable web --policy gold");
+  guest.RunInGuest(
+      "for i in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of=/data-vdb/large bs=4096 "
+      "count=1 seek=$((i * 397)) conv=notrunc; done; sync");
+  guest.StopWriting();
+  world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  const Json compared = world_.AsrJson("resync web --now");
+  EXPECT_EQ(compared.at("stats").at("bytesSent"), 0) << compared.dump();
+  EXPECT_EQ(compared.at("stats").at("bytesCleared"), 0);
+}
+
 TEST_F(LibvirtReplicationTest, TheBackupOfAnotherProgramIsLeftInPeace) {
   LibvirtGuest guest({.name = "web"});
   guest.Start();

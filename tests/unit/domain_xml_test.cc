@@ -82,14 +82,19 @@ TEST(DomainXmlTest, WhatCannotBeReplicatedSaysWhy) {
       Disk("vda", "<shareable/>") + Disk("vdb", "", "type='block' device='lun'") +
       Disk("vdc", "", "type='network' device='disk'") +
       "<disk type='file'><driver type='vmdk'/><source file='/x'/><target dev='vdd'/></disk>" +
-      "<disk type='file'><driver type='raw'/><target dev='vde'/></disk>"));
+      "<disk type='file'><driver type='raw'/><target dev='vde'/></disk>" +
+      Disk("vdf", "<encryption format='luks'/>") +
+      "<disk type='file'><driver type='raw'/><source file='/x'><slices/></source><target "
+      "dev='vdg'/></disk>"));
   ASSERT_TRUE(vm.has_value());
-  ASSERT_EQ(vm->disks.size(), 5u);
+  ASSERT_EQ(vm->disks.size(), 7u);
   EXPECT_THAT(vm->disks[0].refusal, HasSubstr("shared with other VMs"));
   EXPECT_THAT(vm->disks[1].refusal, HasSubstr("passed through"));
   EXPECT_THAT(vm->disks[2].refusal, HasSubstr("type 'network'"));
   EXPECT_THAT(vm->disks[3].refusal, HasSubstr("format is 'vmdk'"));
   EXPECT_THAT(vm->disks[4].refusal, HasSubstr("no image"));
+  EXPECT_THAT(vm->disks[5].refusal, HasSubstr("encrypted"));
+  EXPECT_THAT(vm->disks[6].refusal, HasSubstr("slice"));
 }
 
 TEST(DomainXmlTest, WhatIsNoDescriptionIsRefused) {

@@ -67,7 +67,11 @@ ChangedExtents Only(std::vector<Extent> changed) {
 TEST(MakeEqualTest, WhatDidNotChangeIsNotRead) {
   const auto source = RandomDisk(3 * 1024 * kMiB, 5);
   const std::span<std::byte> bytes(source->bytes());
+  // What surrounds each change holds data: of a chunk that changed in part, all is needed.
   std::ranges::fill(bytes.subspan(2100 * kMiB, 4 * kChunkBytes), std::byte{7});
+  std::ranges::fill(bytes.subspan(5 * kMiB, kChunkBytes), std::byte{8});
+  std::ranges::fill(bytes.subspan(9 * kMiB, 2 * kChunkBytes), std::byte{9});
+  std::ranges::fill(bytes.subspan(source->size_bytes() - kChunkBytes, kChunkBytes), std::byte{6});
   StrictTarget target(source->size_bytes());
   ASSERT_TRUE(MakeEqual(*source, target, {.algorithm = kAlgorithm}));
   target.written_bytes = target.cleared_bytes = 0;
