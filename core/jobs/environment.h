@@ -1,6 +1,7 @@
 // What every verb needs of the world around it.
 #pragma once
 
+#include <optional>
 #include <stop_token>
 #include <string>
 
@@ -26,7 +27,10 @@ struct Environment {
   // SSL_CERT_FILE, else the system's.
   std::string ca_file = {};
   VariableLookup variables = ProcessVariables();
-  JobCommand command{};      // kept with the jobs that are started, for `asr jobs retry`
+  JobCommand command{};  // kept with the jobs that are started, for `asr jobs retry`
+  // The job that waits for this run (NotStarted), as left to the agent: the first job that is
+  // started takes its place.
+  std::optional<JobId> queued_job = {};
   std::string program = {};  // this program's own path: what outlives us is started from it
 };
 
