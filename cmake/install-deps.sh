@@ -15,12 +15,13 @@ guest_packages="qemu-system-x86 qemu-utils ovmf busybox-static cpio dosfstools e
 test_packages="clang clang-format clang-tidy ccache git bzip2 fish fuse3 libgtest-dev libgmock-dev libbenchmark-dev
   libvhdi-utils mandoc shellcheck time python3 python3-jsonschema
   debootstrap dpkg-dev libnbd-bin lintian zsh azure-cli curl libsecret-1-0 openssl
-  libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu uidmap"
+  libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libwrap0 openssh-client uidmap"
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kernel_dir=$root/build/guest-kernel
 kernel_package=linux-image-cloud-amd64
 agent_dir=$root/build/guest-agent
+ssh_dir=$root/build/ssh-server
 azure_tools_dir=$root/build/azure-tools
 
 usage() {
@@ -71,12 +72,13 @@ install_missing() {
   }
 }
 
-# Packages of the guest are unpacked into build/, never installed: this machine keeps its own kernel and has no agent.
+# Some packages are unpacked into build/, never installed: this machine keeps its own kernel, has no guest agent, and
+# takes no logins.
 # unpack DIR COMMAND...: COMMAND prints the package's name, another one perhaps after the lists were fetched.
 unpack() {
   local directory=$1 download
   shift
-  echo "install-deps.sh: unpacking $("$@") for the guest."
+  echo "install-deps.sh: unpacking $("$@")."
   download=$(mktemp -d)
   (cd "$download" && apt-get download -qq "$("$@")" >"$log" 2>&1) || {
     refresh_lists
@@ -104,6 +106,11 @@ fetch_guest_kernel() {
 # Its libraries are those that QEMU needs, too.
 fetch_guest_agent() {
   [ -e "$agent_dir/usr/sbin/qemu-ga" ] || unpack "$agent_dir" echo qemu-guest-agent
+}
+
+# Of the lab of libvirt. Its libraries are QEMU's, those of the client, and libwrap0.
+fetch_ssh_server() {
+  [ -e "$ssh_dir/usr/sbin/sshd" ] || unpack "$ssh_dir" echo openssh-server
 }
 
 # Azurite, azcopy and the JavaScript client, in the versions that tests/support/azure_tools names. They bring the Node.js
@@ -162,4 +169,4 @@ install_missing $(printf '%s\n' $packages | sort -u)
 [ $with_guest = 0 ] || fetch_guest_kernel
 [ $with_agent = 0 ] || fetch_guest_agent
 [ $with_azure_tools = 0 ] || fetch_azure_tools
-[ $with_libvirt = 0 ] || make_libvirt_directories
+[ $with_libvirt = 0 ] || { make_libvirt_directories && fetch_ssh_server; }

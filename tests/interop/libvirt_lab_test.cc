@@ -97,6 +97,13 @@ TEST_F(LibvirtLabTest, WhatWasSyncedOutlivesKillsOfQemuAndLibvirtd) {
   const std::int64_t synced = guest.WaitForMoreSynced(5);
   RestartLibvirtd();
   EXPECT_EQ(guest.State(), "running");
+  ReachLabBySsh();
+  EXPECT_THAT(MustRunShell("virsh -c qemu+ssh://lab-host/system domstate guest"),
+              HasSubstr("running"));
+  // A file that is deleted but open: what a mount does about it is no damage.
+  guest.RunInGuest(
+      "echo held >/data/held; sleep 600 </data/held >/dev/null 2>&1 & "
+      "usleep 100000; rm /data/held; sync");
   guest.KillQemu();
   EXPECT_EQ(guest.State(), "shut off");
   const GuestJournal journal = ReadGuestJournal(guest.disks(), JournalState::kCrash);

@@ -35,16 +35,13 @@ std::string Header(const std::string& file_system) {
   return MustRunShell(kTools + fmt::format("dumpe2fs -h {}", ShellQuote(file_system)));
 }
 
-// What a mount does before anything else: it replays the journal, and frees files that were deleted
-// while they were open. Whatever is wrong beyond that stays for e2fsck to find.
+// What a mount does before anything else: it replays the journal, frees files that were deleted
+// while they were open, counts what is free. Not `-E journal_only`: with -f that repairs
+// everything.
 void Recover(const std::string& file_system) {
-  const CommandOutput replay =
-      RunShell(kTools + fmt::format("e2fsck -fy -E journal_only {}", ShellQuote(file_system)));
-  if (replay.exit_code > 1) throw std::runtime_error("its journal: " + replay.text);
-  if (Header(file_system).find("First orphan inode:") == std::string::npos) return;
-  const CommandOutput orphans =
+  const CommandOutput recovery =
       RunShell(kTools + fmt::format("e2fsck -p {}", ShellQuote(file_system)));
-  if (orphans.exit_code > 1) throw std::runtime_error("its orphans: " + orphans.text);
+  if (recovery.exit_code > 1) throw std::runtime_error("its recovery: " + recovery.text);
 }
 
 // A line that is cut at the end was never synced.

@@ -62,9 +62,10 @@ std::string DiskName(std::size_t index) {
 
 // The program that starts the guest, and its parts; made at the first call.
 std::string Kit() {
-  const std::string said =
-      MustRunShell(std::string(ASR_SOURCE_DIR) + "/tests/support/build_lab_guest.sh | tail -n 1");
-  return said.substr(0, said.find('\n'));
+  std::string said =
+      MustRunShell(ShellQuote(std::string(ASR_SOURCE_DIR) + "/tests/support/build_lab_guest.sh"));
+  said.pop_back();
+  return said.substr(said.rfind('\n') + 1);
 }
 
 std::string DiskXml(const std::string& path, const LabDisk& disk, std::size_t index) {
@@ -145,6 +146,10 @@ void RunQemuAs(const std::string& user) {
                   "/etc/libvirt/qemu.conf",
                   user));
   RestartLibvirtd();
+}
+
+void ReachLabBySsh() {
+  MustRunShell(ShellQuote(std::string(ASR_SOURCE_DIR) + "/tests/support/lab_ssh.sh"));
 }
 
 LibvirtGuest::LibvirtGuest(LabGuestSpec spec) : spec_(std::move(spec)) {

@@ -37,6 +37,10 @@ void RestartLibvirtd();
 // From now on guests run as this user, root until then. Starts libvirtd anew.
 void RunQemuAs(const std::string& user);
 
+// From now on `ssh lab-host` and qemu+ssh://lab-host/system lead to this lab, by a real ssh server
+// and by what is in root's home, /run/lab/home then: .ssh/config, known_hosts, a key (lab_ssh.sh).
+void ReachLabBySsh();
+
 struct LabDisk {
   std::string format = "qcow2";  // or "raw"
   std::uint64_t size_bytes = 256 * kMiB;
