@@ -170,6 +170,7 @@ const std::vector<Command>& Commands() {
     AddConfigCommands(all);
     AddCompletionCommands(all);
     AddProtectCommands(all);
+    AddAgentCommands(all);
     AddItemCommands(all);
     AddPointsCommands(all);
     AddPinCommands(all);

@@ -3,12 +3,16 @@
 #include "cli/command_table.h"
 #include "cli/values.h"
 #include "cli/views.h"
+#include "core/jobs/agent.h"
 
 namespace asr {
 namespace {
 
+constexpr std::uint64_t kMostJobsThereCanBe = 1000;
+
 const std::vector<std::string>& SettingNames() {
-  static const std::vector<std::string> names = {"output", "vault"};
+  static const std::vector<std::string> names = {"output", "vault", kMostJobsSetting,
+                                                 kMostJobsOfAHostSetting};
   return names;
 }
 
@@ -38,6 +42,9 @@ Status RunSet(Session& session, const SetOptions& options) {
   }
   if (options.name == "vault" && !options.value.empty()) {
     ASR_CHECK(CheckName("VALUE", options.value));
+  }
+  if (options.name.starts_with("agent.") && !options.value.empty()) {
+    ASR_CHECK(ParseNumber("VALUE", options.value, 1, kMostJobsThereCanBe));
   }
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   if (session.options().dry_run) {
@@ -69,14 +76,14 @@ void AddConfigCommands(std::vector<Command>& commands) {
   commands.push_back({"config get", HelpGroup::kSetUp, "Show a setting", "config get output",
                       [](VerbArguments& arguments) -> VerbRunner {
                         const auto name = std::make_shared<std::string>();
-                        arguments.Required("NAME", *name, "output or vault", OneOf(SettingNames()));
+                        arguments.Required("NAME", *name, "which one", OneOf(SettingNames()));
                         return [name](Session& session) { return RunGet(session, *name); };
                       }});
   commands.push_back(
       {"config set", HelpGroup::kSetUp, "Set a default for an option", "config set output json",
        [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<SetOptions>();
-         arguments.Required("NAME", options->name, "output or vault", OneOf(SettingNames()))
+         arguments.Required("NAME", options->name, "which one", OneOf(SettingNames()))
              .Required("VALUE", options->value, "its value; '' unsets it", ValueKind::kSettingValue)
              .MayBeEmpty();
          return [options](Session& session) { return RunSet(session, *options); };

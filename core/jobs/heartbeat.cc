@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/vault/document_text.h"
 #include "core/vault/layout.h"
 
 namespace asr {
@@ -24,7 +25,7 @@ std::string EncodeHeartbeat(const Heartbeat& heartbeat) {
   json["program"] = heartbeat.version;
   json["time"] = FormatTime(heartbeat.time);
   json["items"] = heartbeat.items;
-  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return WriteDocument(json);
 }
 
 std::string MachineName() {
