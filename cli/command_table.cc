@@ -46,11 +46,34 @@ Error UsageError(std::string message, std::string action) {
       .WithAction(std::move(action));
 }
 
+// What other tools call it.
+struct OtherWord {
+  std::string_view word;
+  std::string_view command;
+};
+constexpr std::array kOtherWords = {
+    OtherWord{"logout", "credential remove"},
+    OtherWord{"signin", "login"},
+    OtherWord{"sign-in", "login"},
+    OtherWord{"protect", "enable"},
+    OtherWord{"unprotect", "disable"},
+    OtherWord{"backup", "replicate"},
+    OtherWord{"sync", "replicate"},
+    OtherWord{"recover", "restore"},
+    OtherWord{"snapshot", "points list"},
+    OtherWord{"snapshots", "points list"},
+};
+
 Error UnknownFirstWord(const std::string& word) {
   if (word.starts_with('-')) {
     return UsageError(
         fmt::format("unknown option '{}'{}", word, DidYouMean(word, GlobalOptionNames())),
         "see asr --help; options of a command come after it");
+  }
+  for (const OtherWord& other : kOtherWords) {
+    if (word != other.word) continue;
+    return UsageError(fmt::format("unknown command '{}'; did you mean '{}'?", word, other.command),
+                      fmt::format("see asr {} --help, or asr --help", other.command));
   }
   return UsageError(fmt::format("unknown command '{}'{}", word, DidYouMean(word, FirstWords())),
                     "see asr --help");

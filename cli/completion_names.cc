@@ -193,7 +193,7 @@ Result<Candidates> Find(const ValueType& type, const CompletionLine& line, const
     case ValueKind::kJob:
       return Jobs(session, typed, {});
     case ValueKind::kRunningJob:
-      return Jobs(session, typed, {JobState::kInProgress});
+      return Jobs(session, typed, {JobState::kInProgress, JobState::kWaitingForInput});
     case ValueKind::kUnsuccessfulJob:
       return Jobs(session, typed, {JobState::kFailed, JobState::kCancelled});
   }

@@ -1,9 +1,12 @@
 #include <memory>
 
+#include <fmt/format.h>
+
 #include "cli/command_table.h"
 #include "cli/values.h"
 #include "cli/views.h"
 #include "core/jobs/agent.h"
+#include "core/jobs/item_snapshot.h"
 
 namespace asr {
 namespace {
@@ -11,8 +14,8 @@ namespace {
 constexpr std::uint64_t kMostJobsThereCanBe = 1000;
 
 const std::vector<std::string>& SettingNames() {
-  static const std::vector<std::string> names = {"output", "vault", kMostJobsSetting,
-                                                 kMostJobsOfAHostSetting};
+  static const std::vector<std::string> names = {"output", "vault", kScratchDirectorySetting,
+                                                 kMostJobsSetting, kMostJobsOfAHostSetting};
   return names;
 }
 
@@ -45,6 +48,12 @@ Status RunSet(Session& session, const SetOptions& options) {
   }
   if (options.name.starts_with("agent.") && !options.value.empty()) {
     ASR_CHECK(ParseNumber("VALUE", options.value, 1, kMostJobsThereCanBe));
+  }
+  if (options.name == kScratchDirectorySetting && !options.value.empty() &&
+      options.value.front() != '/') {
+    return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                          fmt::format("'{}' is no absolute path", options.value))
+                    .WithAction("give one that QEMU may write to"));
   }
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   if (session.options().dry_run) {

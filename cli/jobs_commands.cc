@@ -131,7 +131,7 @@ Status RunCancel(Session& session, const std::string& id) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const Job job, environment->state.FindJob(id));
   if (job.state == JobState::kNotStarted) return CancelQueued(session, *environment, job);
-  if (job.state != JobState::kInProgress) {
+  if (!IsRunning(job.state)) {
     const std::string next = job.state == JobState::kSucceeded ? "show" : "retry";
     return Fail(WrongState(job, "cancelled",
                            fmt::format("only a job in progress can be cancelled; of this one: asr "

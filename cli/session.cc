@@ -87,6 +87,11 @@ ProgressBar& Session::Progress() {
   return *progress_;
 }
 
+// Whoever reads JSON, or nothing, is a program.
+bool Session::HasPerson() const {
+  return context_.terminal.err_is_terminal && !options_.quiet && format() != OutputFormat::kJson;
+}
+
 Status Session::TakeSettings() {
   if (!options_.output) {
     ASR_TRY(const auto output, state_->FindSetting("output"));
@@ -123,6 +128,7 @@ Result<Environment*> Session::OpenEnvironment() {
                                    .credential = options_.credential.value_or(""),
                                    .ca_file = ca_file,
                                    .variables = SetVariables(context_.environment),
+                                   .has_person = HasPerson(),
                                    .command = command_,
                                    .queued_job = queued_job_,
                                    .program = context_.program});

@@ -102,6 +102,7 @@ class Session {
  private:
   [[nodiscard]] Result<std::string> StateDirectory();
   [[nodiscard]] Status TakeSettings();
+  [[nodiscard]] bool HasPerson() const;
   [[nodiscard]] ProgressBar& Progress();
 
   CliContext& context_;

@@ -23,7 +23,11 @@ struct PlaceOptions {
   std::string name;
   std::string target;
   std::optional<std::string> digest;
+  std::vector<std::string> unset;
 };
+
+constexpr const char* kCredentialWord = "credential";
+constexpr const char* kCaFileWord = "ca-file";
 
 struct NameOptions {
   std::string name;  // empty: the vault that other commands would use
@@ -56,14 +60,32 @@ VaultRegistration Known(Environment& environment, const std::string& name) {
 void NoteAccess(Session& session, const VaultRegistration& before, const VaultRegistration& now) {
   if (before.name.empty()) return;
   if (before.credential != now.credential) {
-    session.Note(fmt::format("Vault {} is opened with credential {} from now on{}.", now.name,
-                             now.credential,
+    const std::string what =
+        now.credential.empty() ? "what the environment has" : "credential " + now.credential;
+    session.Note(fmt::format("Vault {} is opened with {} from now on{}.", now.name, what,
                              before.credential.empty() ? "" : ", not " + before.credential));
   }
   if (before.ca_file != now.ca_file) {
-    session.Note(
-        fmt::format("Vault {} trusts the authorities in {} from now on.", now.name, now.ca_file));
+    const std::string what =
+        now.ca_file.empty() ? "the machine's authorities" : "the authorities in " + now.ca_file;
+    session.Note(fmt::format("Vault {} trusts {} from now on.", now.name, what));
   }
+}
+
+bool IsUnset(const PlaceOptions& options, std::string_view word) {
+  return std::ranges::find(options.unset, word) != options.unset.end();
+}
+
+Status CheckUnset(const GlobalOptions& given, const PlaceOptions& options) {
+  const auto both = [](std::string_view word) {
+    return Fail(
+        MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                  fmt::format("vault connect: --{0} and --unset {0} contradict each other", word))
+            .WithAction("give one of the two"));
+  };
+  if (given.credential && IsUnset(options, kCredentialWord)) return both(kCredentialWord);
+  if (given.ca_file && IsUnset(options, kCaFileWord)) return both(kCaFileWord);
+  return {};
 }
 
 Status RunCreate(Session& session, const PlaceOptions& options) {
@@ -88,6 +110,7 @@ Status RunCreate(Session& session, const PlaceOptions& options) {
 
 Status RunConnect(Session& session, const PlaceOptions& options) {
   ASR_CHECK(CheckPlace(options));
+  ASR_CHECK(CheckUnset(session.options(), options));
   if (session.options().dry_run) {
     ASR_TRY(const std::string target, NormalizeTarget(options.target));
     session.PrintPlan(OneStep(fmt::format("Connect vault {} at {}", options.name, target)));
@@ -95,7 +118,10 @@ Status RunConnect(Session& session, const PlaceOptions& options) {
   }
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   const VaultRegistration before = Known(*environment, options.name);
-  ASR_TRY(const VaultRegistration vault, ConnectVault(*environment, options.name, options.target));
+  ASR_TRY(const VaultRegistration vault,
+          ConnectVault(*environment, options.name, options.target,
+                       {.credential = IsUnset(options, kCredentialWord),
+                        .ca_file = IsUnset(options, kCaFileWord)}));
   NoteAccess(session, before, vault);
   WarnOfNetwork(session, *environment, vault);
   session.Print(VaultJson(vault), VaultView());
@@ -306,7 +332,10 @@ void AddVaultCommands(std::vector<Command>& commands) {
          arguments.Required("NAME", options->name, "what this machine calls it", ValueKind::kFree)
              .RequiredOption("--target", "URL", options->target,
                              "where it lies: a directory, or a container of Azure Blob Storage",
-                             ValueKind::kDirectory);
+                             ValueKind::kDirectory)
+             .Repeated("--unset", "SETTING", options->unset,
+                       "of a vault that is known: what to forget that it was opened with",
+                       OneOf({kCredentialWord, kCaFileWord}));
          return [options](Session& session) { return RunConnect(session, *options); };
        }});
   commands.push_back({"vault list", HelpGroup::kSetUp, "List the vaults that this machine knows",

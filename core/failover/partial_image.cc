@@ -47,6 +47,11 @@ std::string NoteOf(const FileStamp& file, const RestoredImage& image, const Reco
       .dump();
 }
 
+Result<std::string> ReadNote(FileSystem& fs, const RestoredImage& image) {
+  constexpr std::uint64_t kMostBytes = 64 * kKiB;
+  return ReadWholeFile(fs, NotePath(image.path), kMostBytes);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<PartialImage>> PartialImage::Take(FileSystem& fs,
@@ -104,9 +109,27 @@ bool IsRestored(FileSystem& fs, const RestoredImage& image, const RecoveryPoint&
                 const PointDisk& disk) {
   const auto file = fs.Stat(image.path);
   if (!file || file->type != FileType::kRegular) return false;
-  constexpr std::uint64_t kMostBytes = 64 * kKiB;
-  const auto note = ReadWholeFile(fs, NotePath(image.path), kMostBytes);
+  const auto note = ReadNote(fs, image);
   return note && *note == NoteOf(*file, image, point, disk);
+}
+
+std::optional<PointId> RestoredPointOf(FileSystem& fs, const RestoredImage& image,
+                                       const ItemId& item) {
+  const auto note = ReadNote(fs, image);
+  if (!note) return std::nullopt;
+  const auto json = nlohmann::json::parse(*note, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return std::nullopt;
+  RecoveryPoint point;
+  PointDisk disk;
+  point.item = item;
+  for (const auto& [key, text] :
+       {std::pair{"point", &point.id.value}, std::pair{"disk", &disk.name.value}}) {
+    const auto found = json.find(key);
+    if (found == json.end() || !found->is_string()) return std::nullopt;
+    *text = found->get<std::string>();
+  }
+  if (!IsRestored(fs, image, point, disk)) return std::nullopt;
+  return point.id;
 }
 
 void ForgetRestored(FileSystem& fs, const RestoredImage& image) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/model/point.h"
@@ -55,6 +56,9 @@ class PartialImage {
 // ForgetRestored, or until another restore to the path. Any doubt is false.
 [[nodiscard]] bool IsRestored(FileSystem& fs, const RestoredImage& image,
                               const RecoveryPoint& point, const PointDisk& disk);
+// The point of which IsRestored is true of the file at image.path, for some disk of the item.
+[[nodiscard]] std::optional<PointId> RestoredPointOf(FileSystem& fs, const RestoredImage& image,
+                                                     const ItemId& item);
 void ForgetRestored(FileSystem& fs, const RestoredImage& image);
 
 }  // namespace asr

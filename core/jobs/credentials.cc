@@ -7,10 +7,12 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/sas_reload.h"
 #include "storage/auth/sas.h"
 #include "storage/auth/secret_file.h"
 #include "storage/auth/storage_credential.h"
 #include "storage/base/text.h"
+#include "storage/http/url.h"
 
 namespace asr {
 namespace {
@@ -55,6 +57,18 @@ void WarnOfEnd(Environment& environment, const Naming& naming, const SasToken& s
   if (!end || *end <= now) return;
   environment.progress.Warn(fmt::format("{} ends at {}, {}; {}", naming.what, FormatTime(*end),
                                         InDays(*end - now), naming.renewal));
+}
+
+// A key signs and is not sent, a SAS is what is sent.
+void WarnOfPlainHttp(Environment& environment, const Naming& naming,
+                     const StorageLocation& location) {
+  if (location.is_https()) return;
+  const auto url = ParseUrl(location.endpoint);
+  if (url && url->is_loopback()) return;
+  environment.progress.Warn(
+      fmt::format("{} is a shared access signature, and goes to {} over plain http: whoever sees "
+                  "the traffic can use it until it ends; give the URL with https://",
+                  naming.what, location.endpoint));
 }
 
 Status RequireLasting(const Naming& naming, const SasToken& sas, Timestamp now) {
@@ -125,8 +139,8 @@ AuthorizerResult SignInByEntraId(const std::string& name, const StoredCredential
   return choice.entra_sign_in(&identity);
 }
 
-// Reads the SAS again that is kept under `name`.
-SasAuthorizer::Reload ReloadOf(const CredentialStore& store, const std::string& name) {
+// Reads the SAS that is kept under `name`.
+std::function<Result<SasToken>()> ReaderOf(const CredentialStore& store, const std::string& name) {
   return [store, name]() -> Result<SasToken> {
     ASR_TRY(const StoredCredential fresh, store.Read(name));
     ASR_TRY(auto sas, SasOf(fresh));
@@ -149,8 +163,11 @@ AuthorizerResult ByName(Environment& environment, const StorageLocation& locatio
   if (sas) {
     ASR_CHECK(RequireLasting(naming, *sas, environment.clock.Now()));
     WarnOfEnd(environment, naming, *sas);
+    WarnOfPlainHttp(environment, naming, location);
+    const KeptSas kept{
+        .what = naming.what, .renewal = naming.renewal, .read = ReaderOf(store, choice.name)};
     return std::make_unique<SasAuthorizer>(*std::move(sas), environment.clock,
-                                           ReloadOf(store, choice.name));
+                                           MakeSasReload(environment, kept, choice.is_in_use));
   }
   StorageCredential by_key;
   if (credential.kind == CredentialKind::kConnectionString) {
@@ -170,6 +187,7 @@ AuthorizerResult ByVariables(Environment& environment, const StorageLocation& lo
     if (!sas) return Fail(std::move(sas).error().WithContext(naming.what));
     ASR_CHECK(RequireLasting(naming, *sas, environment.clock.Now()));
     WarnOfEnd(environment, naming, *sas);
+    WarnOfPlainHttp(environment, naming, location);
   }
   auto authorizer = MakeAuthorizer(found, location.account, environment.clock);
   if (!authorizer) return Fail(std::move(authorizer).error().WithContext(naming.what));

@@ -1,6 +1,7 @@
 // Credentials of this machine, and which of them opens a vault.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -43,15 +44,19 @@ inline constexpr const char* kLoginName = "login";
 struct CredentialChoice {
   std::string name;                     // as --credential gives it; empty: whatever is found
   EntraSignIn entra_sign_in = nullptr;  // none: Entra ID is left out
+  // Set once the service has taken it: from then on a person is asked for another SAS when a kept
+  // one ends (sas_reload.h). Null: nobody is asked.
+  std::shared_ptr<const std::atomic<bool>> is_in_use = nullptr;
 };
 
 // The credential for `location`: the one of that name; else what the variables of `az storage` say
 // of its account; else who signed in with `asr login`, unless
 // variables name an application; else whoever Entra ID finds. A SAS that ends
-// within 7 days is warned of; one that is kept under a name is read again when it has run out or is
-// refused, so that work goes on with a new one. kNotFound (kCredentialNotFound) if there is none;
-// kCredentialExpired; kCredentialInvalid if it is for another account, or would send a token over
-// plain http. `environment`'s file system and clock must outlive the result.
+// within 7 days is warned of, and one that goes over plain http to another machine; one that is
+// kept under a name is read again when it has run out or is refused, so that work goes on with a
+// new one (sas_reload.h). kNotFound (kCredentialNotFound) if there is none; kCredentialExpired;
+// kCredentialInvalid if it is for another account, or would send a token over plain http.
+// `environment`'s file system, clock and progress must outlive the result.
 [[nodiscard]] Result<std::unique_ptr<Authorizer>> FindAuthorizer(Environment& environment,
                                                                  const StorageLocation& location,
                                                                  const CredentialChoice& choice);

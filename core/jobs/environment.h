@@ -1,10 +1,12 @@
 // What every verb needs of the world around it.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 
+#include "core/jobs/input_waits.h"
 #include "core/model/job.h"
 #include "core/model/progress.h"
 #include "core/state/state_database.h"
@@ -13,6 +15,8 @@
 #include "storage/fs/file_system.h"
 
 namespace asr {
+
+class Throttle;
 
 struct Environment {
   FileSystem& fs;
@@ -27,10 +31,16 @@ struct Environment {
   // SSL_CERT_FILE, else the system's.
   std::string ca_file = {};
   VariableLookup variables = ProcessVariables();
+  // Somebody sees what `progress` warns of, and can act: work that needs something from them says
+  // so and waits, where it would fail else.
+  bool has_person = false;
+  std::shared_ptr<InputWaits> waits = std::make_shared<InputWaits>();
   JobCommand command{};  // kept with the jobs that are started, for `asr jobs retry`
   // The job that waits for this run (NotStarted), as left to the agent: the first job that is
   // started takes its place.
   std::optional<JobId> queued_job = {};
+  // How fast may be sent into vaults; null: as fast as it goes.
+  std::shared_ptr<Throttle> throttle = {};
   std::string program = {};  // this program's own path: what outlives us is started from it
 };
 

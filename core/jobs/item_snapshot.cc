@@ -64,6 +64,7 @@ Result<std::unique_ptr<SourceSnapshot>> BeginJob(Environment& environment, const
                                                  std::vector<VmDisk> disks,
                                                  const SnapshotWish& wish) {
   ASR_TRY(const HostRegistration host, environment.state.FindHost(vm.host));
+  ASR_TRY(const auto scratch_directory, environment.state.FindSetting(kScratchDirectorySetting));
   LiveSnapshotRequest request{
       .uri = host.path,
       .uuid = vm.uuid,
@@ -72,6 +73,7 @@ Result<std::unique_ptr<SourceSnapshot>> BeginJob(Environment& environment, const
       .disks = std::move(disks),
       .base_checkpoint = wish.base_checkpoint,
       .app_consistent = wish.app_consistent,
+      .scratch_directory = scratch_directory.value_or(""),
       .program = environment.program,
       .log_directories = {environment.state_directory},
       .warn = [&environment](const std::string& text) { environment.progress.Warn(text); }};

@@ -10,6 +10,9 @@
 
 namespace asr {
 
+// Of this machine (asr config): where live VMs get their scratch files.
+inline constexpr const char* kScratchDirectorySetting = "scratch-dir";
+
 struct SnapshotWish {
   std::string base_checkpoint = {};  // of a live VM: since which changes are asked for
   bool app_consistent = false;       // the same: the guest is frozen, if it can be

@@ -12,7 +12,11 @@ namespace asr {
 
 class JobRun::Recorder {
  public:
-  Recorder(Environment& environment, Job job) : environment_(environment), job_(std::move(job)) {}
+  Recorder(Environment& environment, Job job)
+      : environment_(environment),
+        job_(std::move(job)),
+        watch_(std::make_unique<InputWaits::Watch>(
+            environment.waits, [this](bool is_waiting) { NoteWait(is_waiting); })) {}
 
   // A run that nobody ended must not look like one that goes on.
   ~Recorder() {
@@ -31,6 +35,7 @@ class JobRun::Recorder {
                  const std::function<Status(TaskProgress&)>& work);
   void AddStats(const TransferStats& stats);
   Result<Job> End(const Status& outcome);
+  void NoteWait(bool is_waiting);
 
   const Job& job() const { return job_; }
 
@@ -40,8 +45,9 @@ class JobRun::Recorder {
 
   Environment& environment_;
   Job job_;
-  std::mutex stats_mutex_;  // guards job_.stats
+  std::mutex mutex_;  // guards the stats and the state of job_
   bool ended_ = false;
+  std::unique_ptr<InputWaits::Watch> watch_;  // after what it looks at
 };
 
 namespace {
@@ -121,17 +127,25 @@ Status JobRun::Recorder::Work(std::size_t index, const std::function<Status(Task
 }
 
 Status JobRun::Recorder::Record() {
-  const std::lock_guard lock(stats_mutex_);
+  const std::lock_guard lock(mutex_);
   return environment_.state.UpdateJob(job_);
 }
 
 void JobRun::Recorder::AddStats(const TransferStats& stats) {
-  const std::lock_guard lock(stats_mutex_);
+  const std::lock_guard lock(mutex_);
   job_.stats += stats;
+}
+
+// For people who look; the work itself goes on, or fails, by itself.
+void JobRun::Recorder::NoteWait(bool is_waiting) {
+  const std::lock_guard lock(mutex_);
+  job_.state = is_waiting ? JobState::kWaitingForInput : JobState::kInProgress;
+  static_cast<void>(environment_.state.UpdateJobState(job_.id, job_.state).has_value());
 }
 
 Result<Job> JobRun::Recorder::End(const Status& outcome) {
   ended_ = true;
+  watch_.reset();
   job_.state = StateOf(outcome);
   job_.end_time = environment_.clock.Now();
   if (!outcome) {

@@ -163,8 +163,13 @@ Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualM
     }));
   }
   ReplicationPass pass{environment, vault, lease, item, *source, replicas, run};
-  ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Initial replication of disk"));
-  ASR_CHECK(SealPass(pass, changed_bytes));
+  const auto seal = [&]() -> Status {
+    ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Initial replication of disk"));
+    ASR_CHECK(SealPass(pass, changed_bytes));
+    return {};
+  };
+  Status sealed = seal();
+  if (!sealed) return Fail(source->Explain(std::move(sealed).error()));
   return {};
 }
 

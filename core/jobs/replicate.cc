@@ -93,19 +93,15 @@ bool IsOfPowerState(const Error& error) {
 
 Result<std::optional<RecoveryPoint>> RunPassOnce(Cycle& cycle) {
   std::unique_ptr<SourceSnapshot> source;
-  bool is_managed = false;
   ASR_CHECK(cycle.run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
     ASR_TRY(const VirtualMachine vm, SourceOf(cycle.environment, cycle.lease.item()));
-    is_managed = !vm.uuid.empty();
     ASR_TRY(source, TakeSnapshot(cycle, vm));
     return {};
   }));
   ReplicationPass pass{cycle.environment, cycle.vault,    cycle.lease, cycle.lease.item(),
                        *source,           cycle.replicas, cycle.run};
   auto sealed = RunPass(pass, cycle.resync);
-  if (sealed || !is_managed || !source->is_open()) return sealed;
-  // Whatever a read failed with: if the view is gone, that is why.
-  ASR_CHECK(source->Verify());
+  if (!sealed) return Fail(source->Explain(std::move(sealed).error()));
   return sealed;
 }
 

@@ -47,22 +47,51 @@ Status RequireDisks(const Item& item, const RecoveryPoint& point,
   return {};
 }
 
+bool IsWanted(const RestoreRequest& request, const PointDisk& disk) {
+  return request.disks.empty() ||
+         std::ranges::find(request.disks, disk.name.value) != request.disks.end();
+}
+
+RestoredImage ImageOf(const RestoreRequest& request, const PointDisk& disk) {
+  // What cannot be written yet is given as raw, which every program reads.
+  const bool writable = disk.format == "raw" || disk.format == "vhd" || disk.format == "vhdx" ||
+                        disk.format == "qcow2";
+  const std::string source_format = writable ? disk.format : "raw";
+  const std::string format = request.format.empty() ? source_format : request.format;
+  return {JoinPath(request.directory, ImageName(disk.name, format)), format, request.overwrite,
+          /*resume=*/true};
+}
+
+// Of several disks some may have been restored before an interruption: the rest has to be of the
+// same point, though the newest may be another by now.
+Result<RecoveryPoint> FindPoint(Environment& environment, Vault& vault, const Item& item,
+                                const RestoreRequest& request) {
+  ASR_TRY(RecoveryPoint newest, vault.FindPoint(item, request.point));
+  if (request.point.kind != PointSelector::Kind::kLatest || request.overwrite) return newest;
+  for (const PointDisk& disk : newest.disks) {
+    if (!IsWanted(request, disk)) continue;
+    const auto begun = RestoredPointOf(environment.fs, ImageOf(request, disk), item.id);
+    if (!begun || *begun == newest.id) continue;
+    auto point = vault.ReadPoint(item.id, *begun);
+    if (!point) continue;
+    environment.progress.Warn(fmt::format(
+        "an interrupted restore to {} goes on with its recovery point {}; for the newest, {}, "
+        "restore to another directory, or replace what is there with --force",
+        request.directory, begun->value, newest.id.value));
+    return point;
+  }
+  return newest;
+}
+
 Result<RestoreWork> PlanWork(Environment& environment, Vault& vault, const Item& item,
                              const RestoreRequest& request) {
   RestoreWork work;
-  ASR_TRY(work.point, vault.FindPoint(item, request.point));
+  ASR_TRY(work.point, FindPoint(environment, vault, item, request));
   ASR_CHECK(RequireDisks(item, work.point, request.disks));
   for (const PointDisk& disk : work.point.disks) {
-    const bool wanted = request.disks.empty() ||
-                        std::ranges::find(request.disks, disk.name.value) != request.disks.end();
-    if (!wanted) continue;
-    // What cannot be written yet is given as raw, which every program reads.
-    const bool writable = disk.format == "raw" || disk.format == "vhd" || disk.format == "vhdx" ||
-                          disk.format == "qcow2";
-    const std::string source_format = writable ? disk.format : "raw";
-    const std::string format = request.format.empty() ? source_format : request.format;
-    const std::string path = JoinPath(request.directory, ImageName(disk.name, format));
-    const RestoredImage image{path, format, request.overwrite, /*resume=*/true};
+    if (!IsWanted(request, disk)) continue;
+    const RestoredImage image = ImageOf(request, disk);
+    const std::string& path = image.path;
     const bool is_done = IsRestored(environment.fs, image, work.point, disk);
     if (!is_done && !request.overwrite && Exists(environment.fs, path)) {
       return Fail(MakeError(ErrorKind::kState, ErrorCode::kAlreadyExists,

@@ -12,9 +12,11 @@
 #include "core/jobs/vaults.h"
 #include "core/transfer/make_equal.h"
 #include "core/vault/layout.h"
+#include "storage/base/crc64.h"
 #include "storage/base/text.h"
 #include "storage/blob/vhd_blob.h"
 #include "storage/http/curl_transport.h"
+#include "storage/http/url.h"
 #include "storage/image/image_error.h"
 
 namespace asr {
@@ -202,8 +204,8 @@ std::string CredentialFor(const Environment& environment, const Vault& vault,
   return is_same_account ? registration->credential : "";
 }
 
-Result<std::unique_ptr<Disk>> OpenBlob(Environment& environment, Vault& vault, const Item& item,
-                                       const std::string& url, const SeedRequest& request) {
+Result<std::unique_ptr<BlobDisk>> OpenBlob(Environment& environment, Vault& vault, const Item& item,
+                                           const std::string& url, const SeedRequest& request) {
   ASR_TRY(const ParsedBlobUrl parsed, ParseBlobUrl(url));
   const std::string container = parsed.location.ContainerUrl();
   const bool is_of_vault = container == vault.store().Description();
@@ -214,10 +216,11 @@ Result<std::unique_ptr<Disk>> OpenBlob(Environment& environment, Vault& vault, c
   const auto registration = environment.state.FindVault(vault.name());
   const std::string ca_file =
       AccessOf(environment, registration ? &*registration : nullptr).ca_file;
-  ASR_TRY(
-      auto authorizer,
-      FindAuthorizer(environment, parsed.location,
-                     {.name = credential, .entra_sign_in = MakeEntraSignIn(environment, ca_file)}));
+  const auto is_in_use = std::make_shared<std::atomic<bool>>(false);
+  ASR_TRY(auto authorizer, FindAuthorizer(environment, parsed.location,
+                                          {.name = credential,
+                                           .entra_sign_in = MakeEntraSignIn(environment, ca_file),
+                                           .is_in_use = is_in_use}));
   ASR_TRY(auto transport, CurlTransport::Create({.ca_file = ca_file}));
   auto disk = OpenVhdBlob({.container_url = container,
                            .blob = parsed.blob,
@@ -229,6 +232,7 @@ Result<std::unique_ptr<Disk>> OpenBlob(Environment& environment, Vault& vault, c
   if (!disk && IsNotFound(disk.error())) {
     return Fail(std::move(disk).error().WithAction("look at the container, and correct the URL"));
   }
+  *is_in_use = disk.has_value();
   return disk;
 }
 
@@ -272,12 +276,31 @@ Status CheckSize(const Item& item, const ItemDisk& disk, const Disk& seed) {
                              "force_size=on"));
 }
 
+// The vault's service is told what reads the seed: a SAS, or a token.
+bool IsOfOneService(const std::string& vault, const std::string& seed) {
+  const auto of_vault = ParseUrl(vault);
+  const auto of_seed = ParseUrl(seed);
+  if (!of_vault || !of_seed) return false;
+  if (of_vault->origin() == of_seed->origin()) return true;
+  const auto cloud = [](const Url& url) {
+    return url.host.substr(std::min(url.host.find('.'), url.host.size()));
+  };
+  return of_vault->scheme == "https" && of_seed->scheme == "https" &&
+         cloud(*of_vault).starts_with(".blob.") && cloud(*of_vault) == cloud(*of_seed);
+}
+
 Result<Seed> OpenSeed(Environment& environment, Vault& vault, const Item& item,
                       const SeedChoice& choice, const SeedRequest& request) {
+  CopyOrigin* origin = nullptr;
   const auto open = [&]() -> Result<std::unique_ptr<Disk>> {
-    ASR_TRY(auto disk, IsUrl(choice.place)
-                           ? OpenBlob(environment, vault, item, choice.place, request)
-                           : OpenImage(environment, vault, item, choice.place));
+    std::unique_ptr<Disk> disk;
+    if (IsUrl(choice.place)) {
+      ASR_TRY(auto blob, OpenBlob(environment, vault, item, choice.place, request));
+      if (IsOfOneService(vault.store().Description(), choice.place)) origin = blob.get();
+      disk = std::move(blob);
+    } else {
+      ASR_TRY(disk, OpenImage(environment, vault, item, choice.place));
+    }
     ASR_CHECK(CheckSize(item, *choice.disk, *disk));
     return disk;
   };
@@ -290,8 +313,30 @@ Result<Seed> OpenSeed(Environment& environment, Vault& vault, const Item& item,
   return Seed{.disk = choice.disk->name,
               .place = choice.place,
               .content = std::make_unique<SeedDisk>(*std::move(disk), choice.place,
-                                                    choice.disk->size_bytes, WithoutSeed(item))};
+                                                    choice.disk->size_bytes, WithoutSeed(item)),
+              .origin = origin};
 }
+
+// What was read of the seed is copied by the service, where that can: then it is not sent again.
+class SeededReplica : public ReplicaTarget {
+ public:
+  // `origin`: null if it cannot.
+  SeededReplica(DiskReplica& replica, CopyOrigin* origin)
+      : ReplicaTarget(replica), replica_(replica), origin_(origin) {}
+
+  Status Write(std::uint64_t offset_bytes, ByteSpan bytes) override {
+    if (origin_ != nullptr) {
+      ASR_TRY(const bool is_copied,
+              replica_.CopyFromOrigin(*origin_, {offset_bytes, bytes.size()}, Crc64(bytes)));
+      if (is_copied) return {};
+    }
+    return ReplicaTarget::Write(offset_bytes, bytes);
+  }
+
+ private:
+  DiskReplica& replica_;
+  CopyOrigin* origin_;
+};
 
 }  // namespace
 
@@ -335,7 +380,7 @@ Status FillFromSeeds(Environment& environment, const Vault& vault, const Replica
     if (replica == replicas.end()) continue;
     ASR_TRY(const std::uint64_t total_bytes, AllocatedBytes(*seed.content));
     const auto fill = [&](TaskProgress& progress) -> Status {
-      ReplicaTarget target(**replica);
+      SeededReplica target(**replica, seed.origin);
       const TransferOptions options{.algorithm = vault.identity().algorithm,
                                     .on_progress =
                                         [&](const TransferStats& done) {

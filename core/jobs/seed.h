@@ -29,6 +29,8 @@ struct Seed {
   DiskName disk;
   std::string place;              // as people gave it
   std::unique_ptr<Disk> content;  // of the disk's size; errors name the seed and the offset
+  // Of `content`, where the vault's service may copy from it by itself; else null.
+  CopyOrigin* origin = nullptr;
 };
 
 // What can be told before anything is opened: kUsage for schemes that are none of seeds, and for a

@@ -53,7 +53,7 @@ Result<TestFailoverStatus> StatusOf(Environment& environment, TestFailover test)
   status.is_overdue = due && *due + kOverdue < environment.clock.Now();
   ASR_TRY(const auto jobs,
           environment.state.ListJobs(
-              {.item = status.test.vm, .state = JobState::kInProgress, .since = {}}));
+              {.item = status.test.vm, .state = {}, .is_running = true, .since = {}}));
   status.is_busy = std::ranges::any_of(
       jobs, [](const Job& job) { return job.type.starts_with("TestFailover"); });
   return status;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <filesystem>
 #include <utility>
 
@@ -87,20 +88,24 @@ Result<std::unique_ptr<BlobStore>> OpenContainer(Environment& environment, const
                                                  const PlaceAccess& access, bool create,
                                                  const std::string& vault_id) {
   ASR_TRY(const ParsedLocation parsed, ParseStorageUrl(place));
+  const auto is_in_use = std::make_shared<std::atomic<bool>>(false);
   ASR_TRY(auto authorizer,
           FindAuthorizer(environment, parsed.location,
                          {.name = access.credential,
-                          .entra_sign_in = MakeEntraSignIn(environment, access.ca_file)}));
+                          .entra_sign_in = MakeEntraSignIn(environment, access.ca_file),
+                          .is_in_use = is_in_use}));
   ASR_TRY(auto transport, CurlTransport::Create({.ca_file = access.ca_file}));
-  return OpenAzureStore(
-      {.container_url = place,
-       .transport = std::move(transport),
-       .authorizer = std::move(authorizer),
-       .leases = {environment.fs, LeaseDirectoryOf(environment, place), HostName()},
-       .cache_path = ListCachePath(environment),
-       .vault_id = vault_id,
-       .stop = environment.stop},
-      create, environment.clock);
+  auto store =
+      OpenAzureStore({.container_url = place,
+                      .transport = std::move(transport),
+                      .authorizer = std::move(authorizer),
+                      .leases = {environment.fs, LeaseDirectoryOf(environment, place), HostName()},
+                      .cache_path = ListCachePath(environment),
+                      .vault_id = vault_id,
+                      .stop = environment.stop},
+                     create, environment.clock);
+  *is_in_use = store.has_value();
+  return store;
 }
 
 Error Occupied(const std::string& place, const std::string& name, const std::string& example) {

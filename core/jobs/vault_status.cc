@@ -57,7 +57,7 @@ Status AddOtherTests(Environment& environment, const Vault& vault, VaultStatus& 
 Status AddJobs(Environment& environment, const Vault& vault, VaultStatus& status) {
   const Timestamp since = environment.clock.Now() - kFailuresLookedAt;
   ASR_TRY(const auto running,
-          environment.state.ListJobs({.item = {}, .state = JobState::kInProgress, .since = {}}));
+          environment.state.ListJobs({.item = {}, .state = {}, .is_running = true, .since = {}}));
   for (const Job& job : running) {
     if (job.vault == vault.name()) status.running.push_back(job);
   }

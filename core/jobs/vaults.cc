@@ -46,9 +46,9 @@ Result<VaultRegistration> Register(Environment& environment, const std::string& 
   return environment.state.FindVault(name);
 }
 
-// A registered vault was opened with what the command says: it is opened with that from now on.
-Result<VaultRegistration> RegisterAccess(Environment& environment, const VaultRegistration& known) {
-  const PlaceAccess access = AccessOf(environment, &known);
+// A registered vault was opened with `access`: it is opened with that from now on.
+Result<VaultRegistration> RegisterAccess(Environment& environment, const VaultRegistration& known,
+                                         const PlaceAccess& access) {
   if (access.credential == known.credential && access.ca_file == known.ca_file) return known;
   ASR_CHECK(environment.state.SetVaultAccess(known.name, access.credential, access.ca_file));
   return environment.state.FindVault(known.name);
@@ -70,7 +70,9 @@ Result<VaultRegistration> CreateVault(Environment& environment, const std::strin
   if (known) {
     if (known->target != place) return Fail(NameTaken(*known));
     ASR_TRY(const auto vault, OpenVault(environment, name));
-    if (vault->identity().algorithm == algorithm) return RegisterAccess(environment, *known);
+    if (vault->identity().algorithm == algorithm) {
+      return RegisterAccess(environment, *known, AccessOf(environment, &*known));
+    }
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kVaultExists,
                           fmt::format("vault '{}' was created with --digest {}", name,
                                       DigestAlgorithmName(vault->identity().algorithm)))
@@ -86,18 +88,22 @@ Result<VaultRegistration> CreateVault(Environment& environment, const std::strin
 }
 
 Result<VaultRegistration> ConnectVault(Environment& environment, const std::string& name,
-                                       const std::string& target) {
+                                       const std::string& target,
+                                       const ForgottenAccess& forgotten) {
   ASR_TRY(const std::string place, NormalizeTarget(target));
   ASR_TRY(const auto known, Registered(environment, name));
   if (known && known->target != place) return Fail(NameTaken(*known));
-  auto store = OpenPlace(environment, place, AccessOf(environment, known ? &*known : nullptr),
-                         /*create=*/false);
+  VaultRegistration rest = known.value_or(VaultRegistration{});
+  if (forgotten.credential) rest.credential.clear();
+  if (forgotten.ca_file) rest.ca_file.clear();
+  const PlaceAccess access = AccessOf(environment, &rest);
+  auto store = OpenPlace(environment, place, access, /*create=*/false);
   if (!store && IsNotFound(store.error())) {
     return Fail(NoVaultAt(place));
   }
   ASR_CHECK(store);
   ASR_TRY(const auto vault, Vault::Open(*std::move(store), name));
-  if (known) return RegisterAccess(environment, *known);
+  if (known) return RegisterAccess(environment, *known, access);
   return Register(environment, name, place, *vault);
 }
 

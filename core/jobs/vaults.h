@@ -20,11 +20,18 @@ namespace asr {
                                                     const std::string& target,
                                                     DigestAlgorithm algorithm);
 
-// Registers an existing vault, again as CreateVault. kNotFound (kVaultNotFound) if there is none at
-// `target`.
+// Of what is kept with a vault's registration: what it is to be opened without.
+struct ForgottenAccess {
+  bool credential = false;
+  bool ca_file = false;
+};
+
+// Registers an existing vault, again as CreateVault; one that is known loses what is `forgotten`,
+// if it can be opened so. kNotFound (kVaultNotFound) if there is none at `target`.
 [[nodiscard]] Result<VaultRegistration> ConnectVault(Environment& environment,
                                                      const std::string& name,
-                                                     const std::string& target);
+                                                     const std::string& target,
+                                                     const ForgottenAccess& forgotten = {});
 
 // What opens a vault that is registered, or (null) is about to be: what the command says, else what
 // is known.

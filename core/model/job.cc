@@ -50,6 +50,10 @@ bool HasEnded(JobState state) {
          state == JobState::kCancelled;
 }
 
+bool IsRunning(JobState state) {
+  return state == JobState::kInProgress || state == JobState::kWaitingForInput;
+}
+
 JobId NewJobId(Timestamp start) {
   const std::string time = FormatCompactTime(start);  // "20261123T063000.123Z"
   return {time.substr(0, time.find('.')) + "-" + ToHex(ByteSpan(RandomBits()).first(3))};

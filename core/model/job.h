@@ -25,6 +25,8 @@ enum class JobState : std::uint8_t {
 [[nodiscard]] std::optional<JobState> ParseJobState(std::string_view name);
 // Nothing happens to a job in this state any more.
 [[nodiscard]] bool HasEnded(JobState state);
+// A process works on it, or waits for a person to go on.
+[[nodiscard]] bool IsRunning(JobState state);
 
 // Bytes of the virtual disks. read = read from the source; sent = written to the target; skipped =
 // compared and found equal; zero = known or found to be zeros, and not sent.

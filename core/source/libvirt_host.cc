@@ -193,6 +193,33 @@ Result<std::optional<std::string>> LibvirtDomain::BackupXml() const {
   return Fail(LastError("cannot ask for its backup job"));
 }
 
+Status LibvirtDomain::RequireNoJob() const {
+  virDomainJobInfo info{};
+  const bool is_known = libvirt_->DomainGetJobInfo(domain_, &info) == 0;
+  if (is_known && info.type == VIR_DOMAIN_JOB_NONE) return {};
+  // Seen with libvirt 9.0: its status file names the job, and nothing else knows it.
+  if (!is_known && TextOf(*libvirt_).find("job data missing") != std::string::npos) {
+    return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kVmBusy,
+                          "libvirt believes that a backup job has the VM, and knows nothing of it")
+                    .WithCause("libvirtd was killed just when a backup job began or ended")
+                    .WithAction(fmt::format(
+                        "shut the VM down and start it; or, while it runs: stop libvirtd, remove "
+                        "the line with async='backup' from /run/libvirt/qemu/{}.xml, start "
+                        "libvirtd",
+                        name()))
+                    .WithContext(fmt::format("VM {}", name()))
+                    .Retryable());
+  }
+  if (!is_known) return Fail(LastError("cannot ask for its jobs"));
+  return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kVmBusy, "another job has the VM")
+                  .WithCause("a backup, a migration, a dump or a save of the VM")
+                  .WithAction(fmt::format("wait until it has ended (virsh domjobinfo {}), then run "
+                                          "the same command again",
+                                          name()))
+                  .WithContext(fmt::format("VM {}", name()))
+                  .Retryable());
+}
+
 Status LibvirtDomain::BeginBackup(const std::string& backup_xml,
                                   const std::string& checkpoint_xml) {
   const char* checkpoint = checkpoint_xml.empty() ? nullptr : checkpoint_xml.c_str();

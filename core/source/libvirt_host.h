@@ -44,6 +44,8 @@ class LibvirtDomain {
 
   // Description of the backup job that is open; nullopt if there is none.
   [[nodiscard]] Result<std::optional<std::string>> BackupXml() const;
+  // A begin beside another job would wait for half a minute before it fails. kBusy (kVmBusy).
+  [[nodiscard]] Status RequireNoJob() const;
   [[nodiscard]] Status BeginBackup(const std::string& backup_xml,
                                    const std::string& checkpoint_xml);
   [[nodiscard]] Status EndBackup();

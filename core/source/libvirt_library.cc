@@ -30,6 +30,7 @@ bool FindAll(void* library, LibvirtLibrary& libvirt) {
          Find(library, "virDomainResume", libvirt.DomainResume) &&
          Find(library, "virDomainFSFreeze", libvirt.DomainFSFreeze) &&
          Find(library, "virDomainFSThaw", libvirt.DomainFSThaw) &&
+         Find(library, "virDomainGetJobInfo", libvirt.DomainGetJobInfo) &&
          Find(library, "virDomainAbortJob", libvirt.DomainAbortJob) &&
          Find(library, "virDomainBackupBegin", libvirt.DomainBackupBegin) &&
          Find(library, "virDomainBackupGetXMLDesc", libvirt.DomainBackupGetXMLDesc) &&

@@ -29,6 +29,7 @@ struct LibvirtLibrary {
   decltype(&virDomainResume) DomainResume;
   decltype(&virDomainFSFreeze) DomainFSFreeze;
   decltype(&virDomainFSThaw) DomainFSThaw;
+  decltype(&virDomainGetJobInfo) DomainGetJobInfo;
   decltype(&virDomainAbortJob) DomainAbortJob;
   decltype(&virDomainBackupBegin) DomainBackupBegin;
   decltype(&virDomainBackupGetXMLDesc) DomainBackupGetXMLDesc;

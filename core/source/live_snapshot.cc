@@ -64,7 +64,9 @@ bool HasCheckpoints(const VmDisk& disk) { return disk.format == "qcow2"; }
 
 LiveSnapshot::LiveSnapshot(FileSystem& fs, Clock& clock, LiveSnapshotRequest request,
                            LibvirtDomain domain)
-    : fs_(fs), clock_(clock), request_(std::move(request)), domain_(std::move(domain)) {}
+    : fs_(fs), clock_(clock), request_(std::move(request)), domain_(std::move(domain)) {
+  is_live_ = true;
+}
 
 Result<std::unique_ptr<LiveSnapshot>> LiveSnapshot::Begin(FileSystem& fs, Clock& clock,
                                                           LiveSnapshotRequest request) {
@@ -96,7 +98,9 @@ Status LiveSnapshot::Start() {
   ASR_CHECK(ChooseBase());
   ASR_CHECK(guard_->WaitUntilReady());
   ASR_CHECK(BeginJob());
-  return OpenDisks();
+  Status opened = OpenDisks();
+  if (!opened) return Fail(Explain(std::move(opened).error()));
+  return {};
 }
 
 Status LiveSnapshot::ChoosePlaces() {
@@ -118,6 +122,10 @@ Status LiveSnapshot::ChoosePlaces() {
 }
 
 std::string LiveSnapshot::ScratchPathOf(const VmDisk& disk) const {
+  if (!request_.scratch_directory.empty()) {
+    return JoinPath(request_.scratch_directory,
+                    fmt::format("{}{}.asr-scratch", PrefixOf(request_.item), disk.name.value));
+  }
   const bool is_device = disk.path.starts_with("/dev/");
   const std::string directory = is_device ? directory_ : ParentOf(disk.path);
   return JoinPath(directory, BaseName(disk.path) + ".asr-scratch");
@@ -137,6 +145,7 @@ Status LiveSnapshot::EndOldJob() {
     }
     ASR_CHECK(domain_.EndBackup());
   }
+  ASR_CHECK(domain_.RequireNoJob());
   // QEMU that was killed leaves its scratch file; without a job nobody uses it.
   for (const VmDisk& disk : request_.disks) {
     const Status removed = fs_.RemoveFile(ScratchPathOf(disk));

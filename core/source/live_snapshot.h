@@ -25,6 +25,7 @@ struct LiveSnapshotRequest {
   std::vector<VmDisk> disks;         // in the order that is wanted
   std::string base_checkpoint = {};  // since which changes are asked for; empty: all is read
   bool app_consistent = false;
+  std::string scratch_directory = {};             // of scratch files; empty: each beside its image
   std::string program;                            // is started as the guard
   std::vector<std::string> log_directories = {};  // the guard keeps room there, too
   std::chrono::milliseconds stall_limit = std::chrono::minutes(10);

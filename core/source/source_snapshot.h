@@ -43,6 +43,13 @@ class SourceSnapshot {
   // False after Keep: the disks cannot be read any more.
   [[nodiscard]] bool is_open() const { return disks_.empty() || disks_.front().disk != nullptr; }
 
+  // A failure of a pass: if the view of a live VM is gone, that is why it failed.
+  [[nodiscard]] Error Explain(Error error) const {
+    if (!is_live_ || !is_open()) return error;
+    Status there = Verify();
+    return there ? error : std::move(there).error();
+  }
+
   // What was read is worth sealing only after a Verify that succeeded. kBusy (kImageChanged,
   // retryable) if the view was not consistent, or is gone.
   [[nodiscard]] virtual Status Verify() const = 0;
@@ -58,6 +65,7 @@ class SourceSnapshot {
   Consistency consistency_ = Consistency::kCrash;
   std::string checkpoint_;
   bool starts_tracking_ = false;
+  bool is_live_ = false;
 };
 
 }  // namespace asr

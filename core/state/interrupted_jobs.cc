@@ -1,5 +1,6 @@
 #include "core/state/interrupted_jobs.h"
 
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,7 +10,8 @@ namespace asr {
 Result<Orphans> FindOrphans(SqlDatabase& database) {
   ASR_TRY(SqlStatement rows,
           database.Prepare("SELECT number, process_pid, process_start_ticks, process_boot_id "
-                           "FROM jobs WHERE state = 'InProgress'",
+                           "FROM jobs WHERE " +
+                               std::string(kIsRunning),
                            {}));
   Orphans orphans;
   while (true) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string_view>
 
 #include "core/model/job.h"
 #include "storage/base/process.h"
@@ -14,7 +15,10 @@ namespace asr {
 // The processes that are gone, by the number of the job that each of them ran.
 using Orphans = std::map<std::int64_t, ProcessIdentity>;
 
-// A job that is read after this call and is still InProgress will stay so: its process is dead, and
+// As schema.cc has it in an index.
+inline constexpr std::string_view kIsRunning = "state IN ('InProgress', 'WaitingForInput')";
+
+// A job that is read after this call and is still running will stay so: its process is dead, and
 // all that it wrote can be seen.
 [[nodiscard]] Result<Orphans> FindOrphans(SqlDatabase& database);
 

@@ -151,7 +151,7 @@ Status ReplaceJob(SqlDatabase& database, std::int64_t number, const Job& job) {
 void MarkOrphans(std::vector<NumberedJob>& jobs, const Orphans& orphans, Timestamp now) {
   for (NumberedJob& one : jobs) {
     const auto found = orphans.find(one.number);
-    if (found == orphans.end() || one.job.state != JobState::kInProgress) continue;
+    if (found == orphans.end() || !IsRunning(one.job.state)) continue;
     MarkInterrupted(one.job, found->second, now);
   }
 }
@@ -164,11 +164,10 @@ std::string NumberList(const Orphans& orphans) {
 
 // Records what became of the jobs of dead processes.
 Status WriteBack(SqlDatabase& database, const Orphans& orphans, Timestamp now) {
-  ASR_TRY(auto jobs,
-          SelectJobs(database,
-                     fmt::format("FROM jobs WHERE number IN ({}) AND state = 'InProgress'",
-                                 NumberList(orphans)),
-                     {}));
+  ASR_TRY(auto jobs, SelectJobs(database,
+                                fmt::format("FROM jobs WHERE number IN ({}) AND {}",
+                                            NumberList(orphans), kIsRunning),
+                                {}));
   MarkOrphans(jobs, orphans, now);
   ASR_TRY(SqlTransaction transaction, database.BeginWrite());
   for (const NumberedJob& one : jobs) {
@@ -260,6 +259,13 @@ Result<std::int64_t> StateDatabase::RemoveOldJobs(const std::string& type,
       {type, ToMilliseconds(succeeded_before), ToMilliseconds(ended_before)});
 }
 
+Status StateDatabase::UpdateJobState(const JobId& job, JobState state) {
+  const std::lock_guard lock(implementation_->mutex);
+  ASR_CHECK(implementation_->database.Run("UPDATE jobs SET state = ?2 WHERE id = ?1",
+                                          {job.value, JobStateName(state)}));
+  return {};
+}
+
 Status StateDatabase::UpdateTaskProgress(const JobId& job, std::size_t task_index,
                                          std::uint64_t bytes_done) {
   const std::lock_guard lock(implementation_->progress_mutex);
@@ -287,9 +293,12 @@ Result<std::vector<Job>> StateDatabase::ListJobs(const JobFilter& filter) {
   // '~' sorts behind every character of an id.
   if (!filter.beginning.empty()) selection += " AND id BETWEEN ?4 AND ?4 || '~'";
   if (filter.state) {
-    selection += fmt::format(
-        " AND CASE WHEN state = 'InProgress' AND number IN ({}) THEN 'Failed' ELSE state END = ?2",
-        NumberList(orphans));
+    selection +=
+        fmt::format(" AND CASE WHEN {} AND number IN ({}) THEN 'Failed' ELSE state END = ?2",
+                    kIsRunning, NumberList(orphans));
+  }
+  if (filter.is_running) {
+    selection += fmt::format(" AND {} AND number NOT IN ({})", kIsRunning, NumberList(orphans));
   }
   if (filter.since) selection += " AND start_time >= ?3";
   selection += " ORDER BY start_time DESC, number DESC LIMIT ?5";

@@ -7,7 +7,7 @@ namespace {
 
 // Times are milliseconds since 1970 UTC. States are the words of JobStateName. Errors are JSON
 // (core/model/error_json.h).
-constexpr std::array<const char*, 8> kSteps = {R"sql(
+constexpr std::array<const char*, 9> kSteps = {R"sql(
 CREATE TABLE vaults (
   name TEXT PRIMARY KEY,
   target TEXT NOT NULL,
@@ -104,6 +104,11 @@ ALTER TABLE vaults ADD COLUMN ca_file TEXT NOT NULL DEFAULT '';
 )sql",
                                                R"sql(
 ALTER TABLE jobs ADD COLUMN bytes_seeded INTEGER NOT NULL DEFAULT 0;
+)sql",
+                                               // The condition of kIsRunning (interrupted_jobs.h).
+                                               R"sql(
+DROP INDEX jobs_in_progress;
+CREATE INDEX jobs_running ON jobs (number) WHERE state IN ('InProgress', 'WaitingForInput');
 )sql",
                                                R"sql(
 CREATE TABLE item_schedules (

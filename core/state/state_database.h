@@ -106,6 +106,7 @@ struct JobFilter {
   std::string item;            // VM name; empty: all
   std::string beginning = {};  // of the id; empty: all
   std::optional<JobState> state;
+  bool is_running = false;         // only those of which IsRunning(state) is true
   std::optional<Timestamp> since;  // started at or after
   std::size_t limit = 0;           // 0: all
 };
@@ -160,6 +161,8 @@ class StateDatabase {
   [[nodiscard]] Result<std::int64_t> RemoveOldJobs(const std::string& type,
                                                    Timestamp succeeded_before,
                                                    Timestamp ended_before);
+  // One that has not ended, and does not end by it; tasks stay.
+  [[nodiscard]] Status UpdateJobState(const JobId& job, JobState state);
   // Progress of one task only; not synced to disk by itself.
   [[nodiscard]] Status UpdateTaskProgress(const JobId& job, std::size_t task_index,
                                           std::uint64_t bytes_done);

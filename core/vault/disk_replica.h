@@ -56,6 +56,10 @@ class DiskReplica {
   [[nodiscard]] Result<bool> CopyFrom(const PointId& point, Extent range, std::uint64_t crc64) {
     return pages_->CopyFrom(SnapshotId{point.value}, range, crc64);
   }
+  // The same with what `origin` holds there.
+  [[nodiscard]] Result<bool> CopyFromOrigin(CopyOrigin& origin, Extent range, std::uint64_t crc64) {
+    return pages_->CopyFromOrigin(origin, range, crc64);
+  }
   [[nodiscard]] Status Clear(Extent range);
   // Third step: makes the pages durable, then notes their digests. `digests` ascend by group.
   [[nodiscard]] Status Commit(std::span<const GroupDigests> digests);

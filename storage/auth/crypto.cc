@@ -51,6 +51,15 @@ std::optional<std::string> Base64UrlDecode(std::string_view text) {
   return Base64Decode(plain);
 }
 
+std::optional<Bits128> ComputeMd5(ByteSpan bytes) {
+  Bits128 digest{};
+  if (EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()),
+                 nullptr, EVP_md5(), nullptr) != 1) {
+    return std::nullopt;
+  }
+  return digest;
+}
+
 Sha256 HmacSha256(std::string_view key, std::string_view text) {
   Sha256 digest{};
   unsigned size = 0;

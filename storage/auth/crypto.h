@@ -18,6 +18,10 @@ namespace asr {
 // Without padding, as Base64UrlEncode writes it.
 [[nodiscard]] std::optional<std::string> Base64UrlDecode(std::string_view text);
 
+// For comparison with what a service says of a body; it protects nothing. nullopt where OpenSSL is
+// set not to know it (FIPS).
+[[nodiscard]] std::optional<Bits128> ComputeMd5(ByteSpan bytes);
+
 [[nodiscard]] Sha256 HmacSha256(std::string_view key, std::string_view text);
 
 }  // namespace asr

@@ -139,7 +139,7 @@ Status SasAuthorizer::Sign(HttpRequest& request, const std::stop_token& /*stop*/
   const std::lock_guard lock(mutex_);
   const auto has_expired = [&] { return sas_.expires_at && *sas_.expires_at <= clock_.Now(); };
   if (has_expired() && reload_) {
-    ASR_TRY(sas_, reload_());
+    ASR_TRY(sas_, reload_({}));
   }
   if (has_expired()) return Fail(Expired(sas_));
   if (sas_.is_https_only && !request.url.starts_with("https:")) {
@@ -154,8 +154,11 @@ Result<bool> SasAuthorizer::Renew(const HttpRequest& refused, const HttpResponse
                                   const std::stop_token& /*stop*/) {
   if (!reload_) return false;
   const std::lock_guard lock(mutex_);
-  ASR_TRY(SasToken fresh, reload_());
-  const bool is_other = !refused.url.ends_with(fresh.query.Reveal());
+  const std::string_view used = sas_.query.Reveal();
+  // Another request may have got the new one already.
+  if (!refused.url.ends_with(used)) return true;
+  ASR_TRY(SasToken fresh, reload_(sas_.query));
+  const bool is_other = fresh.query.Reveal() != used;
   sas_ = std::move(fresh);
   return is_other;
 }

@@ -54,8 +54,9 @@ struct SasToken {
 // Adds a SAS to each URL.
 class SasAuthorizer : public Authorizer {
  public:
-  // Gives a new SAS when the old one has expired: from where it was stored, or by asking.
-  using Reload = std::function<Result<SasToken>()>;
+  // Gives a new SAS when the old one has expired: from where it was stored, or by asking, which may
+  // take long. `refused`: what the service did not take; empty if the old one has only expired.
+  using Reload = std::function<Result<SasToken>(const Secret& refused)>;
   SasAuthorizer(SasToken sas, const Clock& clock, Reload reload = nullptr)
       : clock_(clock), reload_(std::move(reload)), sas_(std::move(sas)) {}
   // kCredentialExpired if it has run out and there is no other.

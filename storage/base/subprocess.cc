@@ -39,13 +39,17 @@ bool IsExecutableFile(const std::string& path) {
 // threads: only async-signal-safe calls, no memory from the heap.
 class Child {
  public:
-  Child(std::vector<char*> arguments, const SpawnOptions& options, int report_descriptor)
+  Child(std::vector<char*> arguments, const SpawnOptions& options, int report_descriptor,
+        int parents_descriptor)
       : arguments_(std::move(arguments)),
         options_(options),
         report_descriptor_(report_descriptor),
+        parents_descriptor_(parents_descriptor),
         descriptor_limit_(DescriptorLimit()) {}
 
   [[noreturn]] void Run() const {
+    // With a copy of that end, we would never hear that our parent has died.
+    ::close(parents_descriptor_);
     if (::setsid() < 0) Give("setsid");
     // The session's leader could get a terminal again, its child cannot; and with its parent gone
     // the program belongs to init, which collects it.
@@ -131,6 +135,7 @@ class Child {
   std::vector<char*> arguments_;  // ends with a null pointer
   const SpawnOptions& options_;
   int report_descriptor_;
+  int parents_descriptor_;
   int descriptor_limit_;
 };
 
@@ -177,7 +182,7 @@ Result<ProcessIdentity> SpawnDetached(const std::vector<std::string>& arguments,
   const FileDescriptor ours(ends[0]);
   FileDescriptor theirs(ends[1]);
   FileDescriptor theirs_aside(::fcntl(theirs.get(), F_DUPFD_CLOEXEC, 3));
-  const Child child(std::move(pointers), options, theirs_aside.get());
+  const Child child(std::move(pointers), options, theirs_aside.get(), ours.get());
   const pid_t pid = theirs_aside.valid() ? ::fork() : -1;
   if (pid < 0) return Fail(ErrnoError(errno, fmt::format("cannot start {}", program)));
   if (pid == 0) child.Run();

@@ -8,6 +8,7 @@
 
 #include "storage/base/checksum.h"
 #include "storage/base/guid.h"
+#include "storage/base/stop.h"
 #include "storage/blob/azure_lists.h"
 #include "storage/blob/blob_name.h"
 
@@ -197,13 +198,25 @@ void AzureLease::RenewUntilStopped(const std::stop_token& stop) {
                      [] { return false; });
     }
     if (stop.stop_requested()) return;
-    const double start_seconds = clock_.MonotonicSeconds();
-    const auto reply = client_.SendLast(LeaseRequest(name_, "renew", id_));
-    if (reply && reply->IsSuccess()) renewed_seconds_ = start_seconds;
-    // The service knows of another holder, or of none: trouble on the way is neither.
-    if (reply && !reply->IsSuccess()) lost_ = true;
+    Renew();
     if (lost_) return;
   }
+}
+
+void AzureLease::Renew() {
+  const double start_seconds = clock_.MonotonicSeconds();
+  const auto reply = client_.SendLast(LeaseRequest(name_, "renew", id_));
+  // Two threads may renew at once: the later start counts.
+  double known = renewed_seconds_;
+  while (reply && reply->IsSuccess() && known < start_seconds &&
+         !renewed_seconds_.compare_exchange_weak(known, start_seconds)) {
+  }
+  // The service knows of another holder, or of none: trouble on the way is neither.
+  if (reply && !reply->IsSuccess()) lost_ = true;
+}
+
+bool AzureLease::IsTrusted() const {
+  return !lost_ && clock_.MonotonicSeconds() - renewed_seconds_ < kTrustSeconds;
 }
 
 Error AzureLease::Lost() const {
@@ -215,7 +228,15 @@ Error AzureLease::Lost() const {
 }
 
 Status AzureLease::Check() {
-  if (!lost_ && clock_.MonotonicSeconds() - renewed_seconds_ < kTrustSeconds) return {};
+  if (IsTrusted()) return {};
+  const std::lock_guard lock(late_mutex_);
+  // The request itself may have waited for a credential, and say nothing of the time since.
+  constexpr int kTries = 2;
+  for (int i = 0; i < kTries && !lost_ && !IsTrusted(); ++i) Renew();
+  if (IsTrusted()) return {};
+  ASR_CHECK(CheckStop(client_.stop()));
+  // Whoever asks next need not wait as long as this one.
+  lost_ = true;
   return Fail(Lost());
 }
 

@@ -26,8 +26,10 @@ struct LeaseKeeping {
 // The blob of a lease: BlobStore::AcquireLease's name below a segment that no blob has.
 [[nodiscard]] std::string LeaseBlob(const std::string& name);
 
-// A thread of its own renews it every 15 s. Check fails 45 s after the start of the last renewal
-// that went well: 15 s before another can have it.
+// A thread of its own renews it every 15 s, and it is trusted until 45 s after the start of the
+// last renewal that went well: 15 s before another can have it. Check renews one that was not
+// renewed in time, as after a wait for a new credential: the service does that as long as nobody
+// has taken it.
 class AzureLease : public Lease {
  public:
   // kBusy (kLocked), naming the owner, if another process or handle has it.
@@ -48,6 +50,8 @@ class AzureLease : public Lease {
              std::string id, double acquired_seconds);
   [[nodiscard]] Status RaiseFence(const std::string& owner);
   void RenewUntilStopped(const std::stop_token& stop);
+  void Renew();
+  [[nodiscard]] bool IsTrusted() const;
   [[nodiscard]] Error Lost() const;
 
   AzureClient& client_;
@@ -58,6 +62,7 @@ class AzureLease : public Lease {
   std::shared_ptr<const LeaseFence> fence_;
   std::atomic<double> renewed_seconds_;  // start of the last renewal that went well
   std::atomic<bool> lost_ = false;
+  std::mutex late_mutex_;  // held by the one of those who Check that renews
   std::mutex mutex_;
   std::condition_variable_any wake_;
   std::jthread renewal_;  // last: the others outlive it

@@ -6,6 +6,7 @@
 #include <pugixml.hpp>
 
 #include "storage/blob/blob_name.h"
+#include "storage/blob/document_metadata.h"
 
 namespace asr {
 namespace {
@@ -13,6 +14,9 @@ namespace {
 // A list of a fragmented blob's ranges can take the service longer than it gives itself; a window
 // at a time does not ("Getting the Page Ranges of a Large Page Blob in Segments", 2012).
 constexpr std::uint64_t kRangeWindowBytes = 16 * kGiB;
+
+// Of 6 KiB each, which the client takes as one reply (HttpRequest::reply_limit_bytes).
+constexpr std::size_t kDocumentsOfPage = 1000;
 
 Error BadList(const std::string& what) {
   return MakeError(ErrorKind::kIo, ErrorCode::kBadReply,
@@ -28,14 +32,22 @@ Result<pugi::xml_document> Parse(const HttpResponse& reply, const std::string& w
   return document;
 }
 
-ListedBlob ReadBlob(const pugi::xml_node& node) {
+ListedBlob ReadBlob(const pugi::xml_node& node, const ListOptions& options) {
   const pugi::xml_node properties = node.child("Properties");
-  return {.name = node.child_value("Name"),
-          .snapshot = node.child_value("Snapshot"),
-          .size_bytes = properties.child("Content-Length").text().as_ullong(),
-          .point = node.child("Metadata").child_value("point"),
-          .is_page_blob = std::string_view(properties.child_value("BlobType")) == "PageBlob",
-          .etag = WithoutQuotes(properties.child_value("Etag"))};
+  ListedBlob blob{
+      .name = node.child_value("Name"),
+      .snapshot = node.child_value("Snapshot"),
+      .size_bytes = properties.child("Content-Length").text().as_ullong(),
+      .point = node.child("Metadata").child_value("point"),
+      .is_page_blob = std::string_view(properties.child_value("BlobType")) == "PageBlob",
+      .etag = WithoutQuotes(properties.child_value("Etag")),
+      .document = std::nullopt};
+  if (options.with_documents && !blob.is_page_blob) {
+    blob.document =
+        UnpackDocument(node.child("Metadata").child_value(std::string(kDocumentMetadata).c_str()),
+                       blob.size_bytes, properties.child_value("Content-MD5"));
+  }
+  return blob;
 }
 
 // One page of the list. Returns the marker of the next one; empty after the last.
@@ -48,17 +60,18 @@ Result<std::string> ListPage(AzureClient& client, const ListOptions& options,
                            "container"};
   if (!options.prefix.empty()) request.query.emplace_back("prefix", options.prefix);
   if (options.with_snapshots) request.query.emplace_back("include", "snapshots,metadata");
+  if (options.with_documents) request.query.emplace_back("include", "metadata");
   if (options.one_level) request.query.emplace_back("delimiter", "/");
-  if (options.limit != 0) {
-    request.query.emplace_back("maxresults", std::to_string(options.limit));
-  }
+  const std::size_t most =
+      options.with_documents && options.limit == 0 ? kDocumentsOfPage : options.limit;
+  if (most != 0) request.query.emplace_back("maxresults", std::to_string(most));
   if (!marker.empty()) request.query.emplace_back("marker", marker);
   ASR_TRY(const HttpResponse reply, client.Send(request));
   ASR_TRY(const pugi::xml_document document, Parse(reply, request.what));
   const pugi::xml_node root = document.child("EnumerationResults");
   if (!root) return Fail(BadList(request.what));
   for (const pugi::xml_node& node : root.child("Blobs").children("Blob")) {
-    listing.blobs.push_back(ReadBlob(node));
+    listing.blobs.push_back(ReadBlob(node, options));
   }
   for (const pugi::xml_node& node : root.child("Blobs").children("BlobPrefix")) {
     listing.prefixes.emplace_back(node.child_value("Name"));

@@ -17,6 +17,8 @@ struct ListedBlob {
   std::string point;  // our id of the snapshot; empty if it is none of ours
   bool is_page_blob = false;
   std::string etag;  // without quotes
+  // With `with_documents`: the whole of it, if its metadata holds that (document_metadata.h).
+  std::optional<std::string> document;
 };
 
 struct BlobListing {
@@ -28,6 +30,7 @@ struct BlobListing {
 struct ListOptions {
   std::string prefix;
   bool with_snapshots = false;  // and their ids
+  bool with_documents = false;  // and what they hold
   bool one_level = false;       // names up to the next '/'
   std::size_t limit = 0;        // stop after so many; 0: all
   bool first_page = false;      // one request, whatever it brings

@@ -90,6 +90,8 @@ class AzurePageBlob : public PageBlob {
 
   [[nodiscard]] Result<bool> CopyFrom(const SnapshotId& source, Extent range,
                                       std::uint64_t crc64) override;
+  [[nodiscard]] Result<bool> CopyFromOrigin(CopyOrigin& origin, Extent range,
+                                            std::uint64_t crc64) override;
   [[nodiscard]] Status Resize(std::uint64_t size_bytes) override;
   [[nodiscard]] Status CreateSnapshot(const SnapshotId& id) override;
   [[nodiscard]] Result<std::vector<SnapshotId>> ListSnapshots() override;
@@ -98,8 +100,10 @@ class AzurePageBlob : public PageBlob {
  private:
   [[nodiscard]] Status PutPage(Extent range, ByteSpan bytes);
   [[nodiscard]] Status SendPage(Extent range, ByteSpan bytes);
-  [[nodiscard]] Result<bool> SendCopy(const std::string& snapshot_time, Extent range,
-                                      std::uint64_t crc64);
+  [[nodiscard]] Result<bool> Copy(AzureRequest request, Extent range, std::uint64_t crc64,
+                                  std::atomic<bool>& can_copy);
+  [[nodiscard]] Result<bool> SendCopy(AzureRequest request, Extent range, std::uint64_t crc64,
+                                      std::atomic<bool>& can_copy);
   // With the fence's number as its condition: a reply that is not the fence's refusal.
   [[nodiscard]] Result<HttpResponse> SendFenced(AzureRequest request, Extent range);
   // Empty: there is none of that id.
@@ -125,8 +129,9 @@ class AzurePageBlob : public PageBlob {
   // The last try of a write that failed for good may still arrive: nothing may be built on this
   // handle any more. Opening the blob again raises its number.
   std::atomic<bool> has_failed_ = false;
-  std::atomic<bool> can_copy_ = true;  // until the server says that it cannot
-  std::mutex mutex_;                   // guards what follows
+  std::atomic<bool> can_copy_ = true;         // until the server says that it cannot
+  std::atomic<bool> can_copy_origin_ = true;  // the same of other blobs
+  std::mutex mutex_;                          // guards what follows
   AzureSnapshot last_source_;
 };
 
@@ -196,31 +201,48 @@ Status AzurePageBlob::RaiseFrom(const std::string& etag, std::uint64_t number) {
 Result<bool> AzurePageBlob::CopyFrom(const SnapshotId& source, Extent range, std::uint64_t crc64) {
   ASR_CHECK(CheckInside(live_.name, range, size_bytes_));
   if (!can_copy_ || range.length_bytes == 0 || range.length_bytes > kMostBytesOfAPut) return false;
-  if (has_failed_) return Fail(FailedBefore());
   ASR_TRY(const std::string time, TimeOf(source));
   if (time.empty()) return false;
+  AzureRequest request{
+      .what = fmt::format("cannot copy within {} at offset {}", live_.name, range.offset_bytes)};
+  ASR_CHECK(live_.client->SetCopySource(request, live_.name, time));
+  return Copy(std::move(request), range, crc64, can_copy_);
+}
+
+Result<bool> AzurePageBlob::CopyFromOrigin(CopyOrigin& origin, Extent range, std::uint64_t crc64) {
+  ASR_CHECK(CheckInside(live_.name, range, size_bytes_));
+  if (!can_copy_origin_ || range.length_bytes == 0 || range.length_bytes > kMostBytesOfAPut) {
+    return false;
+  }
+  AzureRequest request{
+      .what = fmt::format("cannot copy into {} at offset {}", live_.name, range.offset_bytes)};
+  ASR_TRY(const auto headers, origin.NameAsSource());
+  for (const auto& [name, value] : headers) request.headers.Set(name, value);
+  return Copy(std::move(request), range, crc64, can_copy_origin_);
+}
+
+Result<bool> AzurePageBlob::Copy(AzureRequest request, Extent range, std::uint64_t crc64,
+                                 std::atomic<bool>& can_copy) {
+  if (has_failed_) return Fail(FailedBefore());
   cache_.ExpectChange();
   SetEtag("");
-  auto copied = SendCopy(time, range, crc64);
+  auto copied = SendCopy(std::move(request), range, crc64, can_copy);
   if (!copied) has_failed_ = true;
   cache_.Forget(range);
   return copied;
 }
 
 // False after a clear refusal: no try of it can arrive any more.
-Result<bool> AzurePageBlob::SendCopy(const std::string& snapshot_time, Extent range,
-                                     std::uint64_t crc64) {
-  AzureRequest request{
-      .what = fmt::format("cannot copy within {} at offset {}", live_.name, range.offset_bytes),
-      .expected = {400, 401, 403, 404, 409, 412, 501}};
+Result<bool> AzurePageBlob::SendCopy(AzureRequest request, Extent range, std::uint64_t crc64,
+                                     std::atomic<bool>& can_copy) {
+  request.expected = {400, 401, 403, 404, 409, 412, 501};
   request.headers.Set("x-ms-page-write", "update");
   request.headers.Set("x-ms-source-range", RangeHeader(range));
   request.headers.Set("x-ms-source-content-crc64", CrcHeader(crc64));
-  ASR_CHECK(live_.client->SetCopySource(request, live_.name, snapshot_time));
   ASR_TRY(const HttpResponse reply, SendFenced(std::move(request), range));
   if (reply.IsSuccess()) return true;
   // What it read is not what we did: whoever reads again finds out which of them is right.
-  if (AzureCode(reply) != "Crc64Mismatch") can_copy_ = false;
+  if (AzureCode(reply) != "Crc64Mismatch") can_copy = false;
   return false;
 }
 

@@ -13,6 +13,7 @@
 #include "storage/blob/azure_page_blob.h"
 #include "storage/blob/azure_view.h"
 #include "storage/blob/blob_name.h"
+#include "storage/blob/document_metadata.h"
 
 namespace asr {
 namespace {
@@ -28,6 +29,8 @@ bool IsReserved(std::string_view name) {
     name.remove_prefix(slash + 1);
   }
 }
+
+bool IsDocument(std::string_view name) { return name.ends_with(".json"); }
 
 class AzureStore : public BlobStore {
  public:
@@ -129,7 +132,7 @@ void AzureStore::Remember(const std::string& name, const HttpResponse& reply) {
 
 // So that the next list need not read it.
 void AzureStore::Keep(const std::string& name, const HttpResponse& reply, std::string_view text) {
-  if (!name.ends_with(".json")) return;
+  if (!IsDocument(name)) return;
   CachedDocument document{
       .name = name, .etag = WithoutQuotes(reply.headers.Get(kEtag)), .text = std::string(text)};
   if (cache_.Find({document}).front() != text) cache_.Put({std::move(document)});
@@ -172,6 +175,8 @@ Result<bool> AzureStore::PutIf(const std::string& name, ByteSpan bytes, const st
   request.headers.Set(etag.empty() ? "If-None-Match" : "If-Match", etag.empty() ? "*" : etag);
   const std::string made_by = GuidText(RandomBits());
   request.headers.Set(kMadeBy, made_by);
+  const std::string packed = IsDocument(name) ? PackDocument(AsText(bytes)) : std::string();
+  if (!packed.empty()) request.headers.Set(kDocumentHeader, packed);
   request.before_repeat = [&](HttpRequest&, bool may_still_come) {
     may_be_done |= may_still_come;
     return Status();
@@ -222,7 +227,7 @@ Status AzureStore::Put(const std::string& name, ByteSpan bytes, PutCondition con
 // Always of one state: a try that comes late would else take a newer blob of that name with it.
 Status AzureStore::Delete(const std::string& name) {
   ASR_CHECK(CheckBlobName(name));
-  if (name.ends_with(".json")) cache_.Remove(name);
+  if (IsDocument(name)) cache_.Remove(name);
   std::string etag;
   {
     const std::lock_guard lock(mutex_);

@@ -15,6 +15,8 @@ namespace asr {
 namespace {
 
 constexpr std::size_t kMostAtOnce = 16;
+// So many of all that is listed must be unknown that a list which brings them all is worth it.
+constexpr std::size_t kWorthListing = 4;
 
 std::string FirstSegment(std::string_view rest) {
   return std::string(rest.substr(0, rest.find('/')));
@@ -48,6 +50,11 @@ class AzureView : public BlobView {
 
  private:
   [[nodiscard]] Result<std::vector<std::string>> ListLevel(const std::string& prefix);
+  void Find(const std::vector<std::string>& names, std::vector<std::size_t>& unknown,
+            std::vector<Result<std::string>>& texts);
+  [[nodiscard]] bool IsListingWorthIt(const std::vector<std::string>& names,
+                                      const std::vector<std::size_t>& unknown);
+  [[nodiscard]] bool ListDocuments();
   void Read(const std::vector<std::string>& names, const std::vector<std::size_t>& unknown,
             std::vector<Result<std::string>>& texts);
 
@@ -56,6 +63,9 @@ class AzureView : public BlobView {
   const std::string prefix_;
   bool knows_all_ = false;
   std::map<std::string, std::string> etags_;  // of all that was listed
+  std::size_t missed_ = 0;                    // documents that were not known here
+  bool has_listed_documents_ = false;
+  std::map<std::string, std::string> documents_;  // that a list has brought, by name
 };
 
 Status AzureView::ListAll() {
@@ -132,25 +142,69 @@ void AzureView::Read(const std::vector<std::string>& names, const std::vector<st
   cache_.Put(documents);
 }
 
-std::vector<Result<std::string>> AzureView::Get(const std::vector<std::string>& names) {
+// What is not known is left over in `unknown`.
+void AzureView::Find(const std::vector<std::string>& names, std::vector<std::size_t>& unknown,
+                     std::vector<Result<std::string>>& texts) {
   std::vector<CachedDocument> wanted;
-  for (const std::string& name : names) {
-    const auto listed = etags_.find(name);
+  for (const std::size_t i : unknown) {
+    const auto listed = etags_.find(names[i]);
     wanted.push_back(
-        {.name = name, .etag = listed == etags_.end() ? "" : listed->second, .text = ""});
+        {.name = names[i], .etag = listed == etags_.end() ? "" : listed->second, .text = ""});
   }
   auto known = cache_.Find(wanted);
+  std::vector<std::size_t> rest;
+  for (std::size_t k = 0; k < unknown.size(); ++k) {
+    const auto listed = documents_.find(names[unknown[k]]);
+    if (known[k]) {
+      texts[unknown[k]] = *std::move(known[k]);
+    } else if (listed != documents_.end()) {
+      texts[unknown[k]] = listed->second;
+    } else {
+      rest.push_back(unknown[k]);
+    }
+  }
+  unknown = std::move(rest);
+}
+
+bool AzureView::IsListingWorthIt(const std::vector<std::string>& names,
+                                 const std::vector<std::size_t>& unknown) {
+  if (has_listed_documents_) return false;
+  for (const std::size_t i : unknown) missed_ += etags_.contains(names[i]) ? 1 : 0;
+  if (missed_ <= kMostAtOnce) return false;
+  const auto is_document = [](const auto& blob) { return blob.first.ends_with(".json"); };
+  const auto count = static_cast<std::size_t>(std::ranges::count_if(etags_, is_document));
+  return missed_ * kWorthListing >= count;
+}
+
+// False if it did not help: each is read then, which tells what is wrong.
+bool AzureView::ListDocuments() {
+  has_listed_documents_ = true;
+  const auto listing = ListBlobs(client_, {.prefix = prefix_, .with_documents = true});
+  if (!listing) return false;
+  std::vector<CachedDocument> documents;
+  for (const ListedBlob& blob : listing->blobs) {
+    if (!etags_.contains(blob.name)) continue;
+    etags_[blob.name] = blob.etag;
+    if (!blob.document) continue;
+    documents.push_back({.name = blob.name, .etag = blob.etag, .text = *blob.document});
+    documents_[blob.name] = *blob.document;
+  }
+  cache_.Put(documents);
+  return true;
+}
+
+std::vector<Result<std::string>> AzureView::Get(const std::vector<std::string>& names) {
   std::vector<Result<std::string>> texts;
   std::vector<std::size_t> unknown;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    if (known[i]) {
-      texts.emplace_back(*std::move(known[i]));
-      continue;
-    }
     texts.emplace_back(Fail(BlobNotFound(names[i])));
-    const bool is_below = names[i].starts_with(prefix_);
-    if (!knows_all_ || !is_below || etags_.contains(names[i])) unknown.push_back(i);
+    unknown.push_back(i);
   }
+  Find(names, unknown, texts);
+  if (IsListingWorthIt(names, unknown) && ListDocuments()) Find(names, unknown, texts);
+  std::erase_if(unknown, [&](std::size_t i) {
+    return knows_all_ && names[i].starts_with(prefix_) && !etags_.contains(names[i]);
+  });
   Read(names, unknown, texts);
   return texts;
 }

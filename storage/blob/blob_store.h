@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "storage/base/bytes.h"
@@ -46,6 +47,15 @@ class PageBlobReader {
   }
 };
 
+// A page blob that may lie elsewhere, as a service is told to read it by itself.
+class CopyOrigin {
+ public:
+  virtual ~CopyOrigin() = default;
+  // Headers of a request that name it, with what lets the service read it: for requests to a
+  // service that may know that. Thread-safe.
+  [[nodiscard]] virtual Result<std::vector<std::pair<std::string, std::string>>> NameAsSource() = 0;
+};
+
 // The live blob, for its one writer (who holds the item's lease). Read, Write and Clear may be
 // called from several threads at once for ranges that do not overlap within a 64 KiB chunk; the
 // other methods not beside them.
@@ -59,6 +69,11 @@ class PageBlob : public PageBlobReader {
   // not written. False: nothing was done, and the caller is to Write them.
   [[nodiscard]] virtual Result<bool> CopyFrom(const SnapshotId& /*source*/, Extent /*range*/,
                                               std::uint64_t /*crc64*/) {
+    return false;
+  }
+  // The same from the same range of another blob.
+  [[nodiscard]] virtual Result<bool> CopyFromOrigin(CopyOrigin& /*origin*/, Extent /*range*/,
+                                                    std::uint64_t /*crc64*/) {
     return false;
   }
   // The range reads as zeros afterwards, and takes no space.

@@ -33,7 +33,7 @@ std::vector<Extent> InUnits(const std::vector<Extent>& extents, Extent range) {
   return units;
 }
 
-class VhdBlob : public Disk {
+class VhdBlob : public BlobDisk {
  public:
   VhdBlob(VhdBlobOptions options, Clock& clock)
       : transport_(std::move(options.transport)),
@@ -59,6 +59,7 @@ class VhdBlob : public Disk {
     return InUnits(extents, inside);
   }
   [[nodiscard]] std::vector<BackingFile> files() const override { return {}; }
+  Result<std::vector<std::pair<std::string, std::string>>> NameAsSource() override;
 
  private:
   Status CheckFooter(std::uint64_t blob_bytes);
@@ -67,6 +68,8 @@ class VhdBlob : public Disk {
   std::unique_ptr<Authorizer> authorizer_;
   HttpClient http_;
   AzureClient client_;
+  std::string blob_;  // encoded
+  std::string snapshot_time_;
   std::unique_ptr<PageBlobReader> pages_;
   std::uint64_t size_bytes_ = 0;  // of the disk
 };
@@ -80,14 +83,23 @@ Error UploadAnother(std::string what) {
 
 Status VhdBlob::Open(const std::string& blob, const std::string& snapshot_time) {
   // The client takes names encoded.
-  auto pages = OpenAzureReader(client_, PercentEncode(blob, "/"),
-                               {.id = {snapshot_time}, .time = snapshot_time});
+  blob_ = PercentEncode(blob, "/");
+  snapshot_time_ = snapshot_time;
+  auto pages = OpenAzureReader(client_, blob_, {.id = {snapshot_time}, .time = snapshot_time});
   if (!pages && pages.error().code == ErrorCode::kBlobCorrupt) {
     return Fail(UploadAnother("it is no page blob"));
   }
   ASR_CHECK(pages);
   pages_ = *std::move(pages);
   return CheckFooter(pages_->size_bytes());
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> VhdBlob::NameAsSource() {
+  AzureRequest request{.what = "cannot name " + blob_ + " as a source"};
+  ASR_CHECK(client_.SetCopySource(request, blob_, snapshot_time_));
+  std::vector<std::pair<std::string, std::string>> headers;
+  for (const auto& [name, value] : request.headers) headers.emplace_back(name, value);
+  return headers;
 }
 
 Status VhdBlob::CheckFooter(std::uint64_t blob_bytes) {
@@ -114,12 +126,12 @@ Status VhdBlob::CheckFooter(std::uint64_t blob_bytes) {
 
 }  // namespace
 
-Result<std::unique_ptr<Disk>> OpenVhdBlob(VhdBlobOptions options, Clock& clock) {
+Result<std::unique_ptr<BlobDisk>> OpenVhdBlob(VhdBlobOptions options, Clock& clock) {
   const std::string blob = options.blob;
   const std::string snapshot_time = options.snapshot_time;
   auto disk = std::make_unique<VhdBlob>(std::move(options), clock);
   ASR_CHECK(disk->Open(blob, snapshot_time));
-  return disk;
+  return std::unique_ptr<BlobDisk>(std::move(disk));
 }
 
 }  // namespace asr

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "storage/base/clock.h"
+#include "storage/blob/blob_store.h"
 #include "storage/http/authorizer.h"
 #include "storage/http/http_transport.h"
 #include "storage/image/disk.h"
@@ -22,10 +23,13 @@ struct VhdBlobOptions {
   std::stop_token stop;  // requests end soon after it is set
 };
 
+// A disk whose bytes stand at the same offsets of the blob.
+class BlobDisk : public Disk, public CopyOrigin {};
+
 // The blob is never changed, and may be written by others meanwhile: each read gives what it holds
 // then. kNotFound (kBlobNotFound); kUnsupported (kImageUnsupported) for a blob that is no page
 // blob, or a VHD that is not fixed; kCorrupt (kImageCorrupt) if its footer is damaged or tells of
 // another size than the blob's. `clock` outlives the disk.
-[[nodiscard]] Result<std::unique_ptr<Disk>> OpenVhdBlob(VhdBlobOptions options, Clock& clock);
+[[nodiscard]] Result<std::unique_ptr<BlobDisk>> OpenVhdBlob(VhdBlobOptions options, Clock& clock);
 
 }  // namespace asr

@@ -155,6 +155,34 @@ TEST_F(AzureVaultTest, AStoredCredentialIsRememberedWithTheVault) {
   }
 }
 
+TEST_F(AzureVaultTest, WhatAVaultIsOpenedWithCanBeForgotten) {
+  cli.WriteFile("key", server.key());
+  std::filesystem::permissions(cli.Path("key"), std::filesystem::perms::owner_read);
+  cli.Json("credential add store --account " + server.account() + " --key-file {dir}/key");
+  const std::string certificates = "/etc/ssl/certs/ca-certificates.crt";
+  cli.Json("vault create azure --target " + Url() + " --credential store --ca-file " +
+           certificates);
+  EXPECT_EQ(cli.Json("vault show azure")["credential"], "store");
+  const std::string connect = "vault connect azure --target " + Url();
+  EXPECT_EQ(cli.Run(connect + " --unset credential --credential store").exit_code, 2);
+  EXPECT_EQ(cli.Run(connect + " --unset ca-file --ca-file " + certificates).exit_code, 2);
+  EXPECT_EQ(cli.Run(connect + " --unset target").exit_code, 2);
+  // What it cannot be opened without is kept.
+  const auto variables = cli.variables;
+  cli.variables.erase("AZURE_STORAGE_CONNECTION_STRING");
+  EXPECT_EQ(cli.Run(connect + " --unset credential").exit_code, 3);
+  EXPECT_EQ(cli.Json("vault show azure")["credential"], "store");
+  cli.variables = variables;
+  const CommandResult told = cli.Run(connect + " --unset credential --unset ca-file");
+  EXPECT_EQ(told.exit_code, 0);
+  EXPECT_THAT(told.err, HasSubstr("what the environment has from now on, not store"));
+  const Json forgotten = cli.Json("vault show azure");
+  EXPECT_EQ(forgotten["credential"], nullptr);
+  EXPECT_EQ(forgotten["caFile"], nullptr);
+  EXPECT_EQ(cli.Run("credential remove store --yes").exit_code, 0);
+  EXPECT_EQ(cli.Json("vault check --vault azure")["healthy"], true);
+}
+
 TEST_F(AzureVaultTest, WhatCannotBeAVaultsPlaceIsRefused) {
   const CommandResult secret = cli.Run("vault create azure --target " + Url() + "?" +
                                        server.AccountSas("rwdl", std::chrono::hours(1)));

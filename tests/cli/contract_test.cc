@@ -297,6 +297,13 @@ TEST_F(ContractTest, DryRunsChangeNothing) {
 
 TEST_F(ContractTest, TypingErrorsAreAnsweredWithTheNearest) {
   EXPECT_THAT(cli.Run("valt list").err, HasSubstr("did you mean 'vault'?"));
+  // Words of other tools, whose commands are there.
+  for (const auto& [word, command] :
+       {std::pair{"logout", "credential remove"}, std::pair{"protect", "enable"},
+        std::pair{"snapshots", "points list"}, std::pair{"sync", "replicate"}}) {
+    EXPECT_THAT(cli.Run(word).err, HasSubstr(std::string("did you mean '") + command + "'?"));
+    EXPECT_EQ(cli.Run(std::string(command) + " --help").exit_code, 0);
+  }
   EXPECT_THAT(cli.Run("vault lsit").err, HasSubstr("did you mean 'list'?"));
   EXPECT_THAT(cli.Run("replicte web").err, HasSubstr("did you mean 'replicate'?"));
   EXPECT_THAT(cli.Run("vault list --quite").err, HasSubstr("did you mean '--quiet'?"));

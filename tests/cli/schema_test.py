@@ -1,8 +1,10 @@
-"""What every verb prints as JSON meets the schema of its kind: schema_test.py ASR
+"""What every verb prints as JSON meets the schema of its kind: schema_test.py ASR PAGE-BLOB-SERVER
 
 The schemas in schemas/ are what scripts may rely on: no key is missing, none is unknown. Every verb is run at least once.
 """
 
+import contextlib
+import http.server
 import json
 import os
 import pathlib
@@ -12,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import jsonschema
@@ -115,6 +118,58 @@ def make_change_log(file):
     file.write_bytes(header + block)
 
 
+class MetadataService(http.server.BaseHTTPRequestHandler):
+    """Gives a token to whoever asks, as the metadata service of a machine on Azure."""
+
+    def do_GET(self):
+        body = json.dumps({"access_token": "token", "expires_in": "3600", "token_type": "Bearer"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def metadata_service():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), MetadataService) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+@contextlib.contextmanager
+def page_blob_server(program):
+    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
+def on_azure(asr, server):
+    with metadata_service() as url:
+        asr.environment["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = url
+        asr.run("login --identity --name machine", "login")
+    asr.run("credential remove machine --yes", None)
+    with page_blob_server(server) as url:
+        key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+        make_secret(pathlib.Path(asr.directory) / "key", key)
+        asr.run("credential add key --account devstoreaccount1 --key-file key", "credential")
+        asr.run(f"vault create far --target {url}/vault --credential key", "vault")
+        asr.run("vault show far", "vault-show")
+        asr.run("credential share --vault far --output-file shared.sas", "credential-share")
+        shown = asr.run("credential share --vault far --show --ip 192.0.2.7 --for 8h", "credential-share")
+        assert shown["sas"] and shown["ipRange"], shown
+        asr.run("vault delete far --yes", None)
+    asr.run("credential remove key --yes", None)
+
+
 def set_up(asr):
     asr.run("--version", "version")
     asr.run("vault list", "vaults")
@@ -152,6 +207,11 @@ def set_up(asr):
     asr.run("config set output json", "setting")
     asr.run("config get output", "setting")
     asr.run("config list", "settings")
+    asr.run("throttle show", "throttle")
+    asr.run("throttle set --work-mbps 50 --other-mbps none --dry-run", "plan")
+    asr.run("throttle set --work-mbps 0", None, code=2, beside="error")
+    asr.run("throttle set --work-mbps 5000 --work-days mon,sat-sun", "throttle")
+    asr.run("throttle clear", "throttle")
     asr.run("config set output table", "setting")
 
 
@@ -256,12 +316,13 @@ def take_down(asr, document, text):
     asr.run("frobnicate", None, code=2, beside="error")
 
 
-def main(program):
+def main(program, server):
     with tempfile.TemporaryDirectory(prefix="asr-schema.") as scratch:
         directory = pathlib.Path(scratch)
         asr = Asr(program, scratch)
         disk = make_vm(directory)
         set_up(asr)
+        on_azure(asr, server)
         protect(asr, disk)
         recover(asr)
         document, = (directory / "vault").glob("items/*/item.json")
@@ -272,4 +333,4 @@ def main(program):
         assert not missed, f"verbs whose output no schema was held against: {missed}"
 
 
-main(os.path.abspath(sys.argv[1]))
+main(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]))

@@ -237,6 +237,59 @@ TEST_F(BlobSeedTest, APageBlobIsASeedForAnyVault) {
   EXPECT_EQ(cli.ReadFile(cli.Path("cloud/root.raw")), root);
 }
 
+// What is the seed's goes over this machine's line once, not twice.
+TEST_F(BlobSeedTest, AVaultsServiceCopiesTheSeedItself) {
+  Upload("old.vhd", cli.ReadFile(cli.Path("old.raw")) + Footer(kRootBytes));
+  cli.Json("vault create azure --target " + server.url() + "/vault");
+  cli.Json("vault use azure");
+  cli.Json("policy set gold");
+  struct Way {
+    std::string code;  // of what the service answers to copies; empty: it copies
+    std::uint64_t most_sent_bytes;
+  };
+  constexpr std::uint64_t kDifferent = 2 * 64 * kKiB;
+  for (const Way& way : {Way{"", kDifferent + 4 * kKiB}, Way{"NotImplemented", 2 * kRootBytes},
+                         Way{"Crc64Mismatch", 2 * kRootBytes}}) {
+    if (!way.code.empty()) {
+      server.AddFault({.action = testing::FaultAction::kRefuse,
+                       .operation = "PutPageFromURL",
+                       .times = -1,
+                       .code = way.code});
+    }
+    server.ClearLog();
+    const Json job = cli.Json("enable web --policy gold --seed " + Url("old.vhd"));
+    EXPECT_EQ(job["stats"]["bytesSeeded"], kRootBytes) << way.code;
+    EXPECT_EQ(job["stats"]["bytesSent"], kDifferent) << way.code;
+    std::uint64_t sent_bytes = 0;
+    for (const auto& record : server.Log()) {
+      if (record.blob.ends_with("disks/root.vhd")) sent_bytes += record.received_bytes;
+    }
+    EXPECT_LE(sent_bytes, way.most_sent_bytes) << way.code;
+    EXPECT_EQ(sent_bytes < kRootBytes, way.code.empty()) << way.code;
+    EXPECT_GT(server.Counts()["PutPageFromURL"], 0U) << way.code;
+    ExpectRestored();
+    cli.Json("disable web --yes");
+    std::filesystem::remove_all(cli.Path("out"));
+    server.ClearFaults();
+  }
+}
+
+// What reads the seed is for no other server to know.
+TEST_F(BlobSeedTest, AnotherServiceIsNotToldOfTheSeed) {
+  Upload("old.vhd", cli.ReadFile(cli.Path("old.raw")) + Footer(kRootBytes));
+  PageBlobServer other({.account = "othersaccount"});
+  cli.WriteFile("key", other.key());
+  std::filesystem::permissions(cli.Path("key"), std::filesystem::perms::owner_read);
+  cli.Json("credential add other --account othersaccount --key-file {dir}/key");
+  cli.Json("vault create azure --target " + other.url() + "/vault --credential other");
+  cli.Json("vault use azure");
+  cli.Json("policy set gold");
+  const Json job = cli.Json("enable web --policy gold --seed " + Url("old.vhd"));
+  EXPECT_EQ(job["stats"]["bytesSent"], 2 * 64 * kKiB);
+  EXPECT_EQ(other.Counts()["PutPageFromURL"], 0U);
+  ExpectRestored();
+}
+
 TEST_F(BlobSeedTest, OnlyPagesThatWereWrittenAreRead) {
   const std::string content = std::string(kMiB, '\0') + std::string(512, 'a') +
                               std::string(2 * kMiB - 512, '\0') + std::string(512, 'b');

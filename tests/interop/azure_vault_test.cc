@@ -6,6 +6,10 @@
 #include <string>
 
 #include "storage/auth/sas.h"
+#include "storage/auth/storage_credential.h"
+#include "storage/base/clock.h"
+#include "storage/blob/azure_lists.h"
+#include "storage/http/curl_transport.h"
 #include "tests/support/azurite.h"
 #include "tests/support/cli_runner.h"
 #include "tests/support/raw_blob_client.h"
@@ -97,6 +101,29 @@ TEST_F(AzureVaultInteropTest, AzReadsDocuments) {
   ASSERT_EQ(read.exit_code, 0) << read.output.substr(0, 1000);
   const auto document = nlohmann::ordered_json::parse(cli.ReadFile(cli.Path("vault.json")));
   EXPECT_EQ(document["id"], cli.Json("vault show azure")["id"]);
+}
+
+// One request where each would be one else.
+TEST_F(AzureVaultInteropTest, AListBringsTheDocuments) {
+  const auto credential = ParseConnectionString(Secret(azurite.ConnectionString()));
+  ASSERT_TRUE(credential);
+  const auto authorizer = MakeAuthorizer(*credential, credential->account, SystemClock());
+  const auto transport = CurlTransport::Create({});
+  ASSERT_TRUE(authorizer && transport);
+  HttpClient http(**transport, SystemClock());
+  AzureClient client(http, **authorizer, azurite.url() + "/vault", {});
+  const auto listing = ListBlobs(client, {.prefix = "", .with_documents = true});
+  ASSERT_TRUE(listing) << listing.error().Line();
+  int documents = 0;
+  for (const ListedBlob& blob : listing->blobs) {
+    EXPECT_EQ(blob.document.has_value(), blob.name.ends_with(".json")) << blob.name;
+    if (!blob.document) continue;
+    ++documents;
+    const auto body = client.Send({.blob = blob.name, .what = "read"});
+    ASSERT_TRUE(body) << body.error().Line();
+    EXPECT_EQ(*blob.document, body->body);
+  }
+  EXPECT_EQ(documents, 5) << "the vault, a policy, an item, two points";
 }
 
 }  // namespace

@@ -52,9 +52,150 @@ TEST_F(LibvirtReplicationTest, DeltasOfARunningGuestHoldWhatWasSyncedBeforeThem)
   // One checkpoint is all that stays on the guest, and no scratch file.
   EXPECT_EQ(MustRunShell("virsh -c qemu:///system checkpoint-list web --name | grep -c ^asr-"),
             "1\n");
-  EXPECT_EQ(MustRunShell(fmt::format("ls {} | grep -c -e scratch -e hrl || true",
-                                     guest.directory())),
-            "0\n");
+  EXPECT_EQ(
+      MustRunShell(fmt::format("ls {} | grep -c -e scratch -e hrl || true", guest.directory())),
+      "0\n");
+}
+
+TEST_F(LibvirtReplicationTest, APointOfAFrozenGuestNeedsNoReplay) {
+  LibvirtGuest guest({.name = "web", .disks = {{}, {}}});
+  guest.Start();
+  guest.WaitForAgent();
+  guest.WaitForSynced(10);
+  world_.AsrJson("enable web --policy gold");
+  const std::int64_t synced = guest.WaitForMoreSynced(2);
+  const Json replicated = world_.AsrJson("replicate web --app-consistent");
+  EXPECT_EQ(replicated.at("point").at("consistency"), "app");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  guest.WaitForMoreSynced(2);
+  const GuestJournal journal = world_.Restore(guest, "latest-app", JournalState::kFrozen);
+  EXPECT_EQ(journal.problem, "");
+  EXPECT_GE(journal.SyncedNumber(), synced);
+  // Without its agent, what can be had is had, and it is said why it is not more.
+  guest.RunInGuest("killall qemu-ga");
+  const Json without = world_.AsrJson("replicate web --app-consistent");
+  EXPECT_EQ(without.at("point").at("consistency"), "crash");
+  EXPECT_THAT(world_.said(), HasSubstr("crash-consistent, for its file systems were not frozen"));
+  guest.WaitForMoreSynced(2);
+}
+
+TEST_F(LibvirtReplicationTest, AGuestThatGoesOffAndOnIsFollowed) {
+  LibvirtGuest guest({.name = "web", .disks = {{}, {.format = "raw"}}});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  guest.Shutdown();
+  const std::int64_t at_shutdown = guest.LastSynced();
+  const Json off = world_.AsrJson("replicate web");
+  EXPECT_TRUE(off.at("point").at("new").get<bool>());
+  EXPECT_THAT(world_.said(), IsEmpty());
+  const GuestJournal journal = world_.Restore(guest, PointOf(off), JournalState::kFrozen);
+  EXPECT_EQ(journal.problem, "");
+  EXPECT_EQ(journal.SyncedNumber(), at_shutdown);
+  EXPECT_FALSE(world_.AsrJson("replicate web").at("point").at("new").get<bool>());
+  guest.Start();
+  guest.WaitForMoreSynced(2);
+  // The images were written to behind no checkpoint: all is compared once, then changes are known.
+  world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  const std::int64_t synced = guest.WaitForMoreSynced(2);
+  const Json on = world_.AsrJson("replicate web");
+  EXPECT_EQ(world_.Restore(guest, PointOf(on), JournalState::kCrash).problem, "");
+  EXPECT_GE(world_.Restore(guest, PointOf(on), JournalState::kCrash).SyncedNumber(), synced);
+}
+
+TEST_F(LibvirtReplicationTest, AKilledQemuCostsOneComparisonAndNoPoint) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  const std::string first = world_.AsrJson("enable web --policy gold").at("id").get<std::string>();
+  EXPECT_NE(first, "");
+  const std::string before = PointOf(world_.AsrJson("replicate web"));
+  const GuestJournal held = world_.Restore(guest, before, JournalState::kCrash);
+  guest.WaitForMoreSynced(5);
+  guest.KillQemu();
+  guest.Start();
+  const std::int64_t synced = guest.WaitForMoreSynced(2);
+  const Json after = world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), HasSubstr("its disks are compared instead"));
+  world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  const GuestJournal journal = world_.Restore(guest, PointOf(after), JournalState::kCrash);
+  EXPECT_EQ(journal.problem, "");
+  EXPECT_GE(journal.SyncedNumber(), synced);
+  EXPECT_EQ(world_.Restore(guest, before, JournalState::kCrash).last_numbers, held.last_numbers);
+}
+
+TEST_F(LibvirtReplicationTest, WhatAGuestTrimsIsClearedAndNotSent) {
+  LibvirtGuest guest({.name = "web", .disks = {{.size_bytes = kGiB}}});
+  guest.Start();
+  guest.WaitForSynced(5);
+  guest.WriteRandomFile("/data/large", 100 * kMiB);
+  world_.AsrJson("enable web --policy gold");
+  guest.RunInGuest("rm /data/large && sync && fstrim /data");
+  const Json replicated = world_.AsrJson("replicate web");
+  const Json& stats = replicated.at("job").at("stats");
+  EXPECT_GT(stats.at("bytesCleared").get<std::uint64_t>(), 90 * kMiB);
+  EXPECT_LT(stats.at("bytesSent").get<std::uint64_t>(), 5 * kMiB);
+  EXPECT_LT(stats.at("bytesRead").get<std::uint64_t>(), 10 * kMiB);
+  EXPECT_EQ(world_.Restore(guest, PointOf(replicated), JournalState::kCrash).problem, "");
+}
+
+TEST_F(LibvirtReplicationTest, TheBackupOfAnotherProgramIsLeftInPeace) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  const std::string xml = world_.directory() / "pull.xml";
+  MustRunShell(
+      "echo \"<domainbackup mode='pull'><server transport='unix' socket='/run/lab/nbd'/>"
+      "</domainbackup>\" >" +
+      xml);
+  Virsh({"backup-begin", "web", xml});
+  const CommandOutput refused = world_.TryAsr("replicate web");
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.text, HasSubstr("another backup of VM web runs"));
+  Virsh({"backup-dumpxml", "web"});
+  Virsh({"domjobabort", "web"});
+  world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), IsEmpty());
+}
+
+TEST_F(LibvirtReplicationTest, ACheckpointThatSomebodyDeletedIsFoundOutAndReplaced) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  MustRunShell(
+      "virsh -c qemu:///system checkpoint-delete web $(virsh -c qemu:///system "
+      "checkpoint-list web --name | grep ^asr-)");
+  guest.StopWriting();
+  const Json replicated = world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), HasSubstr("is gone, its disks are compared instead"));
+  // Nothing changes any more; yet the new checkpoint is one that a point knows.
+  world_.AsrJson("replicate web");
+  world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  EXPECT_EQ(world_.Restore(guest, PointOf(replicated), JournalState::kCrash).problem, "");
+}
+
+TEST_F(LibvirtReplicationTest, DisksThatCannotBeReplicatedSaySoAndCanBeLeftOut) {
+  LibvirtGuest guest({.name = "web",
+                      .disks = {{}},
+                      .devices_xml = "<disk type='file' device='cdrom'><target dev='sda' "
+                                     "bus='sata'/><readonly/></disk>"
+                                     "<disk type='file' device='disk'><driver name='qemu' "
+                                     "type='raw'/><source file='/run/lab/shared.raw'/><target "
+                                     "dev='vdz' bus='virtio'/><shareable/></disk>"});
+  MustRunShell("truncate -s 64M /run/lab/shared.raw");
+  guest.Start();
+  guest.WaitForSynced(5);
+  const CommandOutput refused = world_.TryAsr("enable web --policy gold");
+  EXPECT_EQ(refused.exit_code, 4);
+  EXPECT_THAT(refused.text, HasSubstr("disk vdz cannot be replicated: it is shared"));
+  world_.AsrJson("enable web --policy gold --exclude-disk vdz");
+  world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), IsEmpty());
 }
 
 TEST_F(LibvirtReplicationTest, TimeOfACycle) {

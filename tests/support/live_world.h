@@ -52,12 +52,14 @@ class LiveWorld {
   GuestJournal Restore(const LibvirtGuest& guest, const std::string& point, JournalState state) {
     const std::string to = directory_ / fmt::format("restored-{}", ++restores_);
     const std::string other = directory_ / fmt::format("state-{}", restores_);
-    MustRunShell(fmt::format("{0} vault connect lab --target {1} --state-dir {2} && {0} restore "
-                             "{3} --point {4} --to {5} --format raw --state-dir {2}",
-                             ASR_BINARY, directory_ / "vault", other, guest.name(), point, to));
+    MustRunShell(
+        fmt::format("{0} vault connect lab --target {1} --state-dir {2} && {0} restore "
+                    "{3} --point {4} --to {5} --format raw --state-dir {2}",
+                    ASR_BINARY, directory_ / "vault", other, guest.name(), point, to));
     std::vector<std::string> images;
     for (std::size_t i = 0; i < guest.disks().size(); ++i) {
-      images.push_back(fmt::format("{}/vd{}.raw", to, static_cast<char>('a' + static_cast<int>(i))));
+      images.push_back(
+          fmt::format("{}/vd{}.raw", to, static_cast<char>('a' + static_cast<int>(i))));
     }
     GuestJournal journal = ReadGuestJournal(images, state);
     MustRunShell(fmt::format("rm -r {} {}", to, other));

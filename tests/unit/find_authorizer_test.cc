@@ -203,8 +203,28 @@ TEST_F(FindAuthorizerTest, WorkGoesOnWithTheOneThatTookItsPlace) {
   EXPECT_TRUE((*authorizer)->Renew(refused, {}, {}).value());
   EXPECT_EQ(Sign(**authorizer), "?" + Sas("2028-12-24"));
   // Another kind of credential cannot go on in the middle.
+  refused.url = "https://x/y?" + Sas("2028-12-24");
   Add("sas", Make(Kind::kAccountKey, "aHVzaA==", "contoso"), /*replace=*/true);
   EXPECT_FALSE((*authorizer)->Renew(refused, {}, {}));
+}
+
+TEST_F(FindAuthorizerTest, ASasOverPlainHttpIsWarnedOf) {
+  Add("sas", Make(Kind::kSas, Sas("2027-12-24")));
+  Add("key", Make(Kind::kAccountKey, "aHVzaA==", "contoso"));
+  for (const char* safe : {"https://10.1.2.3/contoso/vault", "http://127.0.0.1:10000/contoso/vault",
+                           "http://localhost:10000/contoso/vault"}) {
+    EXPECT_TRUE(Find("sas", safe));
+  }
+  EXPECT_TRUE(Find("key", "http://10.1.2.3/contoso/vault"));
+  EXPECT_THAT(warnings_.lines, IsEmpty());
+  EXPECT_TRUE(Find("sas", "http://10.1.2.3/contoso/vault"));
+  EXPECT_THAT(warnings_.lines, ElementsAre(HasSubstr("credential sas")));
+  EXPECT_THAT(warnings_.lines[0], HasSubstr("plain http"));
+  EXPECT_THAT(warnings_.lines[0], Not(HasSubstr("sig=")));
+  variables_ = {{"AZURE_STORAGE_ACCOUNT", "contoso"},
+                {"AZURE_STORAGE_SAS_TOKEN", Sas("2027-12-24")}};
+  EXPECT_TRUE(Find("", "http://10.1.2.3/contoso/vault"));
+  EXPECT_EQ(warnings_.lines.size(), 2U);
 }
 
 TEST_F(FindAuthorizerTest, EntraIdComesLastAndOverHttpsOnly) {

@@ -50,6 +50,71 @@ TEST(MakeEqualTest, SecondPassSendsOnlyWhatChanged) {
   EXPECT_EQ(target.written_bytes, 0U);
 }
 
+// As a hypervisor tells it: in pieces of any size, clipped to the window.
+ChangedExtents Only(std::vector<Extent> changed) {
+  return [changed = std::move(changed)](Extent window) -> Result<std::vector<Extent>> {
+    std::vector<Extent> inside;
+    for (const Extent& extent : changed) {
+      const std::uint64_t from = std::max(extent.offset_bytes, window.offset_bytes);
+      const std::uint64_t to = std::min(extent.end_bytes(), window.end_bytes());
+      if (from < to) AppendExtent(inside, {from, to - from});
+    }
+    return inside;
+  };
+}
+
+TEST(MakeEqualTest, WhatDidNotChangeIsNotRead) {
+  const auto source = RandomDisk(3 * 1024 * kMiB, 5);
+  StrictTarget target(source->size_bytes());
+  ASSERT_TRUE(MakeEqual(*source, target, {.algorithm = kAlgorithm}));
+  target.written_bytes = target.cleared_bytes = 0;
+  // One byte; the end of one chunk and the beginning of the next; zeros; the last of the disk; and
+  // one that is said to have changed and did not.
+  auto bytes = source->bytes();
+  bytes[5 * kMiB + 70] ^= std::byte{1};
+  for (std::size_t i = 0; i < 20; ++i) bytes[9 * kMiB + kChunkBytes - 10 + i] ^= std::byte{3};
+  std::ranges::fill(bytes.subspan(2100 * kMiB, 4 * kChunkBytes), std::byte{0});
+  bytes[source->size_bytes() - 1] ^= std::byte{1};
+  const auto stats =
+      MakeEqual(*source, target,
+                {.algorithm = kAlgorithm,
+                 .changed = Only({{5 * kMiB + 70, 1},
+                                  {9 * kMiB + kChunkBytes - 10, 20},
+                                  {100 * kMiB, 4096},
+                                  {2100 * kMiB, 4 * kChunkBytes},
+                                  {source->size_bytes() - 512, 512}})});
+  ASSERT_TRUE(stats) << stats.error().Line();
+  ExpectEqual(*source, target);
+  EXPECT_EQ(target.written_bytes, 4 * kChunkBytes);
+  EXPECT_EQ(target.cleared_bytes, 4 * kChunkBytes);
+  EXPECT_LE(stats->bytes_read, 9 * kChunkBytes);
+  EXPECT_EQ(stats->bytes_sent + stats->bytes_zero + stats->bytes_skipped, source->size_bytes());
+}
+
+TEST(MakeEqualTest, WhatIsSaidNotToHaveChangedStaysAsTheTargetHasIt) {
+  const auto source = RandomDisk(16 * kMiB, 6);
+  StrictTarget target(source->size_bytes());
+  ASSERT_TRUE(MakeEqual(*source, target, {.algorithm = kAlgorithm}));
+  const auto before = RandomDisk(16 * kMiB, 6);
+  source->bytes()[3 * kMiB] ^= std::byte{1};
+  const auto stats =
+      MakeEqual(*source, target, {.algorithm = kAlgorithm, .changed = Only({{9 * kMiB, kMiB}})});
+  ASSERT_TRUE(stats);
+  ExpectEqual(*before, target);
+  EXPECT_LE(stats->bytes_read, kMiB);
+}
+
+TEST(MakeEqualTest, AHypervisorThatCannotTellFailsThePass) {
+  const auto source = RandomDisk(8 * kMiB, 7);
+  StrictTarget target(source->size_bytes());
+  const auto stats = MakeEqual(
+      *source, target, {.changed = [](Extent) -> Result<std::vector<Extent>> {
+        return Fail(ErrorKind::kIo, ErrorCode::kIo, "the bitmap is gone");
+      }});
+  ASSERT_FALSE(stats);
+  EXPECT_EQ(target.written_bytes, 0U);
+}
+
 TEST(MakeEqualTest, DiscardedDataIsCleared) {
   const auto source = RandomDisk(16 * kMiB, 3);
   StrictTarget target(source->size_bytes());

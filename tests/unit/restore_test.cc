@@ -196,7 +196,7 @@ TEST_F(RestoreTest, GoesOnInTheMiddleOfADiskInEachFormat) {
 TEST_F(RestoreTest, BelievesNothingThatItDoesNotRead) {
   for (const std::string format : {"raw", "vhdx"}) {
     SCOPED_TRACE(format);
-    const Job cut = Restore(format, 1);
+    const Job cut = Restore(format, 20 * kChunkBytes);
     const std::string partial = OutPath("data", format) + ".partial-" + format;
     const auto file = PosixFileSystem().Open(partial, {.mode = OpenMode::kWrite}).value();
     std::vector<std::uint64_t> written;
@@ -263,13 +263,26 @@ TEST_F(RestoreTest, ADoneDiskThatWasWrittenSinceIsNotOurs) {
   ExpectRestored("raw");
 }
 
-TEST_F(RestoreTest, ADoneDiskOfAnOlderPointIsNotOurs) {
+// Both disks are of one instant, whatever came meanwhile.
+TEST_F(RestoreTest, TheRestIsOfThePointThatWasBegunWith) {
+  ASSERT_EQ(Restore("raw", BytesOfADisk() + 1).state, JobState::kCancelled);
+  const auto before = disks_;
+  ChangeDisk(4);
+  Replicate();
+  const Job job = Restore("raw");
+  ASSERT_FALSE(job.error) << job.error->Line();
+  EXPECT_GE(job.stats.bytes_resumed, BytesOfADisk());
+  disks_ = before;
+  ExpectRestored("raw");
+}
+
+TEST_F(RestoreTest, WithForceItIsOfTheNewestPoint) {
   ASSERT_EQ(Restore("raw", BytesOfADisk() + 1).state, JobState::kCancelled);
   ChangeDisk(4);
   Replicate();
-  const Job refused = Restore("raw");
-  ASSERT_TRUE(refused.error);
-  EXPECT_EQ(refused.error->code, ErrorCode::kAlreadyExists);
+  const Job job = Restore("raw", 0, /*force=*/true);
+  ASSERT_FALSE(job.error) << job.error->Line();
+  ExpectRestored("raw");
 }
 
 TEST_F(RestoreTest, BeginsAnewWhereALockKeepsNobodyOut) {

@@ -124,7 +124,7 @@ TEST_F(SasAuthorizerTest, NeverOverHttpIfItSaysSo) {
 TEST_F(SasAuthorizerTest, ExpiryDuringWorkIsMetByAnother) {
   SasAuthorizer alone(Until("2026-11-24", "old"), clock_);
   int reloads = 0;
-  SasAuthorizer renewed(Until("2026-11-24", "old"), clock_, [&] {
+  SasAuthorizer renewed(Until("2026-11-24", "old"), clock_, [&](const Secret&) {
     ++reloads;
     return Result<SasToken>(Until("2026-12-24", "new"));
   });

@@ -48,6 +48,10 @@ struct BlobLease {
 
   // Ends what has run out by now.
   void Refresh(ServiceTime now);
+  // Of the blob; after Refresh.
+  void NoteWrite() {
+    if (state == LeaseState::kExpired) is_renewable = false;
+  }
 };
 
 struct StoredBlob {

@@ -155,7 +155,7 @@ ServerReply PutBlob(Call& call) {
     CheckConditions(call, found->second.base);
     const bool is_other_kind = found->second.base.is_page_blob != version.is_page_blob;
     if (is_other_kind && !found->second.snapshots.empty()) Refuse("InvalidBlobType");
-    found->second.lease.is_renewable = false;
+    found->second.lease.NoteWrite();
     version.generation = found->second.base.generation + 1;
   }
   version.incarnation = ++call.account.last_incarnation;
@@ -273,7 +273,7 @@ ServerReply SetBlobProperties(Call& call) {
   if (properties || (action == nullptr && !resizes)) {
     version.properties = properties.value_or(BlobProperties{});
   }
-  blob.lease.is_renewable = false;
+  blob.lease.NoteWrite();
   Touch(call, version);
   ServerReply reply{200};
   AddEtag(reply, version);
@@ -297,7 +297,7 @@ ServerReply BlobMetadata(Call& call) {
   CheckLeaseOfWrite(call, blob.lease);
   CheckConditions(call, version);
   version.metadata = ReadMetadata(call.request);
-  blob.lease.is_renewable = false;
+  blob.lease.NoteWrite();
   Touch(call, version);
   AddEtag(reply, version);
   reply.Add("x-ms-request-server-encrypted", "true");

@@ -126,7 +126,7 @@ ServerReply PutPageFromUrl(Call& call) {
   CheckSequenceConditions(call, blob.base);
   if (range.end_bytes() > blob.base.size_bytes) Refuse("InvalidPageRange");
   blob.base.pages.Write(range.offset_bytes, AsBytes(bytes), blob.base.generation);
-  blob.lease.is_renewable = false;
+  blob.lease.NoteWrite();
   Touch(call, blob.base);
   ServerReply reply{201};
   AddEtag(reply, blob.base);
@@ -161,7 +161,7 @@ ServerReply CopyBlob(Call& call) {
     CheckLeaseOfWrite(call, found->second.lease);
     CheckConditions(call, found->second.base);
     if (found->second.base.is_page_blob != version.is_page_blob) Refuse("InvalidBlobType");
-    found->second.lease.is_renewable = false;
+    found->second.lease.NoteWrite();
     version.generation = found->second.base.generation + 1;
   }
   version.incarnation = ++call.account.last_incarnation;

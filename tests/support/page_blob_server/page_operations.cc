@@ -109,7 +109,7 @@ ServerReply WritePages(Call& call) {
       version.pages.Write(range.offset_bytes, call.request.body, version.generation);
     }
   }
-  blob.lease.is_renewable = false;
+  blob.lease.NoteWrite();
   Touch(call, version);
   ServerReply reply{201};
   AddEtag(reply, version);

@@ -1,0 +1,176 @@
+// kill -9 of everything that takes part in a cycle of a live guest. The guest never stops, and the
+// next cycle goes on without help.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "tests/support/asr_process.h"
+#include "tests/support/live_world.h"
+
+namespace asr::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Json = LiveWorld::Json;
+
+class LibvirtKillTest : public ::testing::Test {
+ protected:
+  AsrProcess Start(const std::string& verb) {
+    return AsrProcess({verb, "web", "--state-dir", world_.state_directory(), "-y"},
+                      world_.directory() / "output");
+  }
+  static bool HasJob() { return TryVirsh({"backup-dumpxml", "web"}).exit_code == 0; }
+  // Stopped, the process has its backup job open.
+  static void StopWithJob(const AsrProcess& process) {
+    for (int i = 0; i < 100; ++i) {
+      std::this_thread::sleep_for(milliseconds(20));
+      process.Signal(SIGSTOP);
+      if (HasJob()) return;
+      process.Signal(SIGCONT);
+    }
+  }
+  // The guard's work.
+  static void WaitUntilNoJob() {
+    for (int i = 0; i < 300 && HasJob(); ++i) std::this_thread::sleep_for(milliseconds(100));
+    EXPECT_FALSE(HasJob());
+  }
+  // As the error's text says.
+  static void RemoveLostJob() {
+    KillLibvirtd();
+    MustRunShell("sed -i \"/async='backup'/d\" /run/libvirt/qemu/web.xml");
+    RestartLibvirtd();
+  }
+  // A point of now; what was synced before is in it.
+  void ExpectExact(const LibvirtGuest& guest) {
+    const std::int64_t synced = guest.WaitForMoreSynced(2);
+    const Json replicated = world_.AsrJson("replicate web");
+    const GuestJournal journal = world_.Restore(
+        guest, replicated.at("point").at("id").get<std::string>(), JournalState::kCrash);
+    EXPECT_EQ(journal.problem, "");
+    EXPECT_GE(journal.SyncedNumber(), synced);
+    world_.Asr("resync web --now --deep");
+    EXPECT_EQ(world_.said().find("damaged"), std::string::npos);
+  }
+
+  LiveWorld world_;
+};
+
+TEST_F(LibvirtKillTest, AsrIsKilledAtEveryMomentOfACycle) {
+  LibvirtGuest guest({.name = "web", .disks = {{}, {}}});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  int killed = 0;
+  for (int delay_ms = 3; delay_ms <= 240; delay_ms += 7) {
+    AsrProcess process = Start("replicate");
+    std::this_thread::sleep_for(milliseconds(delay_ms));
+    killed += process.Kill() ? 1 : 0;
+    EXPECT_EQ(guest.State(), "running") << delay_ms;
+  }
+  EXPECT_GT(killed, 10);
+  WaitUntilNoJob();
+  ExpectExact(guest);
+  // Nothing told that it had to compare: what changed was known all the time.
+  world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  EXPECT_EQ(MustRunShell("virsh -c qemu:///system checkpoint-list web --name | grep -c ^asr-"),
+            "1\n");
+}
+
+TEST_F(LibvirtKillTest, LibvirtdIsKilledInTheMiddleOfACycle) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  for (int delay_ms = 20; delay_ms <= 260; delay_ms += 40) {
+    AsrProcess process = Start("replicate");
+    std::this_thread::sleep_for(milliseconds(delay_ms));
+    KillLibvirtd();
+    RestartLibvirtd();
+    process.Wait();
+    EXPECT_EQ(guest.State(), "running") << delay_ms;
+  }
+  if (const CommandOutput refused = world_.TryAsr("replicate web"); refused.exit_code != 0) {
+    EXPECT_THAT(refused.text, HasSubstr("and knows nothing of it"));
+    RemoveLostJob();
+  }
+  WaitUntilNoJob();
+  ExpectExact(guest);
+}
+
+// libvirt 9.0 comes back so if it is killed just when a job begins or ends.
+TEST_F(LibvirtKillTest, AJobThatLibvirtLostIsNamedWithItsCure) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  KillLibvirtd();
+  MustRunShell(
+      "sed -i \"s#^</domstatus>#<job type='none' async='backup' flags='0x0' "
+      "asyncStarted='1'/></domstatus>#\" /run/libvirt/qemu/web.xml");
+  RestartLibvirtd();
+  const auto start = std::chrono::steady_clock::now();
+  const CommandOutput refused = world_.TryAsr("replicate web");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.text, HasSubstr("libvirt believes that a backup job has the VM"));
+  EXPECT_THAT(refused.text, HasSubstr("/run/libvirt/qemu/web.xml"));
+  RemoveLostJob();
+  ExpectExact(guest);
+}
+
+TEST_F(LibvirtKillTest, QemuIsKilledInTheMiddleOfACycle) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  for (const int delay_ms : {60, 140, 220}) {
+    AsrProcess process = Start("replicate");
+    std::this_thread::sleep_for(milliseconds(delay_ms));
+    guest.KillQemu();
+    process.Wait();
+    guest.Start();
+    guest.WaitForMoreSynced(2);
+  }
+  ExpectExact(guest);
+}
+
+TEST_F(LibvirtKillTest, AFullScratchFileEndsTheJobAndNotTheGuest) {
+  LibvirtGuest guest({.name = "web", .disks = {{.size_bytes = 512 * kMiB}}});
+  guest.Start();
+  guest.WaitForSynced(5);
+  guest.RunInGuest("yes | head -c 83886080 >/data/large; sync");
+  MustRunShell("mkdir -p /run/lab/scratch && mount -t tmpfs -o size=64m x /run/lab/scratch");
+  world_.Asr("config set scratch-dir /run/lab/scratch");
+  for (const bool is_killed : {true, false}) {
+    AsrProcess process = [&] {
+      return AsrProcess(
+          {"enable", "web", "--policy", "gold", "--state-dir", world_.state_directory(), "-y"},
+          world_.directory() / "output");
+    }();
+    StopWithJob(process);
+    ASSERT_TRUE(HasJob());
+    // In place: what is overwritten goes to the scratch file, which has no room for it.
+    if (is_killed) process.Kill();
+    const std::int64_t before = guest.LastSynced();
+    guest.RunInGuest("yes no | head -c 83886080 | dd of=/data/large bs=1M conv=notrunc,fsync");
+    WaitUntilNoJob();
+    EXPECT_EQ(guest.State(), "running");
+    EXPECT_GT(guest.WaitForMoreSynced(2), before);
+    if (is_killed) continue;
+    process.Signal(SIGCONT);
+    EXPECT_NE(process.Wait(), 0);
+    EXPECT_THAT(MustRunShell("cat " + world_.directory() / "output"),
+                HasSubstr("backup job of VM web ended"));
+  }
+  world_.AsrJson("enable web --policy gold");
+  ExpectExact(guest);
+}
+
+}  // namespace
+}  // namespace asr::testing
