@@ -190,6 +190,7 @@ const std::vector<Command>& Commands() {
     AddShareCommands(all);
     AddVmCommands(all);
     AddPolicyCommands(all);
+    AddThrottleCommands(all);
     AddConfigCommands(all);
     AddCompletionCommands(all);
     AddProtectCommands(all);

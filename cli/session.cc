@@ -10,6 +10,7 @@
 #include "cli/text_format.h"
 #include "cli/views.h"
 #include "core/jobs/agent.h"
+#include "core/jobs/throttle_settings.h"
 #include "core/jobs/vault_place.h"
 #include "core/jobs/vaults.h"
 #include "storage/http/authority_file.h"
@@ -119,6 +120,7 @@ Result<Environment*> Session::OpenEnvironment() {
     ASR_TRY(ca_file, AbsolutePath(*options_.ca_file));
     ASR_CHECK(CheckAuthorityFile(ca_file));
   }
+  if (!throttle_ && !only_looks_) throttle_ = MakeThrottle(*state_, context_.clock);
   environment_.emplace(Environment{.fs = context_.fs,
                                    .clock = context_.clock,
                                    .state = *state_,
@@ -131,6 +133,7 @@ Result<Environment*> Session::OpenEnvironment() {
                                    .has_person = HasPerson(),
                                    .command = command_,
                                    .queued_job = queued_job_,
+                                   .throttle = throttle_,
                                    .program = context_.program});
   return &*environment_;
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/application.h"
@@ -55,8 +56,12 @@ class Session {
   [[nodiscard]] Status RequireAgentForNoWait();
   // Queues a job that does what this command says, for the agent to begin at `due`, and prints it.
   [[nodiscard]] Status LeaveToAgent(const std::string& type, const std::string& vm, Timestamp due);
-  // This run is what `job` was queued for.
-  void AdoptJob(const JobId& job) { queued_job_ = job; }
+  // This run is what `job` was queued for, and shares the line with whatever runs beside it.
+  // Called before anything is opened; what `throttle` works with outlives this.
+  void AdoptJob(const JobId& job, std::shared_ptr<Throttle> throttle) {
+    queued_job_ = job;
+    throttle_ = std::move(throttle);
+  }
   // Called before anything is opened by a verb that will ask: kUsage (kConfirmationNeeded) if there
   // is nobody to ask and --yes was not given. `loss` names what the verb destroys.
   [[nodiscard]] Status RequireAnswer(const std::string& loss) const;
@@ -117,6 +122,7 @@ class Session {
   std::unique_ptr<Vault> vault_;
   bool only_looks_ = false;
   std::optional<JobId> queued_job_;
+  std::shared_ptr<Throttle> throttle_;
 };
 
 // The error of a job that did not succeed; a job without one gets one that says so.

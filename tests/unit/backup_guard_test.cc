@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/source/guard_words.h"
+#include "storage/base/bytes.h"
 
 namespace asr {
 namespace {
@@ -40,7 +41,8 @@ TEST(BackupGuardTest, OrdersArriveAsTheyWereGiven) {
 
 // A program that is no guard says nothing, and ends: nothing is done to any VM then.
 TEST(BackupGuardTest, AGuardThatDoesNotComeUpIsAnErrorAndNoWait) {
-  auto guard = BackupGuard::Start("/bin/true", {.uri = "test:///default"});
+  auto guard = BackupGuard::Start(
+      "/bin/true", {.uri = "test:///default", .uuid = "x", .socket_path = "x", .directories = {}});
   if (!guard) return;  // it ended even before it had its orders
   const Status ready = guard->WaitUntilReady();
   ASSERT_FALSE(ready.has_value());

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "storage/base/bytes.h"
+
 namespace asr {
 namespace {
 
@@ -27,9 +29,9 @@ std::string Disk(const std::string& target, const std::string& more = "",
 }
 
 TEST(DomainXmlTest, ReadsWhatReplicationNeeds) {
-  const auto vm = ParseDomainXml(DomainWith(
-      Disk("vda", "<blockio logical_block_size='4096'/>") +
-      "<channel><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"));
+  const auto vm = ParseDomainXml(
+      DomainWith(Disk("vda", "<blockio logical_block_size='4096'/>") +
+                 "<channel><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"));
   ASSERT_TRUE(vm.has_value()) << vm.error().Line();
   EXPECT_EQ(vm->name, "web");
   EXPECT_EQ(vm->settings.cpu_count, 3);
@@ -46,8 +48,8 @@ TEST(DomainXmlTest, ReadsWhatReplicationNeeds) {
 }
 
 TEST(DomainXmlTest, KnowsUefiByItsLoader) {
-  const auto by_loader = ParseDomainXml(
-      DomainWith("", "<loader type='pflash'>/f.fd</loader><nvram>/vars.fd</nvram>"));
+  const auto by_loader =
+      ParseDomainXml(DomainWith("", "<loader type='pflash'>/f.fd</loader><nvram>/vars.fd</nvram>"));
   ASSERT_TRUE(by_loader.has_value());
   EXPECT_EQ(by_loader->settings.generation, 2);
   EXPECT_EQ(by_loader->nvram_path, "/vars.fd");
@@ -56,8 +58,8 @@ TEST(DomainXmlTest, KnowsUefiByItsLoader) {
 }
 
 TEST(DomainXmlTest, DisksComeInBootOrder) {
-  const auto vm = ParseDomainXml(
-      DomainWith(Disk("vda") + Disk("vdb", "<boot order='1'/>") + Disk("vdc")));
+  const auto vm =
+      ParseDomainXml(DomainWith(Disk("vda") + Disk("vdb", "<boot order='1'/>") + Disk("vdc")));
   ASSERT_TRUE(vm.has_value());
   std::vector<std::string> names;
   for (const VmDisk& disk : vm->disks) names.push_back(disk.name.value);
@@ -112,7 +114,8 @@ TEST(DomainXmlTest, AJobNamesItsDisksAndItsCheckpoint) {
                            .other_targets = {"vdc"}};
   const std::string job = BackupXml(backup);
   EXPECT_EQ(SocketOfBackup(job), "/run/a<b");
-  EXPECT_THAT(job, HasSubstr("name=\"vda\" backup=\"yes\" type=\"file\" backupmode=\"incremental\""));
+  EXPECT_THAT(job,
+              HasSubstr("name=\"vda\" backup=\"yes\" type=\"file\" backupmode=\"incremental\""));
   EXPECT_THAT(job, HasSubstr("incremental=\"asr-0\""));
   EXPECT_THAT(job, HasSubstr("name=\"vdb\" backup=\"yes\" type=\"file\" backupmode=\"full\""));
   EXPECT_THAT(job, HasSubstr("name=\"vdc\" backup=\"no\""));
@@ -133,8 +136,13 @@ TEST(DomainXmlTest, AJobWithoutASocketOfThisKindHasNone) {
 }
 
 TEST(WithoutDisksTest, TakesTheirReasonsAlong) {
-  VmDisk shared{.name = {"vdb"}, .path = "/b", .refusal = "it is shared"};
-  VirtualMachine vm{.name = "web", .disks = {{.name = {"vda"}, .path = "/a"}, shared}};
+  VmDisk shared;
+  shared.name = {"vdb"};
+  shared.refusal = "it is shared";
+  VmDisk plain;
+  plain.name = {"vda"};
+  VirtualMachine vm;
+  vm.disks = {plain, shared};
   vm.reasons = {RefusalReason(shared), "another"};
   EXPECT_THAT(RefusalReason(shared), HasSubstr("--exclude-disk vdb"));
   const VirtualMachine rest = WithoutDisks(vm, {{"vdb"}});

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <random>
 #include <set>
+#include <span>
 
 #include "tests/support/memory_disk.h"
 #include "tests/support/strict_target.h"
@@ -65,24 +66,24 @@ ChangedExtents Only(std::vector<Extent> changed) {
 
 TEST(MakeEqualTest, WhatDidNotChangeIsNotRead) {
   const auto source = RandomDisk(3 * 1024 * kMiB, 5);
+  const std::span<std::byte> bytes(source->bytes());
+  std::ranges::fill(bytes.subspan(2100 * kMiB, 4 * kChunkBytes), std::byte{7});
   StrictTarget target(source->size_bytes());
   ASSERT_TRUE(MakeEqual(*source, target, {.algorithm = kAlgorithm}));
   target.written_bytes = target.cleared_bytes = 0;
   // One byte; the end of one chunk and the beginning of the next; zeros; the last of the disk; and
   // one that is said to have changed and did not.
-  auto bytes = source->bytes();
   bytes[5 * kMiB + 70] ^= std::byte{1};
   for (std::size_t i = 0; i < 20; ++i) bytes[9 * kMiB + kChunkBytes - 10 + i] ^= std::byte{3};
   std::ranges::fill(bytes.subspan(2100 * kMiB, 4 * kChunkBytes), std::byte{0});
   bytes[source->size_bytes() - 1] ^= std::byte{1};
-  const auto stats =
-      MakeEqual(*source, target,
-                {.algorithm = kAlgorithm,
-                 .changed = Only({{5 * kMiB + 70, 1},
-                                  {9 * kMiB + kChunkBytes - 10, 20},
-                                  {100 * kMiB, 4096},
-                                  {2100 * kMiB, 4 * kChunkBytes},
-                                  {source->size_bytes() - 512, 512}})});
+  const auto stats = MakeEqual(*source, target,
+                               {.algorithm = kAlgorithm,
+                                .changed = Only({{5 * kMiB + 70, 1},
+                                                 {9 * kMiB + kChunkBytes - 10, 20},
+                                                 {100 * kMiB, 4096},
+                                                 {2100 * kMiB, 4 * kChunkBytes},
+                                                 {source->size_bytes() - 512, 512}})});
   ASSERT_TRUE(stats) << stats.error().Line();
   ExpectEqual(*source, target);
   EXPECT_EQ(target.written_bytes, 4 * kChunkBytes);
@@ -107,8 +108,8 @@ TEST(MakeEqualTest, WhatIsSaidNotToHaveChangedStaysAsTheTargetHasIt) {
 TEST(MakeEqualTest, AHypervisorThatCannotTellFailsThePass) {
   const auto source = RandomDisk(8 * kMiB, 7);
   StrictTarget target(source->size_bytes());
-  const auto stats = MakeEqual(
-      *source, target, {.changed = [](Extent) -> Result<std::vector<Extent>> {
+  const auto stats =
+      MakeEqual(*source, target, {.changed = [](Extent) -> Result<std::vector<Extent>> {
         return Fail(ErrorKind::kIo, ErrorCode::kIo, "the bitmap is gone");
       }});
   ASSERT_FALSE(stats);
