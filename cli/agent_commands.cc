@@ -19,6 +19,7 @@
 #include "cli/views.h"
 #include "core/jobs/agent.h"
 #include "core/jobs/health.h"
+#include "core/jobs/metrics.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -27,6 +28,7 @@ namespace {
 using Kind = Column::Kind;
 
 struct RunOptions {
+  std::optional<std::string> metrics_file;
   std::optional<std::string> log;
 };
 
@@ -56,9 +58,37 @@ Status RunQueued(Session& agent, const Job& job, const JobCommand& command,
   options.yes = true;
   Session session(context, options, {});
   session.Become(command, job.vault, split.options);
-  session.AdoptJob(job.id);
+  session.AdoptJob(job.id, environment->throttle);
   return RunVerb(session, split.rest);
 }
+
+// Replaces the file whole every 15 seconds, for the textfile collector of node_exporter.
+class MetricsFile {
+ public:
+  MetricsFile(Environment& environment, std::string path)
+      : environment_(environment), path_(std::move(path)) {}
+
+  Status Write(const std::map<std::string, ItemCounters>& counters) {
+    constexpr double kSecondsBetween = 15;
+    const double now = environment_.clock.MonotonicSeconds();
+    if (path_.empty() || (written_seconds_ && now - *written_seconds_ < kSecondsBetween)) return {};
+    written_seconds_ = now;
+    ASR_TRY(auto schedules, environment_.state.ListItemSchedules());
+    const std::string text = MetricsText({.version = ASR_VERSION,
+                                          .now = environment_.clock.Now(),
+                                          .counters = counters,
+                                          .schedules = std::move(schedules)});
+    ASR_CHECK(WriteFileAtomic(environment_.fs, path_, AsBytes(text)));
+    // The collector is another user, and there are no secrets in it.
+    if (::chmod(path_.c_str(), 0644) != 0) return Fail(ErrnoError(errno, "cannot chmod " + path_));
+    return {};
+  }
+
+ private:
+  Environment& environment_;
+  const std::string path_;
+  std::optional<double> written_seconds_;
+};
 
 Status RunAgentVerb(Session& session, const RunOptions& options) {
   ASR_CHECK(session.RefuseNoWait());
@@ -67,6 +97,10 @@ Status RunAgentVerb(Session& session, const RunOptions& options) {
       options.log.value_or("text") == "json" ? LogFormat::kJson : LogFormat::kText;
   const bool to_journal = environment->variables("JOURNAL_STREAM").has_value();
   const std::string notify_socket = environment->variables("NOTIFY_SOCKET").value_or("");
+  std::string metrics_path;
+  if (options.metrics_file) {
+    ASR_TRY(metrics_path, session.AbsolutePath(*options.metrics_file));
+  }
   std::mutex log_mutex;
   bool is_ready = false;
   AgentSettings settings;
@@ -81,9 +115,13 @@ Status RunAgentVerb(Session& session, const RunOptions& options) {
     session.WriteLog(FormatLogLine(entry, format, environment->clock.Now(), to_journal));
   };
   settings.take_reload = TakeHangup;
-  settings.on_tick = [&](const std::map<std::string, ItemCounters>&) {
+  MetricsFile metrics(*environment, metrics_path);
+  settings.on_tick = [&](const std::map<std::string, ItemCounters>& counters) {
     NotifyService(notify_socket, is_ready ? "WATCHDOG=1" : "READY=1");
     is_ready = true;
+    if (const Status written = metrics.Write(counters); !written) {
+      settings.log({.level = LogLevel::kWarning, .message = written.error().Line()});
+    }
   };
   settings.give_up = [] { ::_exit(kExitFailed); };
   ListenForHangup();
@@ -262,8 +300,11 @@ void AddAgentCommands(std::vector<Command>& commands) {
       {"agent run", HelpGroup::kProtect, "Replicate this machine's VMs on schedule, until stopped",
        "agent run --log json", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<RunOptions>();
-         arguments.Option("--log", "FORMAT", options->log, "text (default) or json, on stderr",
-                          OneOf({"text", "json"}));
+         arguments
+             .Option("--log", "FORMAT", options->log, "text (default) or json, on stderr",
+                     OneOf({"text", "json"}))
+             .Option("--metrics-file", "PATH", options->metrics_file,
+                     "written every 15 s, in the text format of Prometheus", ValueKind::kFile);
          return [options](Session& session) { return RunAgentVerb(session, *options); };
        }});
   commands.push_back(

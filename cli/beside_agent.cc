@@ -17,10 +17,9 @@ Result<bool> IsAgentAtWork(Environment& environment, const Vault& vault, const I
   ASR_TRY(const auto agent, FindRunningAgent(environment));
   if (!agent || agent->process == CurrentProcess()) return false;
   ASR_TRY(const auto jobs,
-          environment.state.ListJobs(
-              {.item = item.name, .state = JobState::kInProgress, .since = {}, .limit = 10}));
+          environment.state.ListJobs({.item = item.name, .state = {}, .since = {}, .limit = 10}));
   for (const Job& job : jobs) {
-    if (job.vault != vault.name()) continue;
+    if (job.vault != vault.name() || !IsRunning(job.state)) continue;
     ASR_TRY(const ProcessIdentity process, environment.state.FindJobProcess(job.id));
     if (process == agent->process) return true;
   }

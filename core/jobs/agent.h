@@ -26,6 +26,8 @@ struct ItemCounters {
   std::uint64_t cycles = 0;  // that ended
   std::uint64_t failed_cycles = 0;
   std::uint64_t bytes_sent = 0;
+  std::uint64_t backlog_bytes = 0;           // of change logs that wait to be sent
+  std::chrono::seconds frequency{0};         // of its policy
   std::optional<Timestamp> last_good_start;  // of the newest cycle that succeeded
   std::optional<double> last_seconds;        // how long the newest one took
   bool last_succeeded = true;

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/jobs/retries.h"
+#include "core/jobs/send_changes.h"
 
 namespace asr {
 namespace {
@@ -359,6 +360,8 @@ void AgentLoop::NoteEnd(const Known& known, Timestamp start, double seconds,
   const std::string& vm = known.watched.item.name;
   const ItemKey& key = known.scheduled.key;
   const Status ended = OutcomeOf(outcome);
+  const std::uint64_t backlog =
+      LogSetsOf(environment_, *known.watched.vault, key.item).WaitingBytes().value_or(0);
   const bool is_failure = !ended && ClassifyError(ended.error()) != RetryClass::kNextCycle;
   {
     const std::lock_guard lock(mutex_);
@@ -368,6 +371,8 @@ void AgentLoop::NoteEnd(const Known& known, Timestamp start, double seconds,
     ++counters.cycles;
     if (is_failure) ++counters.failed_cycles;
     if (outcome) counters.bytes_sent += outcome->job.stats.bytes_sent;
+    counters.backlog_bytes = backlog;
+    counters.frequency = known.scheduled.frequency;
     if (ended) counters.last_good_start = start;
     counters.last_seconds = seconds;
     counters.last_succeeded = !is_failure;

@@ -65,10 +65,10 @@ class AgentTest : public ::testing::Test {
     file.write(reinterpret_cast<const char*>(block.data()), 4096);
   }
 
-  std::unique_ptr<AsrProcess> StartAgent() {
-    auto agent = std::make_unique<AsrProcess>(
-        std::vector<std::string>{"agent", "run", "--state-dir", cli.Path("state")},
-        cli.Path("log"));
+  std::unique_ptr<AsrProcess> StartAgent(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words = {"agent", "run", "--state-dir", cli.Path("state")};
+    words.insert(words.end(), more.begin(), more.end());
+    auto agent = std::make_unique<AsrProcess>(words, cli.Path("log"));
     EXPECT_TRUE(BecomesTrue([&] { return Status()["running"] == true; })) << Log();
     return agent;
   }
@@ -94,7 +94,7 @@ class AgentTest : public ::testing::Test {
 
 TEST_F(AgentTest, TenVmsEveryFiveSecondsMissNoCycle) {
   for (int i = 0; i < 10; ++i) AddVm(fmt::format("vm{}", i));
-  const auto agent = StartAgent();
+  const auto agent = StartAgent({"--metrics-file", cli.Path("asr.prom")});
   for (int round = 0; round < 10; ++round) {
     for (int i = 0; i < 10; ++i) Change(fmt::format("vm{}", i));
     SystemClock().SleepSeconds(2);
@@ -110,6 +110,9 @@ TEST_F(AgentTest, TenVmsEveryFiveSecondsMissNoCycle) {
     EXPECT_GE(PointsOf(name), 4U) << name;
     EXPECT_LE(cli.Json("items show " + name)["rpoSeconds"], 12);
   }
+  const std::string metrics = cli.ReadFile(cli.Path("asr.prom"));
+  EXPECT_THAT(metrics, HasSubstr("asr_agent_items 10\n"));
+  EXPECT_THAT(metrics, HasSubstr("asr_item_cycles_total{vault=\"main\",vm=\"vm7\""));
   agent->Signal(SIGTERM);
   EXPECT_EQ(agent->Wait(), 0) << Log();
   EXPECT_EQ(cli.Run("agent status").exit_code, 4);
