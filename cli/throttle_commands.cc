@@ -113,7 +113,7 @@ Status RunClear(Session& session) {
 void AddThrottleCommands(std::vector<Command>& commands) {
   commands.push_back(
       {"throttle set", HelpGroup::kSetUp, "Limit what is sent into vaults, by weekday and hour",
-       "throttle set --work-hours 9:00-18:00 --work-days mon-fri --work-mbps 50",
+       "throttle set --work-days mon-fri --work-mbps 50",
        [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<SetOptions>();
          arguments
