@@ -15,7 +15,7 @@ guest_packages="qemu-system-x86 qemu-utils ovmf busybox-static cpio dosfstools e
 test_packages="clang clang-format clang-tidy ccache git bzip2 fish fuse3 libgtest-dev libgmock-dev libbenchmark-dev
   libvhdi-utils mandoc shellcheck time python3 python3-jsonschema
   debootstrap dpkg-dev libnbd-bin lintian zsh azure-cli curl libsecret-1-0 openssl
-  libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libwrap0 openssh-client uidmap"
+  libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libwrap0 openssh-client uidmap virtnbdbackup"
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kernel_dir=$root/build/guest-kernel

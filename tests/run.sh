@@ -134,5 +134,6 @@ sanitize asan
 sanitize tsan
 step "build fuzz" build fuzz --target fuzzers && step "fuzz" fuzz
 step "quickstart" cli/quickstart.sh
-[ $mode = nightly ] && step "benches" tests/bench/run.sh && step "benches on azure" tests/bench/azure.sh
+[ $mode = nightly ] && step "benches" tests/bench/run.sh && step "benches on azure" tests/bench/azure.sh &&
+  step "benches on live VMs" tests/bench/live.sh
 finish

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/hosts.h"
 #include "core/source/folder_snapshot.h"
 #include "core/source/live_snapshot.h"
 #include "storage/base/text.h"
@@ -90,6 +91,17 @@ Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment, con
   ASR_TRY(auto disks, DisksOf(environment, item, vm));
   if (vm.is_live()) return BeginJob(environment, item, vm, std::move(disks), wish);
   return OpenImages(environment, item, disks);
+}
+
+Status ReleaseTracking(Environment& environment, const Item& item) {
+  const auto host = environment.state.FindHost(item.host);
+  if (!host && IsNotFound(host.error())) return {};
+  ASR_CHECK(host);
+  if (host->kind != kLibvirtKind) return {};
+  const auto vm = FindVm(environment, item.host + "/" + item.name);
+  if (!vm && IsNotFound(vm.error())) return {};
+  ASR_CHECK(vm);
+  return ReleaseTracking(host->path, vm->uuid, item.id);
 }
 
 Result<std::vector<std::uint64_t>> EstimateReads(Environment& environment, const Item& item,

@@ -25,6 +25,10 @@ struct SnapshotWish {
                                                                  const VirtualMachine& vm,
                                                                  const SnapshotWish& wish = {});
 
+// Of a live VM: nothing of the item stays on it. Its next cycle compares the disks. Does nothing
+// for other hosts, or if the VM or its host is gone.
+[[nodiscard]] Status ReleaseTracking(Environment& environment, const Item& item);
+
 // About as many bytes as a pass over each of the item's disks would read, in their order. Does
 // nothing to the VM. Errors as those of SnapshotOf.
 [[nodiscard]] Result<std::vector<std::uint64_t>> EstimateReads(Environment& environment,

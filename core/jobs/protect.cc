@@ -237,6 +237,15 @@ void SendLastChanges(Environment& environment, Vault& vault, const ItemLease& le
   }
 }
 
+// What stays on the VM does no harm but for some of its space; that it does stay is said.
+void EndTracking(Environment& environment, const Item& item) {
+  const Status released = ReleaseTracking(environment, item);
+  if (released) return;
+  environment.progress.Warn(
+      fmt::format("VM {}: a checkpoint of asr may stay on it: {}; see: virsh checkpoint-list {}",
+                  item.name, released.error().Line(), ShellQuote(item.name)));
+}
+
 Status RequireNoTestFailover(Environment& environment, Vault& vault, const Item& item) {
   ASR_TRY(const auto test, environment.state.FindTestFailover(vault.identity().id, item.id));
   if (!test) return {};
@@ -315,6 +324,7 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
     // Another process may have changed it before the lease was ours.
     ASR_CHECK(RequireNotUnprotected(lease->item()));
     if (keep_data) SendLastChanges(environment, vault, *lease, run);
+    EndTracking(environment, lease->item());
     if (keep_data) {
       // In one step: nothing that was cut between two may later be finished by deleting the points.
       return run.RunTask("Keep recovery points", 0, [&](TaskProgress&) -> Status {

@@ -247,17 +247,25 @@ Result<std::vector<std::string>> LibvirtDomain::ListCheckpoints() const {
 }
 
 Status LibvirtDomain::DeleteCheckpoint(const std::string& name) {
+  return DeleteCheckpoint(name, 0);
+}
+
+Status LibvirtDomain::ForgetCheckpoint(const std::string& name) {
+  return DeleteCheckpoint(name, VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY);
+}
+
+Status LibvirtDomain::DeleteCheckpoint(const std::string& name, unsigned int flags) {
   virDomainCheckpointPtr checkpoint =
       libvirt_->DomainCheckpointLookupByName(domain_, name.c_str(), 0);
   if (checkpoint == nullptr) {
     if (CodeOf(*libvirt_) == VIR_ERR_NO_DOMAIN_CHECKPOINT) return {};
     return Fail(LastError(fmt::format("cannot look for checkpoint {}", name)));
   }
-  const auto remove = [&](unsigned int flags) {
-    return libvirt_->DomainCheckpointDelete(checkpoint, flags) == 0;
+  const auto remove = [&](unsigned int how) {
+    return libvirt_->DomainCheckpointDelete(checkpoint, how) == 0;
   };
   Status deleted;
-  bool done = remove(0);
+  bool done = remove(flags);
   // Of a bitmap that died with QEMU, only what libvirt knows of it can be deleted. For any other
   // reason that would leave the bitmap in the image for ever.
   if (!done && TextOf(*libvirt_).find("not found") != std::string::npos) {

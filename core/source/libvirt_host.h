@@ -53,10 +53,13 @@ class LibvirtDomain {
   [[nodiscard]] Result<std::vector<std::string>> ListCheckpoints() const;
   // Also one whose bitmap is gone. Fine if there is none of this name.
   [[nodiscard]] Status DeleteCheckpoint(const std::string& name);
+  // Makes libvirt forget it; its bitmaps stay where they are.
+  [[nodiscard]] Status ForgetCheckpoint(const std::string& name);
   [[nodiscard]] Result<std::vector<std::string>> ListInternalSnapshots() const;
 
  private:
   Error LastError(std::string_view what) const;
+  Status DeleteCheckpoint(const std::string& name, unsigned int flags);
 
   const LibvirtLibrary* libvirt_;
   std::shared_ptr<virConnect> connection_;

@@ -78,8 +78,8 @@ class LiveSnapshot : public SourceSnapshot {
   std::optional<std::chrono::milliseconds> frozen_;
 };
 
-// All checkpoints of the item are deleted: nothing of ours stays on the VM. Fine if the VM is gone.
-// kState (kVmStateChanged) if it is off and has some: they can only be deleted while it runs.
+// Ends what is noted for the item: nothing of ours stays on the VM, whether it runs or is off. Fine
+// if the VM is gone.
 [[nodiscard]] Status ReleaseTracking(const std::string& uri, const std::string& uuid,
                                      const ItemId& item);
 

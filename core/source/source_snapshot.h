@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "core/model/changed_extents.h"
 #include "core/model/ids.h"
 #include "core/model/point.h"
 #include "core/source/stamps.h"
-#include "core/transfer/changed_extents.h"
 #include "storage/base/clock.h"
 #include "storage/base/result.h"
 #include "storage/image/disk.h"

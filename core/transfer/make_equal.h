@@ -7,9 +7,9 @@
 #include <functional>
 #include <stop_token>
 
+#include "core/model/changed_extents.h"
 #include "core/model/digest.h"
 #include "core/model/job.h"
-#include "core/transfer/changed_extents.h"
 #include "core/transfer/transfer_target.h"
 #include "storage/image/disk.h"
 
