@@ -190,9 +190,11 @@ const std::vector<Command>& Commands() {
     AddShareCommands(all);
     AddVmCommands(all);
     AddPolicyCommands(all);
+    AddThrottleCommands(all);
     AddConfigCommands(all);
     AddCompletionCommands(all);
     AddProtectCommands(all);
+    AddAgentCommands(all);
     AddItemCommands(all);
     AddPointsCommands(all);
     AddPinCommands(all);

@@ -172,7 +172,8 @@ Result<Candidates> Find(const ValueType& type, const CompletionLine& line, const
     case ValueKind::kOutputFormat:
       return Words(OutputFormatWords());
     case ValueKind::kSettingValue:
-      return line.LastArgument() == "vault" ? Vaults(session) : Words(OutputFormatWords());
+      if (line.LastArgument() == "vault") return Vaults(session);
+      return line.LastArgument() == "output" ? Words(OutputFormatWords()) : Candidates{};
     case ValueKind::kVault:
       return Vaults(session);
     case ValueKind::kHost:

@@ -5,13 +5,17 @@
 #include "cli/command_table.h"
 #include "cli/values.h"
 #include "cli/views.h"
+#include "core/jobs/agent.h"
 #include "core/jobs/item_snapshot.h"
 
 namespace asr {
 namespace {
 
+constexpr std::uint64_t kMostJobsThereCanBe = 1000;
+
 const std::vector<std::string>& SettingNames() {
-  static const std::vector<std::string> names = {"output", "vault", kScratchDirectorySetting};
+  static const std::vector<std::string> names = {"output", "vault", kScratchDirectorySetting,
+                                                 kMostJobsSetting, kMostJobsOfAHostSetting};
   return names;
 }
 
@@ -41,6 +45,9 @@ Status RunSet(Session& session, const SetOptions& options) {
   }
   if (options.name == "vault" && !options.value.empty()) {
     ASR_CHECK(CheckName("VALUE", options.value));
+  }
+  if (options.name.starts_with("agent.") && !options.value.empty()) {
+    ASR_CHECK(ParseNumber("VALUE", options.value, 1, kMostJobsThereCanBe));
   }
   if (options.name == kScratchDirectorySetting && !options.value.empty() &&
       options.value.front() != '/') {
@@ -78,16 +85,14 @@ void AddConfigCommands(std::vector<Command>& commands) {
   commands.push_back({"config get", HelpGroup::kSetUp, "Show a setting", "config get output",
                       [](VerbArguments& arguments) -> VerbRunner {
                         const auto name = std::make_shared<std::string>();
-                        arguments.Required("NAME", *name, "output, vault or scratch-dir",
-                                           OneOf(SettingNames()));
+                        arguments.Required("NAME", *name, "which one", OneOf(SettingNames()));
                         return [name](Session& session) { return RunGet(session, *name); };
                       }});
   commands.push_back(
       {"config set", HelpGroup::kSetUp, "Set a default for an option", "config set output json",
        [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<SetOptions>();
-         arguments
-             .Required("NAME", options->name, "output, vault or scratch-dir", OneOf(SettingNames()))
+         arguments.Required("NAME", options->name, "which one", OneOf(SettingNames()))
              .Required("VALUE", options->value, "its value; '' unsets it", ValueKind::kSettingValue)
              .MayBeEmpty();
          return [options](Session& session) { return RunSet(session, *options); };

@@ -10,6 +10,7 @@
 #include "cli/json_values.h"
 #include "cli/values.h"
 #include "cli/views.h"
+#include "core/jobs/agent.h"
 #include "storage/base/subprocess.h"
 #include "storage/base/text.h"
 
@@ -92,22 +93,44 @@ Error WrongState(const Job& job, const std::string& what, const std::string& act
       .WithAction(action);
 }
 
-// Asks the process that runs the job as Ctrl-C would.
-Status AskToStop(const Job& job, const ProcessIdentity& process,
-                 const std::string& state_directory) {
+// Asks the process that runs the job as Ctrl-C would; the agent is asked about this job alone.
+Status AskToStop(Environment& environment, const Job& job, const ProcessIdentity& process) {
+  ASR_TRY(const auto agent, FindRunningAgent(environment));
+  if (agent && agent->process == process) {
+    return environment.state.AddRequest(AgentRequest::Kind::kCancel, job.id.value,
+                                        environment.clock.Now());
+  }
   Status asked = SignalProcess(process, SIGINT);
   if (asked || asked.error().code != ErrorCode::kPermission) return asked;
   return Fail(MakeError(ErrorKind::kIo, ErrorCode::kPermission,
                         fmt::format("process {}, which runs job {}, is another user's", process.pid,
                                     job.id.value))
                   .WithAction(fmt::format("as root: asr jobs cancel {} --state-dir {}",
-                                          job.id.value, ShellQuote(state_directory))));
+                                          job.id.value, ShellQuote(environment.state_directory))));
+}
+
+Status CancelQueued(Session& session, Environment& environment, Job job) {
+  if (session.options().dry_run) {
+    Plan plan;
+    plan.steps.push_back({.step = fmt::format("Cancel job {}, which has not begun", job.id.value),
+                          .item = job.item,
+                          .disk = ""});
+    session.PrintPlan(plan);
+    return {};
+  }
+  job.state = JobState::kCancelled;
+  job.retryable = true;
+  job.end_time = session.Now();
+  ASR_CHECK(environment.state.UpdateJob(job));
+  session.Print(JobJson(job), JobView());
+  return {};
 }
 
 Status RunCancel(Session& session, const std::string& id) {
   constexpr double kLimitSeconds = 60;
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(const Job job, environment->state.FindJob(id));
+  if (job.state == JobState::kNotStarted) return CancelQueued(session, *environment, job);
   if (!IsRunning(job.state)) {
     const std::string next = job.state == JobState::kSucceeded ? "show" : "retry";
     return Fail(WrongState(job, "cancelled",
@@ -125,7 +148,7 @@ Status RunCancel(Session& session, const std::string& id) {
     session.PrintPlan(plan);
     return {};
   }
-  ASR_CHECK(AskToStop(job, process, environment->state_directory));
+  ASR_CHECK(AskToStop(*environment, job, process));
   auto followed = FollowJob(*environment, job.id, kLimitSeconds);
   if (!followed && followed.error().code == ErrorCode::kCancelled) {
     // Once more would be too much: it would end the process at once.

@@ -35,6 +35,8 @@ struct PointFacts {
 [[nodiscard]] Json PointJson(const RecoveryPoint& point, const PointFacts& facts);
 [[nodiscard]] Json ItemJson(const Item& item, const ItemStatus& status,
                             const std::string& vault_name);
+// null if its last scheduled cycle did not fail.
+[[nodiscard]] Json RetryJson(const std::optional<RetryState>& retry);
 [[nodiscard]] Json VmJson(const VirtualMachine& vm);
 [[nodiscard]] Json DiskReportJson(const DiskReport& report);
 [[nodiscard]] Json LogReportJson(const LogReport& report, const std::string& path);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/beside_agent.h"
 #include "cli/command_table.h"
 #include "cli/damaged_items.h"
 #include "cli/item_texts.h"
@@ -13,6 +14,7 @@
 #include "core/jobs/protect.h"
 #include "core/jobs/replicate.h"
 #include "core/jobs/resync.h"
+#include "core/jobs/schedule.h"
 #include "core/jobs/waiting_changes.h"
 #include "storage/base/text.h"
 
@@ -43,8 +45,15 @@ Status RunCheck(Session& session, const CheckOptions& options) {
   return RequirePassed(vm, results);
 }
 
+Status LeaveEnable(Session& session, Environment& environment, Vault& vault,
+                   const EnableRequest& request) {
+  ASR_TRY(const VirtualMachine vm, FindVm(environment, request.vm));
+  ASR_TRY(const Policy policy, vault.FindPolicy(request.policy));
+  return session.LeaveToAgent("EnableProtection", vm.name, NextStart(policy.start, session.Now()));
+}
+
 Status RunEnable(Session& session, const EnableRequest& request) {
-  ASR_CHECK(session.RefuseNoWait());
+  ASR_CHECK(session.RequireAgentForNoWait());
   if (request.seed.seeds.empty() && !request.seed.credential.empty()) {
     return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
                           "--seed-credential is of no use without --seed")
@@ -58,6 +67,7 @@ Status RunEnable(Session& session, const EnableRequest& request) {
     session.PrintPlan(plan);
     return {};
   }
+  if (session.options().no_wait) return LeaveEnable(session, *environment, *vault, request);
   ASR_TRY(const Job job, EnableProtection(*environment, *vault, request));
   return session.FinishJob(job);
 }
@@ -105,7 +115,7 @@ struct ResyncOptions {
 };
 
 Status RunResyncVerb(Session& session, const ResyncOptions& options) {
-  ASR_CHECK(session.RefuseNoWait());
+  ASR_CHECK(options.now ? session.RequireAgentForNoWait() : session.RefuseNoWait());
   ASR_TRY(const Item item, session.FindItem(options.vm));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
@@ -114,8 +124,14 @@ Status RunResyncVerb(Session& session, const ResyncOptions& options) {
     session.PrintPlan(plan);
     return {};
   }
+  if (options.now && session.options().no_wait) {
+    ASR_CHECK(RequireProtected(item));
+    return session.LeaveToAgent("Resync", item.name, session.Now());
+  }
   if (options.now) {
-    ASR_TRY(const ReplicateOutcome outcome, Resync(*environment, *vault, item, options.deep));
+    ASR_TRY(const ReplicateOutcome outcome, BesideAgent(*environment, *vault, item, [&] {
+              return Resync(*environment, *vault, item, options.deep);
+            }));
     return session.FinishJob(outcome.job);
   }
   ASR_TRY(const Item marked, ScheduleResync(*vault, item, options.deep));
@@ -132,7 +148,7 @@ struct ReplicateOptions {
 };
 
 Status RunReplicate(Session& session, const ReplicateOptions& options) {
-  ASR_CHECK(session.RefuseNoWait());
+  ASR_CHECK(session.RequireAgentForNoWait());
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Vault* const vault, session.OpenVault());
   const auto found = vault->FindItem(options.vm);
@@ -147,8 +163,14 @@ Status RunReplicate(Session& session, const ReplicateOptions& options) {
     session.PrintPlan(plan);
     return {};
   }
-  ASR_TRY(const ReplicateOutcome outcome,
-          Replicate(*environment, *vault, item, {.app_consistent = options.app_consistent}));
+  if (session.options().no_wait) {
+    ASR_CHECK(RequireProtected(item));
+    return session.LeaveToAgent("Replicate", item.name, session.Now());
+  }
+  ASR_TRY(const ReplicateOutcome outcome, BesideAgent(*environment, *vault, item, [&] {
+            return Replicate(*environment, *vault, item,
+                             {.app_consistent = options.app_consistent});
+          }));
   Json json;
   json["point"] = nullptr;
   if (outcome.point) {

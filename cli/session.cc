@@ -9,6 +9,8 @@
 #include "cli/json_values.h"
 #include "cli/text_format.h"
 #include "cli/views.h"
+#include "core/jobs/agent.h"
+#include "core/jobs/throttle_settings.h"
 #include "core/jobs/vault_place.h"
 #include "core/jobs/vaults.h"
 #include "storage/http/authority_file.h"
@@ -118,6 +120,7 @@ Result<Environment*> Session::OpenEnvironment() {
     ASR_TRY(ca_file, AbsolutePath(*options_.ca_file));
     ASR_CHECK(CheckAuthorityFile(ca_file));
   }
+  if (!throttle_ && !only_looks_) throttle_ = MakeThrottle(*state_, context_.clock);
   environment_.emplace(Environment{.fs = context_.fs,
                                    .clock = context_.clock,
                                    .state = *state_,
@@ -129,6 +132,8 @@ Result<Environment*> Session::OpenEnvironment() {
                                    .variables = SetVariables(context_.environment),
                                    .has_person = HasPerson(),
                                    .command = command_,
+                                   .queued_job = queued_job_,
+                                   .throttle = throttle_,
                                    .program = context_.program});
   return &*environment_;
 }
@@ -183,11 +188,40 @@ Result<Item> Session::FindItemToRead(const std::string& name) {
   return std::move(found.item);
 }
 
-Status Session::RefuseNoWait() const {
+Status Session::RefuseNoWait() {
+  ASR_CHECK(RequireAgentForNoWait());
   if (!options_.no_wait) return {};
   return Fail(MakeError(ErrorKind::kState, ErrorCode::kAgentNotRunning,
-                        "there is no agent running to leave the job to")
+                        "the agent does not run jobs of this command")
+                  .WithCause("it runs enable, replicate and resync --now")
                   .WithAction("run the same command without --no-wait"));
+}
+
+Status Session::RequireAgentForNoWait() {
+  if (!options_.no_wait) return {};
+  ASR_TRY(Environment* const environment, OpenEnvironment());
+  return RequireAgent(*environment);
+}
+
+Status Session::LeaveToAgent(const std::string& type, const std::string& vm, Timestamp due) {
+  ASR_TRY(Environment* const environment, OpenEnvironment());
+  ASR_TRY(const Vault* const vault, OpenVault());
+  if (command_.words.empty()) {
+    return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
+                          "a name in this command is not UTF-8, so that it cannot be queued")
+                    .WithAction("run the same command without --no-wait"));
+  }
+  Job job;
+  job.start_time = Now();
+  job.id = NewJobId(job.start_time);
+  job.type = type;
+  job.item = vm;
+  job.vault = vault->name();
+  ASR_CHECK(environment->state.InsertJob(job, command_));
+  ASR_CHECK(environment->state.AddRequest(AgentRequest::Kind::kRun, job.id.value, due));
+  Print(JobJson(job), JobView());
+  Note(fmt::format("The agent runs it; follow it: asr jobs watch {}", job.id.value));
+  return {};
 }
 
 Status Session::RequireAnswer(const std::string& loss) const {
@@ -293,6 +327,25 @@ void Session::Tell(const std::string& line, const Json& json) {
   const bool is_json = format() == OutputFormat::kJson;
   context_.err << (is_json ? CompactJson(json) : Printable(line)) << "\n";
   context_.err.flush();
+}
+
+void Session::WriteLog(const std::string& line) {
+  context_.err << line;
+  context_.err.flush();
+}
+
+CliContext Session::ContextFor(std::istream& in, std::ostream& out, std::stop_token stop) {
+  return {.fs = context_.fs,
+          .clock = context_.clock,
+          .in = in,
+          .out = out,
+          .err = out,
+          .terminal = {},
+          .environment = context_.environment,
+          .is_root = context_.is_root,
+          .stop = std::move(stop),
+          .program = context_.program,
+          .read_hidden_line = {}};
 }
 
 void Session::Note(const std::string& line) {

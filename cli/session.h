@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/application.h"
@@ -49,8 +50,18 @@ class Session {
   // From here on nothing is created, changed or said: what is not there is an error.
   void OnlyLook();
 
-  // kState if --no-wait was given: there is no agent to leave a job to.
-  [[nodiscard]] Status RefuseNoWait() const;
+  // Of a verb that runs where it was called: kState if --no-wait was given.
+  [[nodiscard]] Status RefuseNoWait();
+  // Of a verb that can be left to the agent: with --no-wait, kState unless one runs.
+  [[nodiscard]] Status RequireAgentForNoWait();
+  // Queues a job that does what this command says, for the agent to begin at `due`, and prints it.
+  [[nodiscard]] Status LeaveToAgent(const std::string& type, const std::string& vm, Timestamp due);
+  // This run is what `job` was queued for, and shares the line with whatever runs beside it.
+  // Called before anything is opened; what `throttle` works with outlives this.
+  void AdoptJob(const JobId& job, std::shared_ptr<Throttle> throttle) {
+    queued_job_ = job;
+    throttle_ = std::move(throttle);
+  }
   // Called before anything is opened by a verb that will ask: kUsage (kConfirmationNeeded) if there
   // is nobody to ask and --yes was not given. `loss` names what the verb destroys.
   [[nodiscard]] Status RequireAnswer(const std::string& loss) const;
@@ -82,6 +93,11 @@ class Session {
   // What somebody has to do now for the command to go on, on stderr, whatever the output format;
   // `json` in its place where errors are JSON.
   void Tell(const std::string& line, const Json& json);
+  // On stderr as it is, at once.
+  void WriteLog(const std::string& line);
+  // What a run of another command inside this process works with; nobody reads what it says. Lives
+  // no longer than this and the streams.
+  [[nodiscard]] CliContext ContextFor(std::istream& in, std::ostream& out, std::stop_token stop);
   // A line for people, on stderr: only beside tables and without --quiet.
   void Note(const std::string& line);
   void Warn(const std::string& message);
@@ -105,6 +121,8 @@ class Session {
   std::optional<Environment> environment_;
   std::unique_ptr<Vault> vault_;
   bool only_looks_ = false;
+  std::optional<JobId> queued_job_;
+  std::shared_ptr<Throttle> throttle_;
 };
 
 // The error of a job that did not succeed; a job without one gets one that says so.

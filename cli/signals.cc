@@ -16,6 +16,8 @@ namespace {
 // Requesting a stop runs code that a signal handler must not run; so the handler wakes a thread.
 std::array<int, 2> wake_pipe = {-1, -1};
 std::atomic<int> signals_seen = 0;
+std::atomic<bool> hangup_seen = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
 
 constexpr char kStop = 's';
 constexpr char kQuit = 'q';
@@ -30,6 +32,8 @@ void OnSignal(int) {
   if (signals_seen.fetch_add(1) > 0) ::_exit(kExitInterrupted);
   Wake(kStop);
 }
+
+void OnHangup(int) { hangup_seen = true; }
 
 void Watch(const std::stop_source& source) {
   char what = 0;
@@ -62,5 +66,14 @@ StopOnSignals::~StopOnSignals() {
   ::close(wake_pipe[0]);
   ::close(wake_pipe[1]);
 }
+
+void ListenForHangup() {
+  struct sigaction action {};
+  action.sa_handler = OnHangup;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGHUP, &action, nullptr);
+}
+
+bool TakeHangup() { return hangup_seen.exchange(false); }
 
 }  // namespace asr

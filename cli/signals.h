@@ -18,4 +18,9 @@ class StopOnSignals {
   std::thread watcher_;
 };
 
+// From here on SIGHUP asks to read everything anew, and does not end the process.
+void ListenForHangup();
+// True once after one or more of them.
+[[nodiscard]] bool TakeHangup();
+
 }  // namespace asr

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 
@@ -14,6 +15,8 @@
 #include "storage/fs/file_system.h"
 
 namespace asr {
+
+class Throttle;
 
 struct Environment {
   FileSystem& fs;
@@ -32,7 +35,12 @@ struct Environment {
   // so and waits, where it would fail else.
   bool has_person = false;
   std::shared_ptr<InputWaits> waits = std::make_shared<InputWaits>();
-  JobCommand command{};      // kept with the jobs that are started, for `asr jobs retry`
+  JobCommand command{};  // kept with the jobs that are started, for `asr jobs retry`
+  // The job that waits for this run (NotStarted), as left to the agent: the first job that is
+  // started takes its place.
+  std::optional<JobId> queued_job = {};
+  // How fast may be sent into vaults; null: as fast as it goes.
+  std::shared_ptr<Throttle> throttle = {};
   std::string program = {};  // this program's own path: what outlives us is started from it
 };
 

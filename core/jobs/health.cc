@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/retries.h"
 #include "core/jobs/send_changes.h"
 #include "core/model/duration.h"
 #include "core/vault/item_documents.h"
@@ -122,7 +123,20 @@ std::string_view ReplicationHealthName(ReplicationHealth health) {
 ItemHealth JudgeHealth(const HealthFacts& facts) {
   ItemHealth health;
   if (facts.state == ProtectionState::kUnprotected) return health;
-  if (facts.last_replication) JudgeLastReplication(*facts.last_replication, health);
+  if (facts.retry) {
+    Raise(health,
+          facts.retry->next_try ? ReplicationHealth::kWarning : ReplicationHealth::kCritical,
+          DescribeRetry(*facts.retry));
+  } else if (facts.last_replication) {
+    JudgeLastReplication(*facts.last_replication, health);
+  }
+  if (facts.paused_since) {
+    Raise(health, ReplicationHealth::kWarning,
+          MakeError(ErrorKind::kState, ErrorCode::kItemState,
+                    fmt::format("scheduled replication is paused since {}",
+                                FormatTime(*facts.paused_since)))
+              .WithAction("let it go on: asr resume VM"));
+  }
   if (facts.damage) Raise(health, ReplicationHealth::kCritical, *facts.damage);
   if (!facts.newest_point && !facts.damage) {
     const bool set_up = IsBeingSetUp(facts.state);
@@ -170,6 +184,9 @@ Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, cons
   if (!policy && !IsDamage(policy) && !IsNotFound(policy.error())) {
     return Fail(policy.error());
   }
+  ASR_TRY(status.schedule, environment.state.FindItemSchedule(vault.identity().id, item.id));
+  facts.retry = status.schedule.retry;
+  facts.paused_since = status.schedule.paused_since;
   ASR_TRY(status.test, FindTestFailover(environment, vault.identity().id, item.id));
   if (status.test) status.test_failover = ParseTestFailoverState(status.test->test.state);
   const LogSets sets = LogSetsOf(environment, vault, item.id);

@@ -33,6 +33,9 @@ struct HealthFacts {
   std::optional<Error> damage;                    // of a document in the vault
   ResyncState resync = ResyncState::kNone;
   std::string resync_cause = {};
+  // Of the scheduled replication. A retry takes the place of the last replication's error.
+  std::optional<RetryState> retry = {};
+  std::optional<Timestamp> paused_since = {};
 };
 
 struct ItemHealth {
@@ -54,6 +57,7 @@ struct ItemStatus {
   TestFailoverState test_failover = TestFailoverState::kNone;
   std::optional<TestFailoverStatus> test;  // not cleaned up
   ItemHealth health;
+  ItemSchedule schedule;  // on this machine
   // Of change logs that wait to be sent. nullopt: none does, and what has changed since is not
   // known.
   std::optional<std::uint64_t> backlog_bytes;

@@ -178,7 +178,10 @@ Result<JobRun> JobRun::Start(Environment& environment, const std::string& type,
   job.item = item;
   job.vault = vault;
   job.state = JobState::kInProgress;
-  ASR_CHECK(environment.state.InsertJob(job, environment.command));
+  const auto queued = std::exchange(environment.queued_job, std::nullopt);
+  if (queued) job.id = *queued;
+  ASR_CHECK(queued ? environment.state.ClaimJob(job)
+                   : environment.state.InsertJob(job, environment.command));
   return JobRun(std::make_unique<Recorder>(environment, std::move(job)));
 }
 

@@ -5,10 +5,12 @@
 #include <fmt/format.h>
 
 #include "core/jobs/waiting_changes.h"
+#include "core/transfer/throttle.h"
 #include "core/vault/layout.h"
 #include "storage/base/text.h"
 #include "storage/blob/document_cache.h"
 #include "storage/blob/memory_store.h"
+#include "storage/blob/throttled_store.h"
 
 namespace asr {
 namespace {
@@ -136,6 +138,11 @@ std::string NetworkWarning(Environment& environment, const VaultRegistration& re
 Result<std::unique_ptr<Vault>> OpenVault(Environment& environment, const std::string& name) {
   ASR_TRY(const VaultRegistration registration, environment.state.FindVault(name));
   ASR_TRY(auto store, OpenVaultStore(environment, registration));
+  if (environment.throttle) {
+    store = ThrottleStore(std::move(store),
+                          [throttle = environment.throttle, stop = environment.stop](
+                              std::uint64_t bytes) { return throttle->Admit(bytes, stop); });
+  }
   ASR_TRY(auto vault, Vault::Open(std::move(store), registration.name));
   if (vault->identity().id != registration.id) {
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kVaultUnreachable,

@@ -66,6 +66,7 @@ Result<std::vector<WaitingChanges>> ListWaitingChanges(Environment& environment,
 Status ForgetItem(Environment& environment, const Vault& vault, const Item& item) {
   ASR_CHECK(DropWaitingChanges(environment, vault, item));
   if (vault.digest_cache()) vault.digest_cache()->Forget(item.id);
+  ASR_CHECK(environment.state.RemoveItemSchedule(vault.identity().id, item.id));
   return environment.state.RemoveCursors(vault.identity().id, item.id);
 }
 

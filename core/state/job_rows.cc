@@ -229,6 +229,36 @@ Status StateDatabase::UpdateJob(const Job& job) {
   return transaction.Commit();
 }
 
+Status StateDatabase::ClaimJob(const Job& job) {
+  const ProcessIdentity process = CurrentProcess();
+  const std::lock_guard lock(implementation_->mutex);
+  SqlDatabase& database = implementation_->database;
+  ASR_TRY(SqlTransaction transaction, database.BeginWrite());
+  ASR_TRY(const auto claimed,
+          database.Run("UPDATE jobs SET process_pid = ?2, process_start_ticks = ?3, "
+                       "process_boot_id = ?4 WHERE id = ?1 AND state = 'NotStarted'",
+                       {job.id.value, process.pid, process.start_ticks, process.boot_id}));
+  if (claimed == 0) {
+    return Fail(MakeError(ErrorKind::kState, ErrorCode::kJobState,
+                          fmt::format("job {} does not wait to be run any more", job.id.value))
+                    .WithAction("asr jobs show " + job.id.value));
+  }
+  ASR_TRY(const auto number,
+          database.QueryInteger("SELECT number FROM jobs WHERE id = ?1", {job.id.value}));
+  ASR_CHECK(ReplaceJob(database, number.value_or(0), job));
+  return transaction.Commit();
+}
+
+Result<std::int64_t> StateDatabase::RemoveOldJobs(const std::string& type,
+                                                  Timestamp succeeded_before,
+                                                  Timestamp ended_before) {
+  const std::lock_guard lock(implementation_->mutex);
+  return implementation_->database.Run(
+      "DELETE FROM jobs WHERE start_time < ?2 AND end_time IS NOT NULL AND (end_time < ?3 OR "
+      "(type = ?1 AND state = 'Succeeded' AND end_time < ?2))",
+      {type, ToMilliseconds(succeeded_before), ToMilliseconds(ended_before)});
+}
+
 Status StateDatabase::UpdateJobState(const JobId& job, JobState state) {
   const std::lock_guard lock(implementation_->mutex);
   ASR_CHECK(implementation_->database.Run("UPDATE jobs SET state = ?2 WHERE id = ?1",

@@ -7,7 +7,7 @@ namespace {
 
 // Times are milliseconds since 1970 UTC. States are the words of JobStateName. Errors are JSON
 // (core/model/error_json.h).
-constexpr std::array<const char*, 8> kSteps = {R"sql(
+constexpr std::array<const char*, 9> kSteps = {R"sql(
 CREATE TABLE vaults (
   name TEXT PRIMARY KEY,
   target TEXT NOT NULL,
@@ -109,6 +109,40 @@ ALTER TABLE jobs ADD COLUMN bytes_seeded INTEGER NOT NULL DEFAULT 0;
                                                R"sql(
 DROP INDEX jobs_in_progress;
 CREATE INDEX jobs_running ON jobs (number) WHERE state IN ('InProgress', 'WaitingForInput');
+)sql",
+                                               R"sql(
+CREATE TABLE item_schedules (
+  vault_id TEXT NOT NULL,
+  item TEXT NOT NULL,
+  last_start INTEGER,
+  last_app_consistent INTEGER,
+  paused_since INTEGER,
+  missed_cycles INTEGER NOT NULL DEFAULT 0,
+  retry_attempt INTEGER NOT NULL DEFAULT 0,
+  retry_next INTEGER,
+  retry_since INTEGER,
+  retry_error TEXT,
+  vm TEXT NOT NULL DEFAULT '',
+  vault TEXT NOT NULL DEFAULT '',
+  next_due INTEGER,
+  PRIMARY KEY (vault_id, item)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE agent (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  pid INTEGER NOT NULL,
+  start_ticks INTEGER NOT NULL,
+  boot_id TEXT NOT NULL,
+  since INTEGER NOT NULL,
+  version TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE agent_requests (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  due INTEGER NOT NULL
+) STRICT;
 )sql"};
 
 }  // namespace

@@ -58,6 +58,50 @@ struct TestFailover {
   std::optional<Timestamp> cleanup_due{};  // when it is cleaned up without being asked
 };
 
+// What stands in the way of an item's scheduled replication.
+struct RetryState {
+  int attempt = 1;  // failures in a row
+  // None: it is not tried again before `asr resume`.
+  std::optional<Timestamp> next_try;
+  Timestamp since{};  // of the first failure in the row
+  Error error;        // of the last one
+};
+
+// This machine's side of the scheduled replication of an item.
+struct ItemSchedule {
+  std::string vault_id;
+  ItemId item;
+  std::optional<Timestamp> last_start;           // of its newest scheduled cycle
+  std::optional<Timestamp> last_app_consistent;  // start of the newest one that was to freeze
+  std::optional<Timestamp> paused_since;
+  std::uint64_t missed_cycles = 0;  // that could not start within their period
+  std::optional<RetryState> retry;
+  // As the agent saw it last; empty until it has seen the item.
+  std::string vm;
+  std::string vault;                  // the vault's name on this machine
+  std::optional<Timestamp> next_due;  // none: the agent does not replicate it (any more)
+};
+
+// The agent that works, or worked last, on this state.
+struct AgentProcess {
+  ProcessIdentity process;
+  Timestamp since{};
+  std::string version;
+};
+
+// Something that a command leaves to the agent.
+struct AgentRequest {
+  enum class Kind : std::uint8_t {
+    kRun,     // the job, which is NotStarted
+    kCancel,  // the job, which the agent runs
+    kCycle,   // replicate the item with this id at once
+  };
+  std::int64_t number = 0;
+  Kind kind = Kind::kRun;
+  std::string subject;  // the job's or the item's id
+  Timestamp due{};      // not before
+};
+
 struct JobFilter {
   std::string item;            // VM name; empty: all
   std::string beginning = {};  // of the id; empty: all
@@ -109,6 +153,14 @@ class StateDatabase {
   // retryable, with an error that says so.
   [[nodiscard]] Status InsertJob(const Job& job, const JobCommand& command = {});
   [[nodiscard]] Status UpdateJob(const Job& job);
+  // A queued job (NotStarted) begins: this process runs it from now on. kState if it has begun
+  // already, or was cancelled.
+  [[nodiscard]] Status ClaimJob(const Job& job);
+  // Removes jobs that ended before: those that `type` names and that succeeded before
+  // `succeeded_before`, all others that ended before `ended_before`. Returns how many.
+  [[nodiscard]] Result<std::int64_t> RemoveOldJobs(const std::string& type,
+                                                   Timestamp succeeded_before,
+                                                   Timestamp ended_before);
   // One that has not ended, and does not end by it; tasks stay.
   [[nodiscard]] Status UpdateJobState(const JobId& job, JobState state);
   // Progress of one task only; not synced to disk by itself.
@@ -129,6 +181,32 @@ class StateDatabase {
                                                                      const ItemId& item);
   [[nodiscard]] Result<std::vector<TestFailover>> ListTestFailovers();
   [[nodiscard]] Status RemoveTestFailover(const std::string& vault_id, const ItemId& item);
+
+  // Schedules. Find: an empty one if nothing is known.
+  [[nodiscard]] Result<ItemSchedule> FindItemSchedule(const std::string& vault_id,
+                                                      const ItemId& item);
+  [[nodiscard]] Result<std::vector<ItemSchedule>> ListItemSchedules();
+  // Each changes its own part of the row.
+  [[nodiscard]] Status NoteScheduled(const std::string& vault_id, const ItemId& item,
+                                     const std::string& vm, const std::string& vault,
+                                     const std::optional<Timestamp>& next_due);
+  [[nodiscard]] Status NoteCycleStart(const std::string& vault_id, const ItemId& item,
+                                      Timestamp start, bool app_consistent,
+                                      std::uint64_t missed_cycles, Timestamp next_due);
+  [[nodiscard]] Status SetRetry(const std::string& vault_id, const ItemId& item,
+                                const std::optional<RetryState>& retry);
+  [[nodiscard]] Status SetPaused(const std::string& vault_id, const ItemId& item,
+                                 const std::optional<Timestamp>& since);
+  [[nodiscard]] Status RemoveItemSchedule(const std::string& vault_id, const ItemId& item);
+
+  // The agent. Find: nullopt if there never was one; it may have ended.
+  [[nodiscard]] Status PutAgent(const AgentProcess& agent);
+  [[nodiscard]] Result<std::optional<AgentProcess>> FindAgent();
+  // Requests wait in their order until they are removed.
+  [[nodiscard]] Status AddRequest(AgentRequest::Kind kind, const std::string& subject,
+                                  Timestamp due);
+  [[nodiscard]] Result<std::vector<AgentRequest>> ListRequests();
+  [[nodiscard]] Status RemoveRequest(std::int64_t number);
 
   // Settings of `asr config`. Find: nullopt if not set.
   [[nodiscard]] Status SetSetting(const std::string& key, const std::string& value);

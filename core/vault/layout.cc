@@ -42,6 +42,10 @@ std::string UnescapeSegment(std::string_view segment) {
   return name;
 }
 
+std::string AgentDocument(std::string_view agent) {
+  return fmt::format("agents/{}.json", EscapeSegment(agent));
+}
+
 std::string PolicyDocument(std::string_view policy) {
   return fmt::format("{}{}.json", kPolicies, EscapeSegment(policy));
 }

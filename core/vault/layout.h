@@ -23,6 +23,7 @@ inline constexpr std::string_view kNewItemsLease = "items/lease";
 // The reverse; "" if it is no escaped segment.
 [[nodiscard]] std::string UnescapeSegment(std::string_view segment);
 
+[[nodiscard]] std::string AgentDocument(std::string_view agent);  // "agents/AGENT.json"
 [[nodiscard]] std::string PolicyDocument(std::string_view policy);
 [[nodiscard]] std::string ItemPrefix(const ItemId& item);    // "items/ITEM/"
 [[nodiscard]] std::string ItemDocument(const ItemId& item);  // "items/ITEM/item.json"

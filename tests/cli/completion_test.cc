@@ -80,7 +80,7 @@ TEST_F(CompletionTest, FirstWordsAreNounsAndVerbsEachOnce) {
   expected.emplace_back("help");
   EXPECT_EQ(Complete({""}), expected);
   EXPECT_EQ(Complete({}), expected);
-  EXPECT_THAT(Complete({"re"}), ElementsAre("replicate", "resync", "restore"));
+  EXPECT_THAT(Complete({"re"}), ElementsAre("replicate", "resync", "resume", "restore"));
   EXPECT_THAT(Lines({"enab"}), ElementsAre(StartsWith("enable\tProtect a VM")));
 }
 

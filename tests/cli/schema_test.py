@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import jsonschema
 
@@ -74,6 +75,26 @@ def make_vm(directory):
     disk.write_bytes(sector + random.Random(1).randbytes((1 << 20) - 512) + bytes(1 << 20))
     (disk.parent / "vm.json").write_text('{"memory": "64MiB"}')
     return disk
+
+
+def check_agent(asr):
+    """An agent that runs for a moment; the line that it ends with is the log's."""
+    words = [asr.program, "agent", "run", "--log", "json"]
+    with subprocess.Popen(words, cwd=asr.directory, env=asr.environment, stdin=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as agent:
+        lines = [json.loads(agent.stderr.readline())]
+        try:
+            status = asr.run("agent status", "agent")
+            while not status["items"]:
+                time.sleep(0.1)
+                status = asr.run("agent status", "agent")
+            assert status["running"] and status["pid"] == agent.pid
+        finally:
+            agent.terminate()
+        lines += [json.loads(line) for line in agent.stderr]
+    assert agent.returncode == 0
+    assert all(list(line) == ["time", "level", "vault", "vm", "message"] for line in lines), lines
+    asr.seen.add("agent run")
 
 
 def make_secret(file, text):
@@ -186,6 +207,11 @@ def set_up(asr):
     asr.run("config set output json", "setting")
     asr.run("config get output", "setting")
     asr.run("config list", "settings")
+    asr.run("throttle show", "throttle")
+    asr.run("throttle set --work-mbps 50 --other-mbps none --dry-run", "plan")
+    asr.run("throttle set --work-mbps 0", None, code=2, beside="error")
+    asr.run("throttle set --work-mbps 5000 --work-days mon,sat-sun", "throttle")
+    asr.run("throttle clear", "throttle")
     asr.run("config set output table", "setting")
 
 
@@ -203,6 +229,13 @@ def protect(asr, disk):
     asr.run("resync web --dry-run", "plan")
     asr.run("resync web", "item")
     asr.run("resync web --now --deep", "job")
+    asr.run("pause web --dry-run", "plan")
+    asr.run("pause web", "item")
+    assert asr.run("items show web", "item")["pausedSince"]
+    asr.run("resume web", "item")
+    asr.run("agent install --dry-run", "agent-unit")
+    asr.run("agent install --unit-dir .", "agent-unit")
+    check_agent(asr)
     asr.run("items list", "items")
     asr.run("items show web", "item")
     asr.run("wait web --state Protected --timeout 10s", "item")

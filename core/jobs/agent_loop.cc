@@ -1,0 +1,390 @@
+#include "core/jobs/agent_loop.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/jobs/retries.h"
+#include "core/jobs/send_changes.h"
+
+namespace asr {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds kPassInterval{500};
+constexpr double kSecondsBetweenLooks = 30;
+constexpr double kSecondsBetweenRemovals = 3600;
+constexpr double kClockJumpSeconds = 2;
+// Of thousands of cycles a day nobody reads more; other jobs are few.
+constexpr hours kSucceededCyclesKept{24};
+constexpr hours kJobsKept{30 * 24};
+
+class LoggedProgress : public ProgressSink {
+ public:
+  LoggedProgress(const AgentSettings& settings, std::string vault, std::string vm)
+      : settings_(settings), vault_(std::move(vault)), vm_(std::move(vm)) {}
+  void TaskStarted(const std::string&, std::uint64_t) override {}
+  void TaskAdvanced(std::uint64_t) override {}
+  void TaskEnded(bool) override {}
+  void Warn(const std::string& message) override {
+    settings_.log({.level = LogLevel::kWarning, .message = message, .vault = vault_, .vm = vm_});
+  }
+
+ private:
+  const AgentSettings& settings_;
+  const std::string vault_;
+  const std::string vm_;
+};
+
+Status OutcomeOf(const Result<ReplicateOutcome>& outcome) {
+  if (!outcome) return Fail(outcome.error());
+  const Job& job = outcome->job;
+  if (job.state == JobState::kSucceeded) return {};
+  return Fail(job.error.value_or(Error{}));
+}
+
+std::string CounterKey(const ItemKey& key) { return key.vault_id + "/" + key.item.value; }
+
+double SecondsBetween(Timestamp begin, Timestamp end) {
+  return std::chrono::duration<double>(end - begin).count();
+}
+
+}  // namespace
+
+AgentLoop::AgentLoop(Environment& environment, const AgentSettings& settings, std::string agent_id)
+    : environment_(environment),
+      settings_(settings),
+      agent_id_(std::move(agent_id)),
+      schedule_(environment.clock.Now()),
+      clock_seen_(environment.clock.Now()),
+      clock_seen_seconds_(environment.clock.MonotonicSeconds()) {}
+
+void AgentLoop::Tell(LogLevel level, const std::string& message, const std::string& vault,
+                     const std::string& vm) {
+  settings_.log({.level = level, .message = message, .vault = vault, .vm = vm});
+}
+
+// A database that is full or locked for a while: said once, and tried again with the next pass.
+void AgentLoop::TellTrouble(const Status& passed) {
+  const std::string trouble = passed ? "" : passed.error().Line();
+  if (trouble != told_ && !trouble.empty()) {
+    Tell(LogLevel::kError, fmt::format("the schedule cannot be followed: {}", trouble));
+  }
+  told_ = trouble;
+}
+
+void AgentLoop::Run() {
+  while (!environment_.stop.stop_requested()) {
+    LookAtClock();
+    LookAtVaults();
+    jobs_.Collect();
+    TellTrouble(Pass());
+    std::map<std::string, ItemCounters> counters;
+    {
+      const std::lock_guard lock(mutex_);
+      counters = counters_;
+    }
+    settings_.on_tick(counters);
+    jobs_.WaitForChange(kPassInterval);
+  }
+  jobs_.StopAll();
+  const std::size_t running = jobs_.Running().size();
+  Tell(LogLevel::kInfo, fmt::format("stopping; {} jobs are asked to end", running));
+}
+
+void AgentLoop::LookAtClock() {
+  const Timestamp now = environment_.clock.Now();
+  const double seconds = environment_.clock.MonotonicSeconds();
+  const double jump = SecondsBetween(clock_seen_, now) - (seconds - clock_seen_seconds_);
+  if (std::abs(jump) > kClockJumpSeconds) {
+    schedule_.ClockJumped(now);
+    Tell(LogLevel::kWarning, fmt::format("the clock jumped by {:.0f} s", jump));
+  }
+  clock_seen_ = now;
+  clock_seen_seconds_ = seconds;
+}
+
+std::size_t AgentLoop::Setting(const char* key, int fallback) {
+  const auto text = environment_.state.FindSetting(key);
+  std::size_t number = 0;
+  if (text && *text) {
+    std::from_chars((*text)->data(), (*text)->data() + (*text)->size(), number);
+  }
+  return number == 0 ? static_cast<std::size_t>(fallback) : number;
+}
+
+void AgentLoop::LookAtVaults() {
+  const double now = environment_.clock.MonotonicSeconds();
+  const bool is_reload = settings_.take_reload();
+  if (!is_reload && vaults_seen_seconds_ && now - *vaults_seen_seconds_ < kSecondsBetweenLooks) {
+    return;
+  }
+  vaults_seen_seconds_ = now;
+  limits_.jobs = Setting(kMostJobsSetting, kDefaultMostJobs);
+  limits_.jobs_of_a_host = Setting(kMostJobsOfAHostSetting, kDefaultMostJobsOfAHost);
+  const auto vaults = environment_.state.ListVaults();
+  if (!vaults) {
+    TellTrouble(Fail(vaults.error()));
+    return;
+  }
+  std::erase_if(watches_, [&](const std::unique_ptr<VaultWatch>& watch) {
+    return std::ranges::find(*vaults, watch->registration()) == vaults->end();
+  });
+  for (const VaultRegistration& vault : *vaults) {
+    const bool is_watched = std::ranges::any_of(
+        watches_, [&](const auto& watch) { return watch->registration() == vault; });
+    if (is_watched) continue;
+    watches_.push_back(std::make_unique<VaultWatch>(environment_, settings_, vault, agent_id_));
+  }
+  if (!is_reload) return;
+  for (const auto& watch : watches_) watch->Poke();
+  Tell(LogLevel::kInfo, "settings, vaults and items are read anew");
+}
+
+Status AgentLoop::Pass() {
+  RemoveOldJobs();
+  ASR_CHECK(ReadItems());
+  ASR_CHECK(NoteMembers());
+  ASR_CHECK(TakeRequests());
+  return StartDue();
+}
+
+void AgentLoop::RemoveOldJobs() {
+  const double seconds = environment_.clock.MonotonicSeconds();
+  if (jobs_removed_seconds_ && seconds - *jobs_removed_seconds_ < kSecondsBetweenRemovals) return;
+  jobs_removed_seconds_ = seconds;
+  const Timestamp now = environment_.clock.Now();
+  const auto removed =
+      environment_.state.RemoveOldJobs("Replicate", now - kSucceededCyclesKept, now - kJobsKept);
+  if (!removed) TellTrouble(Fail(removed.error()));
+}
+
+Status AgentLoop::ReadItems() {
+  ASR_TRY(const auto rows, environment_.state.ListItemSchedules());
+  std::map<ItemKey, const ItemSchedule*> by_key;
+  for (const ItemSchedule& row : rows) by_key[{row.vault_id, row.item}] = &row;
+  std::map<ItemKey, Known> known;
+  for (const auto& watch : watches_) {
+    const auto view = watch->view();
+    for (const WatchedItem& watched : view->items) {
+      Known one{.watched = watched, .scheduled = {}, .vault_name = view->vault_name};
+      one.scheduled.key = {view->vault_id, watched.item.id};
+      one.scheduled.host = watched.item.host;
+      one.scheduled.frequency = watched.policy.frequency;
+      one.scheduled.app_consistent = watched.policy.app_consistent;
+      if (const auto found = by_key.find(one.scheduled.key); found != by_key.end()) {
+        const ItemSchedule& row = *found->second;
+        one.scheduled.last_start = row.last_start;
+        one.scheduled.last_app_consistent = row.last_app_consistent;
+        one.scheduled.is_paused = row.paused_since.has_value();
+        one.scheduled.is_failing = row.retry.has_value();
+        if (row.retry) one.scheduled.next_try = row.retry->next_try;
+      }
+      const ItemKey key = one.scheduled.key;
+      known.insert_or_assign(key, std::move(one));
+    }
+    if (!view->is_listed) continue;
+    for (const ItemSchedule& row : rows) {
+      const ItemKey key{row.vault_id, row.item};
+      if (row.vault_id != view->vault_id || row.vm.empty() || known.contains(key)) continue;
+      ASR_CHECK(environment_.state.NoteScheduled(row.vault_id, row.item, "", "", std::nullopt));
+      noted_.erase(key);
+      Tell(LogLevel::kInfo, "it is not replicated any more", view->vault_name, row.vm);
+    }
+  }
+  known_ = std::move(known);
+  return {};
+}
+
+// What others see of the schedule is written down when it changes.
+Status AgentLoop::NoteMembers() {
+  const Timestamp now = environment_.clock.Now();
+  const auto running = jobs_.Running();
+  for (const auto& [key, known] : known_) {
+    const auto noted = noted_.find(key);
+    const auto due = schedule_.DueAt(known.scheduled, now);
+    if (noted != noted_.end() && (noted->second == due || running.contains(key))) continue;
+    ASR_CHECK(environment_.state.NoteScheduled(key.vault_id, key.item, known.watched.item.name,
+                                               known.vault_name, due));
+    if (noted == noted_.end()) {
+      Tell(LogLevel::kInfo, fmt::format("replicated every {} s", known.scheduled.frequency.count()),
+           known.vault_name, known.watched.item.name);
+    }
+    noted_.insert_or_assign(key, due);
+  }
+  return {};
+}
+
+const AgentLoop::Known* AgentLoop::FindKnown(const std::string& vm,
+                                             const std::string& vault) const {
+  for (const auto& [key, known] : known_) {
+    if (known.watched.item.name == vm && known.vault_name == vault) return &known;
+  }
+  return nullptr;
+}
+
+Status AgentLoop::TakeRequests() {
+  constexpr seconds kLongestKept{120};
+  const Timestamp now = environment_.clock.Now();
+  ASR_TRY(const auto requests, environment_.state.ListRequests());
+  for (const AgentRequest& request : requests) {
+    bool is_taken = true;
+    switch (request.kind) {
+      case AgentRequest::Kind::kRun:
+        ASR_CHECK(TakeRun(request, is_taken));
+        break;
+      case AgentRequest::Kind::kCancel: {
+        const auto job = environment_.state.FindJob(request.subject);
+        if (job && jobs_.Cancel(job->item, job->vault)) {
+          Tell(LogLevel::kInfo, fmt::format("job {} is cancelled", job->id.value), job->vault,
+               job->item);
+        }
+        break;
+      }
+      case AgentRequest::Kind::kCycle: {
+        is_taken = now - request.due > kLongestKept;
+        for (const auto& [key, known] : known_) {
+          if (key.item.value != request.subject) continue;
+          schedule_.Ask(key);
+          is_taken = true;
+        }
+        break;
+      }
+    }
+    if (is_taken) ASR_CHECK(environment_.state.RemoveRequest(request.number));
+  }
+  return {};
+}
+
+// The request stays until the job has begun, so that it outlives this process.
+Status AgentLoop::TakeRun(const AgentRequest& request, bool& is_taken) {
+  const auto job = environment_.state.FindJob(request.subject);
+  if (!job) return IsNotFound(job.error()) ? Status() : Fail(job.error());
+  if (job->state != JobState::kNotStarted) return {};
+  is_taken = false;
+  if (request.due > environment_.clock.Now()) return {};
+  ASR_TRY(const JobCommand command, environment_.state.FindJobCommand(job->id));
+  const Known* const known = FindKnown(job->item, job->vault);
+  const ItemKey key = known ? known->scheduled.key : ItemKey{"", {job->vault + "/" + job->item}};
+  const auto running = jobs_.Running();
+  if (running.contains(key) || running.size() >= limits_.jobs) return {};
+  StartQueued(key, known ? known->watched.item.host : "", *job, command);
+  return {};
+}
+
+void AgentLoop::StartQueued(const ItemKey& key, const std::string& host, const Job& job,
+                            const JobCommand& command) {
+  Tell(LogLevel::kInfo, fmt::format("job {} ({}) begins", job.id.value, job.type), job.vault,
+       job.item);
+  jobs_.Start(key, host, job.item, job.vault,
+              [this, job, command](const std::stop_token& stop) { RunQueued(job, command, stop); });
+}
+
+void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::stop_token& stop) {
+  const Status outcome = settings_.run_queued(job, command, stop);
+  if (!outcome) {
+    Tell(LogLevel::kError, fmt::format("job {} failed: {}", job.id.value, outcome.error().Line()),
+         job.vault, job.item);
+  }
+  auto now = environment_.state.FindJob(job.id.value);
+  if (!now || now->state != JobState::kNotStarted) return;
+  // It ended before there was anything to run.
+  now->end_time = environment_.clock.Now();
+  now->state = outcome ? JobState::kSucceeded : JobState::kFailed;
+  if (!outcome) now->error = outcome.error();
+  if (!outcome) now->retryable = outcome.error().retryable;
+  const Status noted = environment_.state.UpdateJob(*now);
+  if (!noted) Tell(LogLevel::kError, noted.error().Line(), job.vault, job.item);
+}
+
+Status AgentLoop::StartDue() {
+  std::vector<ScheduledItem> items;
+  items.reserve(known_.size());
+  for (const auto& [key, known] : known_) items.push_back(known.scheduled);
+  const Timestamp now = environment_.clock.Now();
+  const ScheduleDecision decision = schedule_.Decide(items, jobs_.Running(), limits_, now);
+  for (const CycleStart& start : decision.starts) {
+    const Known& known = known_.at(start.key);
+    const Timestamp next_due = now + known.scheduled.frequency;
+    // Without it the same cycle would be due again at once.
+    ASR_CHECK(environment_.state.NoteCycleStart(start.key.vault_id, start.key.item, now,
+                                                start.app_consistent, start.missed_cycles,
+                                                next_due));
+    noted_.insert_or_assign(start.key, next_due);
+    if (start.missed_cycles > 0) {
+      Tell(LogLevel::kWarning,
+           fmt::format("{} cycles could not start within their period", start.missed_cycles),
+           known.vault_name, known.watched.item.name);
+    }
+    StartCycle(known, start.app_consistent);
+  }
+  return {};
+}
+
+void AgentLoop::StartCycle(const Known& known, bool app_consistent) {
+  jobs_.Start(known.scheduled.key, known.watched.item.host, known.watched.item.name,
+              known.vault_name, [this, known, app_consistent](const std::stop_token& stop) {
+                RunCycle(known, app_consistent, stop);
+              });
+}
+
+void AgentLoop::RunCycle(const Known& known, bool app_consistent, const std::stop_token& stop) {
+  const std::string& vm = known.watched.item.name;
+  LoggedProgress progress(settings_, known.vault_name, vm);
+  Environment environment{.fs = environment_.fs,
+                          .clock = environment_.clock,
+                          .state = environment_.state,
+                          .progress = progress,
+                          .state_directory = environment_.state_directory,
+                          .stop = stop,
+                          .credential = environment_.credential,
+                          .ca_file = environment_.ca_file,
+                          .variables = environment_.variables,
+                          .command = settings_.command_of(vm, known.vault_name),
+                          .program = environment_.program};
+  const Timestamp start = environment_.clock.Now();
+  const double begun = environment_.clock.MonotonicSeconds();
+  const auto outcome = Replicate(environment, *known.watched.vault, known.watched.item,
+                                 {.app_consistent = app_consistent});
+  NoteEnd(known, start, environment_.clock.MonotonicSeconds() - begun, outcome);
+}
+
+void AgentLoop::NoteEnd(const Known& known, Timestamp start, double seconds,
+                        const Result<ReplicateOutcome>& outcome) {
+  const std::string& vm = known.watched.item.name;
+  const ItemKey& key = known.scheduled.key;
+  const Status ended = OutcomeOf(outcome);
+  const std::uint64_t backlog =
+      LogSetsOf(environment_, *known.watched.vault, key.item).WaitingBytes().value_or(0);
+  const bool is_failure = !ended && ClassifyError(ended.error()) != RetryClass::kNextCycle;
+  {
+    const std::lock_guard lock(mutex_);
+    ItemCounters& counters = counters_[CounterKey(key)];
+    counters.vm = vm;
+    counters.vault = known.vault_name;
+    ++counters.cycles;
+    if (is_failure) ++counters.failed_cycles;
+    if (outcome) counters.bytes_sent += outcome->job.stats.bytes_sent;
+    counters.backlog_bytes = backlog;
+    counters.frequency = known.scheduled.frequency;
+    if (ended) counters.last_good_start = start;
+    counters.last_seconds = seconds;
+    counters.last_succeeded = !is_failure;
+  }
+  if (!ended) {
+    Tell(is_failure ? LogLevel::kError : LogLevel::kInfo,
+         fmt::format("the cycle ended early ({}): {}", RetryClassName(ClassifyError(ended.error())),
+                     ended.error().Line()),
+         known.vault_name, vm);
+  }
+  const Status noted = NoteReplicationEnd(environment_, key.vault_id, key.item, ended);
+  if (!noted) Tell(LogLevel::kError, noted.error().Line(), known.vault_name, vm);
+}
+
+}  // namespace asr

@@ -1,0 +1,44 @@
+#include "core/jobs/retries.h"
+
+#include <fmt/format.h>
+
+namespace asr {
+
+std::optional<RetryState> NextRetry(const std::optional<RetryState>& before, const Error& error,
+                                    Timestamp now) {
+  const RetryClass retry_class = ClassifyError(error);
+  if (retry_class == RetryClass::kNextCycle) return std::nullopt;
+  RetryState next;
+  next.attempt = before ? before->attempt + 1 : 1;
+  next.since = before ? before->since : now;
+  next.error = error;
+  if (retry_class == RetryClass::kRecoverable) next.next_try = now + RetryDelay(next.attempt);
+  return next;
+}
+
+Error DescribeRetry(const RetryState& retry) {
+  Error error = retry.error;
+  const std::string failed = error.Line();
+  error.context.clear();
+  if (retry.next_try) {
+    error.message = fmt::format(
+        "attempt {} of the replication failed, the first at {}; the next "
+        "is at {}: {}",
+        retry.attempt, FormatTime(retry.since), FormatTime(*retry.next_try), failed);
+    return error;
+  }
+  error.message = fmt::format("scheduled replication stopped at {} until this is mended: {}",
+                              FormatTime(retry.since), failed);
+  error.action += error.action.empty() ? "mend this, then: asr resume VM" : "; then: asr resume VM";
+  return error;
+}
+
+Status NoteReplicationEnd(Environment& environment, const std::string& vault_id, const ItemId& item,
+                          const Status& outcome) {
+  if (outcome) return environment.state.SetRetry(vault_id, item, std::nullopt);
+  ASR_TRY(const ItemSchedule schedule, environment.state.FindItemSchedule(vault_id, item));
+  const auto next = NextRetry(schedule.retry, outcome.error(), environment.clock.Now());
+  return next ? environment.state.SetRetry(vault_id, item, next) : Status();
+}
+
+}  // namespace asr

@@ -1,0 +1,86 @@
+// When which item is replicated: a pure decision, so that every corner of it can be tested.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/model/ids.h"
+#include "storage/base/clock.h"
+
+namespace asr {
+
+struct ItemKey {
+  std::string vault_id;
+  ItemId item;
+  auto operator<=>(const ItemKey&) const = default;
+};
+
+struct ScheduledItem {
+  ItemKey key;
+  std::string host;
+  std::chrono::seconds frequency{300};
+  std::chrono::seconds app_consistent{0};  // 0: never
+  std::optional<Timestamp> last_start;
+  std::optional<Timestamp> last_app_consistent;
+  bool is_paused = false;
+  bool is_failing = false;            // its last cycle failed
+  std::optional<Timestamp> next_try;  // while it fails; none: not before it is resumed
+};
+
+struct ScheduleLimits {
+  std::size_t jobs = 4;
+  std::size_t jobs_of_a_host = 2;
+};
+
+struct CycleStart {
+  ItemKey key;
+  bool app_consistent = false;
+  std::uint64_t missed_cycles = 0;  // since the last one, which could not start within their period
+};
+
+struct ScheduleDecision {
+  std::vector<CycleStart> starts;  // the longest overdue first
+  Timestamp look_again{};  // nothing becomes due earlier; the end of a job may let more start
+};
+
+// A cycle is due one period after the start of the last one. First cycles, and all that became due
+// while nobody looked (the agent was down, the machine slept, the clock jumped), are spread over a
+// period, at most a minute. Not thread-safe.
+class Schedule {
+ public:
+  // `now`: when the agent began to look.
+  explicit Schedule(Timestamp now) : watched_since_(now) {}
+
+  // The wall clock moved by itself: what became due by that is no missed cycle.
+  void ClockJumped(Timestamp now) { watched_since_ = now; }
+  // `item` is to be replicated as soon as a job may start, whatever its schedule says.
+  void Ask(const ItemKey& item) { asked_.insert(item); }
+
+  // When the next cycle of `item` is due; nullopt: not before it is resumed. Items that were never
+  // seen before count as joined at `now`.
+  [[nodiscard]] std::optional<Timestamp> DueAt(const ScheduledItem& item, Timestamp now);
+
+  // `running`: items of which a job runs, with their hosts. Those that are started here count as
+  // running from now on, and are asked for no more.
+  [[nodiscard]] ScheduleDecision Decide(const std::vector<ScheduledItem>& items,
+                                        const std::map<ItemKey, std::string>& running,
+                                        const ScheduleLimits& limits, Timestamp now);
+
+ private:
+  [[nodiscard]] Timestamp JoinedAt(const ItemKey& item, Timestamp now);
+
+  Timestamp watched_since_;
+  std::map<ItemKey, Timestamp> joined_;
+  std::set<ItemKey> asked_;
+};
+
+// The next time that the machine's clock on the wall shows `start` ("HH:MM", in the local time
+// zone), or `now` for "now". In a night in which the clock is put forward over it: right after.
+[[nodiscard]] Timestamp NextStart(const std::string& start, Timestamp now);
+
+}  // namespace asr

@@ -1,0 +1,69 @@
+// Keeps what the agent needs to know of one vault: a slow or unreachable one holds up no other.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/jobs/agent.h"
+#include "core/jobs/heartbeat.h"
+#include "core/model/item.h"
+#include "core/model/policy.h"
+#include "core/vault/vault.h"
+
+namespace asr {
+
+struct WatchedItem {
+  Item item;
+  Policy policy;
+  std::shared_ptr<Vault> vault;
+};
+
+struct VaultView {
+  std::string vault_id;
+  std::string vault_name;
+  std::vector<WatchedItem> items;  // Protected, on hosts that are registered here
+  bool is_listed = false;          // the vault has answered at least once
+};
+
+// A thread that lists the vault's items every 30 seconds, and writes the heartbeat. While the
+// vault cannot be reached the items stay as they were last seen.
+class VaultWatch {
+ public:
+  // `environment` and `settings` outlive it.
+  VaultWatch(Environment& environment, const AgentSettings& settings,
+             VaultRegistration registration, std::string agent_id);
+  // Waits for a request that is on its way.
+  ~VaultWatch();
+  VaultWatch(const VaultWatch&) = delete;
+  VaultWatch& operator=(const VaultWatch&) = delete;
+
+  [[nodiscard]] const VaultRegistration& registration() const { return registration_; }
+  [[nodiscard]] std::shared_ptr<const VaultView> view() const;
+  // List again at once.
+  void Poke();
+
+ private:
+  void Run(const std::stop_token& stop);
+  [[nodiscard]] Status Look();
+  void Beat(const VaultView& view);
+  void Tell(LogLevel level, const std::string& message);
+
+  Environment environment_;
+  const AgentSettings& settings_;
+  const VaultRegistration registration_;
+  const std::string agent_id_;
+  HeartbeatWriter heartbeat_;
+  std::shared_ptr<Vault> vault_;  // of the thread
+  std::string told_;              // the trouble that was told last
+  mutable std::mutex mutex_;      // guards what follows
+  std::condition_variable_any poked_;
+  bool is_poked_ = false;
+  std::shared_ptr<const VaultView> view_;
+  std::jthread thread_;  // last: it uses the others
+};
+
+}  // namespace asr
