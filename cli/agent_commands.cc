@@ -19,6 +19,7 @@
 #include "cli/views.h"
 #include "core/jobs/agent.h"
 #include "core/jobs/health.h"
+#include "core/jobs/item_snapshot.h"
 #include "core/jobs/metrics.h"
 #include "storage/base/text.h"
 
@@ -247,16 +248,26 @@ Status PlanStepOf(Session& session, const std::string& step, const Item& item) {
   return {};
 }
 
-Status RunPause(Session& session, const std::string& vm) {
+struct PauseOptions {
+  std::string vm;
+  bool releases_tracking = false;
+};
+
+Status RunPause(Session& session, const PauseOptions& options) {
   ASR_CHECK(session.RefuseNoWait());
-  ASR_TRY(const Item item, session.FindItem(vm));
+  ASR_TRY(const Item item, session.FindItem(options.vm));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
-  ASR_TRY(const Vault* const vault, session.OpenVault());
+  ASR_TRY(Vault* const vault, session.OpenVault());
   if (session.options().dry_run) return PlanStepOf(session, "Pause scheduled replication", item);
   const std::string& vault_id = vault->identity().id;
   ASR_TRY(const ItemSchedule schedule, environment->state.FindItemSchedule(vault_id, item.id));
   if (!schedule.paused_since) {
     ASR_CHECK(environment->state.SetPaused(vault_id, item.id, session.Now()));
+  }
+  if (options.releases_tracking) {
+    // No cycle may be under way that counts on it.
+    ASR_TRY(const auto lease, vault->LeaseItem(item));
+    ASR_CHECK(ReleaseTracking(*environment, lease->item()));
   }
   return PrintItem(session, item);
 }
@@ -283,12 +294,15 @@ Status RunResume(Session& session, const std::string& vm) {
 }  // namespace
 
 void AddAgentCommands(std::vector<Command>& commands) {
-  commands.push_back({"pause", HelpGroup::kProtect, "Stop the scheduled replication of a VM",
-                      "pause web", [](VerbArguments& arguments) -> VerbRunner {
-                        const auto vm = std::make_shared<std::string>();
-                        arguments.Required("VM", *vm, "its name, or HOST/NAME", ValueKind::kItem);
-                        return [vm](Session& session) { return RunPause(session, *vm); };
-                      }});
+  commands.push_back(
+      {"pause", HelpGroup::kProtect, "Stop the scheduled replication of a VM",
+       "pause web --release-tracking", [](VerbArguments& arguments) -> VerbRunner {
+         const auto options = std::make_shared<PauseOptions>();
+         arguments.Required("VM", options->vm, "its name, or HOST/NAME", ValueKind::kItem)
+             .Flag("--release-tracking", options->releases_tracking,
+                   "nothing of asr stays on a live VM: its snapshots can be reverted");
+         return [options](Session& session) { return RunPause(session, *options); };
+       }});
   commands.push_back({"resume", HelpGroup::kProtect,
                       "Let it go on, also after an error that was mended", "resume web",
                       [](VerbArguments& arguments) -> VerbRunner {

@@ -7,6 +7,7 @@
 
 #include "core/source/folder_snapshot.h"
 #include "core/source/live_snapshot.h"
+#include "core/source/release_tracking.h"
 #include "storage/base/text.h"
 
 namespace asr {

@@ -23,9 +23,7 @@ constexpr std::string_view kCommitted = ".json";
 std::string Encode(const LogSet& set) {
   Json disks = Json::array();
   for (const LoggedDisk& disk : set.disks) {
-    Json logged = {{"log", disk.log_path}};
-    if (disk.disk_digest) logged["diskDigest"] = ToHex(*disk.disk_digest);
-    disks.push_back(std::move(logged));
+    disks.push_back({{"log", disk.log_path}, {"diskDigest", ToHex(disk.disk_digest)}});
   }
   const Json json = {{"version", kVersion}, {"point", EncodePoint(set.point)}, {"disks", disks}};
   return WriteDocument(json);
@@ -38,7 +36,7 @@ Result<LogSet> Decode(const std::string& name, const std::string& text) {
   for (DocumentReader& element : reader.Objects("disks")) {
     LoggedDisk disk;
     disk.log_path = element.TextOr("log", "");
-    if (element.Has("diskDigest")) disk.disk_digest = element.HexBits("diskDigest");
+    disk.disk_digest = element.HexBits("diskDigest");
     reader.Adopt(element);
     set.disks.push_back(std::move(disk));
   }

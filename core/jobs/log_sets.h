@@ -14,9 +14,8 @@
 namespace asr {
 
 struct LoggedDisk {
-  std::string log_path;  // empty: the disk is what it is in the point's parent
-  // Of the whole disk, once the log is applied; none where the vault's digests were not to be had.
-  std::optional<Bits128> disk_digest = {};
+  std::string log_path;   // empty: the disk is what it is in the point's parent
+  Bits128 disk_digest{};  // of the whole disk, once the log is applied
 };
 
 struct LogSet {

@@ -104,8 +104,7 @@ Status SendDisk(const LogSender& sender, const LogSet& set, std::size_t index,
     ASR_CHECK(SendLog(sender, set, index, parent, target));
   }
   ASR_TRY(const DiskDigest digest, ReadDiskDigest(target, disk.size_bytes));
-  const std::optional<Bits128>& expected = set.disks[index].disk_digest;
-  if (!expected || digest.bits() == *expected) return {};
+  if (digest.bits() == set.disks[index].disk_digest) return {};
   return Fail(OutOfOrder(fmt::format("with its change log, disk {} is not what the VM had at {}",
                                      disk.name.value, FormatTime(set.point.time))));
 }

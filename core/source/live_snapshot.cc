@@ -7,11 +7,10 @@
 #include <fmt/format.h>
 
 #include "core/source/domain_xml.h"
+#include "core/source/release_tracking.h"
 #include "storage/base/checksum.h"
-#include "storage/base/child_process.h"
 #include "storage/image/nbd_disk.h"
 #include "storage/image/nbd_library.h"
-#include "storage/image/nbd_server.h"
 
 namespace asr {
 namespace {
@@ -19,13 +18,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr std::size_t kIdDigits = 8;
-
-// What tells an item's checkpoints and sockets from those of others.
-std::string PrefixOf(const ItemId& item) {
-  const std::size_t digits = std::min(kIdDigits, item.value.size());
-  return fmt::format("asr-{}-", item.value.substr(item.value.size() - digits));
-}
+constexpr std::size_t kSocketDigits = 8;
 
 Error IsOff(const std::string& vm_name) {
   return MakeError(ErrorKind::kBusy, ErrorCode::kVmStateChanged,
@@ -64,28 +57,6 @@ std::string RunsOf(const std::string& uri) {
 bool IsDevice(const VmDisk& disk) { return disk.path.starts_with("/dev/"); }
 
 bool HasCheckpoints(const VmDisk& disk) { return disk.format == "qcow2"; }
-
-// libvirt deletes checkpoints of VMs that run; of one that is off, QEMU's tool has the images.
-Status RemoveBitmaps(const LibvirtDomain& domain, const std::string& name) {
-  constexpr std::chrono::seconds kLimit{60};
-  ASR_TRY(const std::string xml, domain.Xml());
-  ASR_TRY(const DomainDescription description, ParseDomainXml(xml));
-  ASR_TRY(const std::string program, FindQemuTool("qemu-img"));
-  for (const VmDisk& disk : description.disks) {
-    if (!HasCheckpoints(disk)) continue;
-    ASR_TRY(
-        ChildProcess process,
-        ChildProcess::Start({program, "bitmap", "--remove", "-f", "qcow2", disk.path, name}, {}));
-    if (process.Wait(kLimit) == 0) continue;
-    const std::string said = process.ErrorText();
-    if (said.find("not found") != std::string::npos) continue;
-    return Fail(MakeError(ErrorKind::kIo, ErrorCode::kSnapshotFailed,
-                          fmt::format("cannot remove bitmap {} from {}: {}", name, disk.path, said))
-                    .WithAction("start the VM, then run the same command again")
-                    .Retryable());
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -144,17 +115,19 @@ Status LiveSnapshot::ChoosePlaces() {
   }
   if (directory_.empty()) directory_ = ParentOf(request_.disks.front().path);
   const std::string id = ToHex(RandomBits());
-  socket_path_ = JoinPath(directory_, PrefixOf(request_.item) + id.substr(0, kIdDigits));
+  socket_path_ =
+      JoinPath(directory_, CheckpointPrefix(request_.item) + id.substr(0, kSocketDigits));
   if (std::ranges::any_of(request_.disks, HasCheckpoints)) {
-    checkpoint_ = PrefixOf(request_.item) + id;
+    checkpoint_ = CheckpointPrefix(request_.item) + id;
   }
   return {};
 }
 
 std::string LiveSnapshot::ScratchPathOf(const VmDisk& disk) const {
   if (!request_.scratch_directory.empty()) {
-    return JoinPath(request_.scratch_directory,
-                    fmt::format("{}{}.asr-scratch", PrefixOf(request_.item), disk.name.value));
+    return JoinPath(
+        request_.scratch_directory,
+        fmt::format("{}{}.asr-scratch", CheckpointPrefix(request_.item), disk.name.value));
   }
   if (IsDevice(disk)) return JoinPath(directory_, disk.name.value + ".asr-scratch");
   return disk.path + ".asr-scratch";
@@ -173,7 +146,7 @@ Status LiveSnapshot::EndOldJob() {
   ASR_TRY(const auto job, domain_.BackupXml());
   if (job) {
     const std::string socket = BaseName(SocketOfBackup(*job));
-    if (!socket.starts_with(PrefixOf(request_.item))) {
+    if (!socket.starts_with(CheckpointPrefix(request_.item))) {
       return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kVmBusy,
                             fmt::format("another backup of VM {} runs", request_.vm_name))
                       .WithCause("another backup program, or another protection of the same VM")
@@ -210,7 +183,7 @@ void LiveSnapshot::DeleteCheckpointsBut(const std::string& kept) {
   const auto checkpoints = domain_.ListCheckpoints();
   if (!checkpoints) return;
   for (const std::string& name : *checkpoints) {
-    if (name == kept || !name.starts_with(PrefixOf(request_.item))) continue;
+    if (name == kept || !name.starts_with(CheckpointPrefix(request_.item))) continue;
     const Status deleted = domain_.DeleteCheckpoint(name);
     if (deleted) continue;
     request_.warn(fmt::format("VM {}: an old checkpoint stays until the next cycle: {}",
@@ -310,7 +283,6 @@ Status LiveSnapshot::Thaw() {
   ASR_CHECK(fs_.RemoveFile(NotePath()));
   ASR_CHECK(guard_->Thawed());
   if (!was_frozen) return {};
-  frozen_ = duration;
   // The guard, or somebody else, thawed it before the job began, perhaps.
   if (*count == 0 || duration >= request_.freeze_limit) {
     consistency_ = Consistency::kCrash;
@@ -400,25 +372,6 @@ LiveSnapshot::~LiveSnapshot() {
     static_cast<void>(domain_.DeleteCheckpoint(checkpoint_));
   }
   guard_->Dismiss();
-}
-
-Status ReleaseTracking(const std::string& uri, const std::string& uuid, const ItemId& item) {
-  ASR_TRY(const LibvirtHost host, LibvirtHost::Connect(uri));
-  auto domain = host.FindDomain(uuid);
-  if (!domain && IsNotFound(domain.error())) return {};
-  ASR_CHECK(domain);
-  ASR_TRY(const auto checkpoints, domain->ListCheckpoints());
-  for (const std::string& name : checkpoints) {
-    if (!name.starts_with(PrefixOf(item))) continue;
-    ASR_TRY(const VmPowerState state, domain->State());
-    if (state == VmPowerState::kOff) {
-      ASR_CHECK(RemoveBitmaps(*domain, name));
-      ASR_CHECK(domain->ForgetCheckpoint(name));
-    } else {
-      ASR_CHECK(domain->DeleteCheckpoint(name));
-    }
-  }
-  return {};
 }
 
 }  // namespace asr

@@ -51,9 +51,6 @@ class LiveSnapshot : public SourceSnapshot {
   void Touch() override { guard_->Moved(); }
   void Keep() override;
 
-  // How long the guest was frozen; nullopt: it was not.
-  [[nodiscard]] std::optional<std::chrono::milliseconds> frozen() const { return frozen_; }
-
  private:
   LiveSnapshot(FileSystem& fs, Clock& clock, LiveSnapshotRequest request, LibvirtDomain domain);
   Status Start();
@@ -86,12 +83,6 @@ class LiveSnapshot : public SourceSnapshot {
   bool is_open_ = false;
   bool is_named_ = false;
   std::optional<std::chrono::steady_clock::time_point> freeze_began_;
-  std::optional<std::chrono::milliseconds> frozen_;
 };
-
-// Ends what is noted for the item: nothing of ours stays on the VM, whether it runs or is off. Fine
-// if the VM is gone.
-[[nodiscard]] Status ReleaseTracking(const std::string& uri, const std::string& uuid,
-                                     const ItemId& item);
 
 }  // namespace asr

@@ -25,6 +25,9 @@ class ThrottledPageBlob : public PageBlob {
   Result<bool> CopyFrom(const SnapshotId& source, Extent range, std::uint64_t crc64) override {
     return base_->CopyFrom(source, range, crc64);
   }
+  Result<bool> CopyFromOrigin(CopyOrigin& origin, Extent range, std::uint64_t crc64) override {
+    return base_->CopyFromOrigin(origin, range, crc64);
+  }
   Status Clear(Extent range) override { return base_->Clear(range); }
   Status Preserve(const std::vector<Extent>& ranges) override { return base_->Preserve(ranges); }
   Status KeepInstead(std::uint64_t offset_bytes, ByteSpan bytes) override {
