@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <exception>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -133,12 +135,18 @@ void AgentLoop::LookAtVaults() {
     TellTrouble(Fail(vaults.error()));
     return;
   }
+  const auto is_same = [](VaultRegistration a, const VaultRegistration& b) {
+    a.is_default = b.is_default;
+    return a == b;
+  };
   std::erase_if(watches_, [&](const std::unique_ptr<VaultWatch>& watch) {
-    return std::ranges::find(*vaults, watch->registration()) == vaults->end();
+    return std::ranges::none_of(*vaults, [&](const VaultRegistration& vault) {
+      return is_same(vault, watch->registration());
+    });
   });
   for (const VaultRegistration& vault : *vaults) {
     const bool is_watched = std::ranges::any_of(
-        watches_, [&](const auto& watch) { return watch->registration() == vault; });
+        watches_, [&](const auto& watch) { return is_same(vault, watch->registration()); });
     if (is_watched) continue;
     watches_.push_back(std::make_unique<VaultWatch>(environment_, settings_, vault, agent_id_));
   }
@@ -266,16 +274,32 @@ Status AgentLoop::TakeRequests() {
 Status AgentLoop::TakeRun(const AgentRequest& request, bool& is_taken) {
   const auto job = environment_.state.FindJob(request.subject);
   if (!job) return IsNotFound(job.error()) ? Status() : Fail(job.error());
-  if (job->state != JobState::kNotStarted) return {};
+  const bool was_cut = job->state == JobState::kFailed && job->error &&
+                       job->error->code == ErrorCode::kJobInterrupted;
+  const bool is_over =
+      job->state != JobState::kNotStarted && job->state != JobState::kInProgress && !was_cut;
+  if (is_over) return {};
   is_taken = false;
-  if (request.due > environment_.clock.Now()) return {};
+  if (was_cut) return PutBack(*job);
+  if (job->state == JobState::kInProgress || request.due > environment_.clock.Now()) return {};
   ASR_TRY(const JobCommand command, environment_.state.FindJobCommand(job->id));
   const Known* const known = FindKnown(job->item, job->vault);
   const ItemKey key = known ? known->scheduled.key : ItemKey{"", {job->vault + "/" + job->item}};
   const auto running = jobs_.Running();
-  if (running.contains(key) || running.size() >= limits_.jobs) return {};
+  // One place is for cycles: those of a day's first replications would wait for days.
+  const std::size_t places = std::max<std::size_t>(limits_.jobs, 2) - 1;
+  if (running.contains(key) || running.size() >= places) return {};
   StartQueued(key, known ? known->watched.item.host : "", *job, command);
   return {};
+}
+
+// It is begun again, by the next pass or by the next agent.
+Status AgentLoop::PutBack(Job job) {
+  job.state = JobState::kNotStarted;
+  job.error.reset();
+  job.end_time.reset();
+  job.retryable = false;
+  return environment_.state.UpdateJob(job);
 }
 
 void AgentLoop::StartQueued(const ItemKey& key, const std::string& host, const Job& job,
@@ -293,6 +317,11 @@ void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::
          job.vault, job.item);
   }
   auto now = environment_.state.FindJob(job.id.value);
+  if (now && now->state == JobState::kCancelled && environment_.stop.stop_requested()) {
+    const Status put_back = PutBack(*now);
+    if (!put_back) Tell(LogLevel::kError, put_back.error().Line(), job.vault, job.item);
+    return;
+  }
   if (!now || now->state != JobState::kNotStarted) return;
   // It ended before there was anything to run.
   now->end_time = environment_.clock.Now();
@@ -306,16 +335,27 @@ void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::
 Status AgentLoop::StartDue() {
   std::vector<ScheduledItem> items;
   items.reserve(known_.size());
-  for (const auto& [key, known] : known_) items.push_back(known.scheduled);
+  // Of a VM in two vaults one cycle runs at a time.
+  using VmOfHost = std::pair<std::string, std::string>;
+  std::set<VmOfHost> busy;
+  const auto running = jobs_.Running();
+  for (const auto& [key, host] : running) {
+    const auto known = known_.find(key);
+    if (known != known_.end()) busy.insert({host, known->second.watched.item.name});
+  }
+  for (const auto& [key, known] : known_) {
+    const bool is_busy = busy.contains({known.scheduled.host, known.watched.item.name});
+    if (!is_busy || running.contains(key)) items.push_back(known.scheduled);
+  }
   const Timestamp now = environment_.clock.Now();
-  const ScheduleDecision decision = schedule_.Decide(items, jobs_.Running(), limits_, now);
+  const ScheduleDecision decision = schedule_.Decide(items, running, limits_, now);
   for (const CycleStart& start : decision.starts) {
     const Known& known = known_.at(start.key);
+    if (!busy.insert({known.scheduled.host, known.watched.item.name}).second) continue;
     const Timestamp next_due = now + known.scheduled.frequency;
     // Without it the same cycle would be due again at once.
     ASR_CHECK(environment_.state.NoteCycleStart(start.key.vault_id, start.key.item, now,
-                                                start.app_consistent, start.missed_cycles,
-                                                next_due));
+                                                start.missed_cycles, next_due));
     noted_.insert_or_assign(start.key, next_due);
     if (start.missed_cycles > 0) {
       Tell(LogLevel::kWarning,
@@ -350,8 +390,22 @@ void AgentLoop::RunCycle(const Known& known, bool app_consistent, const std::sto
                           .program = environment_.program};
   const Timestamp start = environment_.clock.Now();
   const double begun = environment_.clock.MonotonicSeconds();
-  const auto outcome = Replicate(environment, *known.watched.vault, known.watched.item,
-                                 {.app_consistent = app_consistent});
+  const auto replicate = [&]() -> Result<ReplicateOutcome> {
+    try {
+      return Replicate(environment, *known.watched.vault, known.watched.item,
+                       {.app_consistent = app_consistent});
+    } catch (const std::exception& exception) {
+      // One VM's trouble is not the end of all others' replication.
+      return Fail(ErrorKind::kInternal, ErrorCode::kInternal,
+                  std::string("unexpected: ") + exception.what());
+    }
+  };
+  const auto outcome = replicate();
+  if (app_consistent && OutcomeOf(outcome)) {
+    const ItemKey& key = known.scheduled.key;
+    const Status noted = environment_.state.NoteAppConsistent(key.vault_id, key.item, start);
+    if (!noted) Tell(LogLevel::kError, noted.error().Line(), known.vault_name, vm);
+  }
   NoteEnd(known, start, environment_.clock.MonotonicSeconds() - begun, outcome);
 }
 

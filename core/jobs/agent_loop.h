@@ -38,6 +38,7 @@ class AgentLoop {
   [[nodiscard]] Status NoteMembers();
   [[nodiscard]] Status TakeRequests();
   [[nodiscard]] Status TakeRun(const AgentRequest& request, bool& is_taken);
+  [[nodiscard]] Status PutBack(Job job);
   [[nodiscard]] Status StartDue();
   void StartCycle(const Known& known, bool app_consistent);
   void RunCycle(const Known& known, bool app_consistent, const std::stop_token& stop);

@@ -20,6 +20,7 @@ Rule RuleOf(ErrorCode code) {
     // Stopped, or somebody else works on it just now.
     case ErrorCode::kItemBusy:
     case ErrorCode::kItemNotFound:
+    case ErrorCode::kItemState:
     case ErrorCode::kCancelled:
     case ErrorCode::kJobState:
       return Rule::kNext;
@@ -95,7 +96,6 @@ Rule RuleOf(ErrorCode code) {
     case ErrorCode::kPolicyInUse:
     case ErrorCode::kPolicyInvalid:
     case ErrorCode::kItemExists:
-    case ErrorCode::kItemState:
     case ErrorCode::kPointNotFound:
     case ErrorCode::kPointCorrupt:
     case ErrorCode::kHostNotFound:

@@ -54,10 +54,16 @@ Timestamp Schedule::JoinedAt(const ItemKey& item, Timestamp now) {
 
 std::optional<Timestamp> Schedule::DueAt(const ScheduledItem& item, Timestamp now) {
   const Timestamp joined = JoinedAt(item.key, now);
-  if (item.is_paused) return std::nullopt;
+  // What does not come due while it is paused, or until a person has mended it, is not missed.
+  if (item.is_paused || (item.is_failing && !item.next_try)) {
+    joined_[item.key] = now;
+    return std::nullopt;
+  }
   if (item.is_failing) {
-    if (!item.next_try) return std::nullopt;
-    return *item.next_try > now + kLongestRetryDelay ? now : *item.next_try;
+    const Timestamp next = *item.next_try > now + kLongestRetryDelay ? now : *item.next_try;
+    // A try that met somebody else's work left everything as it was.
+    if (!item.last_start || IsAhead(item.last_start, now)) return next;
+    return std::max(next, *item.last_start + std::min(item.frequency, kLongestSpread));
   }
   const Timestamp first = joined + StaggerOf(item);
   if (!item.last_start) return first;
@@ -100,7 +106,7 @@ ScheduleDecision Schedule::Decide(const std::vector<ScheduledItem>& items,
     ++of_host;
     ++jobs;
     asked_.erase(item->key);
-    const bool is_late = !item->is_failing && due < now && item->frequency.count() > 0;
+    const bool is_late = !item->is_failing && !is_asked && due < now && item->frequency.count() > 0;
     decision.starts.push_back(
         {.key = item->key,
          .app_consistent = IsAppConsistentDue(*item, now),

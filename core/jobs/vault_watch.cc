@@ -54,10 +54,13 @@ void VaultWatch::Run(const std::stop_token& stop) {
     if (looked) {
       told_.clear();
       Beat(*view());
-    } else if (const std::string trouble = looked.error().Line(); trouble != told_) {
-      told_ = trouble;
-      Tell(LogLevel::kWarning, fmt::format("the vault cannot be looked at: {}", trouble));
+    } else {
       vault_.reset();  // opened anew next time, perhaps with other credentials
+      const std::string trouble = looked.error().Line();
+      if (trouble != told_) {
+        Tell(LogLevel::kWarning, fmt::format("the vault cannot be looked at: {}", trouble));
+      }
+      told_ = trouble;
     }
     std::unique_lock lock(mutex_);
     poked_.wait_for(lock, stop, kBetweenLooks, [this] { return is_poked_; });
@@ -65,7 +68,26 @@ void VaultWatch::Run(const std::stop_token& stop) {
   }
 }
 
+// What this machine has replicated before: another one may have a host of the same name.
+Result<bool> VaultWatch::IsOurs(const Item& item) {
+  if (item.disks.empty()) return false;
+  ASR_TRY(const auto cursor,
+          environment_.state.FindCursor(registration_.id, item.id, item.disks.front().name));
+  if (cursor) return true;
+  ASR_TRY(const ItemSchedule schedule,
+          environment_.state.FindItemSchedule(registration_.id, item.id));
+  if (schedule.last_start) return true;
+  if (told_foreign_.insert(item.id).second) {
+    Tell(LogLevel::kInfo, fmt::format("VM {} is on a host of that name, {}, but this machine has "
+                                      "not replicated it yet: to take it over, asr replicate {}",
+                                      item.name, item.host, item.id.value));
+  }
+  return false;
+}
+
 Status VaultWatch::Look() {
+  // A directory that is not mounted any more looks like one without items.
+  if (vault_ && !vault_->is_on_azure()) vault_.reset();
   if (!vault_) {
     ASR_TRY(std::unique_ptr<Vault> opened, OpenVault(environment_, registration_.name));
     vault_ = std::move(opened);
@@ -81,6 +103,8 @@ Status VaultWatch::Look() {
   view->is_listed = true;
   for (const Item& item : listing.items) {
     if (item.state != ProtectionState::kProtected || !here.contains(item.host)) continue;
+    ASR_TRY(const bool is_ours, IsOurs(item));
+    if (!is_ours) continue;
     const auto policy = std::ranges::find(policies, item.policy, &Policy::name);
     // The standard one, until a person gives the item another.
     view->items.push_back(

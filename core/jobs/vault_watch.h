@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -49,6 +50,7 @@ class VaultWatch {
  private:
   void Run(const std::stop_token& stop);
   [[nodiscard]] Status Look();
+  [[nodiscard]] Result<bool> IsOurs(const Item& item);
   void Beat(const VaultView& view);
   void Tell(LogLevel level, const std::string& message);
 
@@ -59,7 +61,8 @@ class VaultWatch {
   HeartbeatWriter heartbeat_;
   std::shared_ptr<Vault> vault_;  // of the thread
   std::string told_;              // the trouble that was told last
-  mutable std::mutex mutex_;      // guards what follows
+  std::set<ItemId> told_foreign_;
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any poked_;
   bool is_poked_ = false;
   std::shared_ptr<const VaultView> view_;

@@ -1,8 +1,9 @@
 #include "core/model/throttle_rules.h"
 
 #include <algorithm>
+#include <charconv>
 #include <ctime>
-#include <regex>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -23,22 +24,48 @@ Error Wrong(const std::string& option, const std::string& value, const std::stri
       .WithAction(fmt::format("for example {} {}", option, example));
 }
 
+std::optional<int> Number(std::string_view text, std::size_t least_digits) {
+  int number = 0;
+  const auto end = text.data() + text.size();
+  const bool fits =
+      text.size() >= least_digits && text.size() <= 2 &&
+      std::ranges::all_of(text, [](char digit) { return digit >= '0' && digit <= '9'; });
+  if (!fits || std::from_chars(text.data(), end, number).ptr != end) return std::nullopt;
+  return number;
+}
+
+// "9:00"; "24:00" is the end of the day.
+std::optional<int> MinuteOfDay(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  const auto hour = Number(text.substr(0, colon), 1);
+  const auto minute = Number(text.substr(colon + 1), 2);
+  if (!hour || !minute || *minute >= 60 || *hour * 60 + *minute > kMinutesOfADay) {
+    return std::nullopt;
+  }
+  return *hour * 60 + *minute;
+}
+
+std::optional<std::size_t> DayOf(std::string_view name) {
+  const auto found = std::ranges::find(kDays, name);
+  if (found == kDays.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - kDays.begin());
+}
+
 Json MbpsJson(const std::optional<std::uint32_t>& mbps) { return mbps ? Json(*mbps) : Json(); }
 
 }  // namespace
 
 Status ParseWorkHours(const std::string& text, ThrottleRules& rules) {
-  static const std::regex form(R"((\d{1,2}):(\d\d)-(\d{1,2}):(\d\d))");
-  std::smatch parts;
-  if (!std::regex_match(text, parts, form)) return Fail(Wrong("--work-hours", text, "9:00-18:00"));
-  const auto minute = [&](std::size_t at) {
-    return std::stoi(parts[at]) * 60 + std::stoi(parts[at + 1]);
-  };
-  const bool fits = std::stoi(parts[2]) < 60 && std::stoi(parts[4]) < 60 &&
-                    minute(1) < kMinutesOfADay && minute(3) <= kMinutesOfADay;
-  if (!fits || minute(1) == minute(3)) return Fail(Wrong("--work-hours", text, "9:00-18:00"));
-  rules.work_begin_minute = minute(1);
-  rules.work_end_minute = minute(3);
+  const std::size_t dash = text.find('-');
+  const auto begin = MinuteOfDay(std::string_view(text).substr(0, dash));
+  const auto end = dash == std::string::npos ? std::nullopt
+                                             : MinuteOfDay(std::string_view(text).substr(dash + 1));
+  if (!begin || !end || *begin == *end || *begin == kMinutesOfADay) {
+    return Fail(Wrong("--work-hours", text, "9:00-18:00"));
+  }
+  rules.work_begin_minute = *begin;
+  rules.work_end_minute = *end;
   return {};
 }
 
@@ -49,24 +76,21 @@ std::string FormatWorkHours(const ThrottleRules& rules) {
 }
 
 Status ParseWorkDays(const std::string& text, ThrottleRules& rules) {
-  static const std::regex form(
-      "((sun|mon|tue|wed|thu|fri|sat)(-(sun|mon|tue|wed|thu|fri|sat))?(,|$))+");
-  if (!std::regex_match(text, form) || text.ends_with(',')) {
-    return Fail(Wrong("--work-days", text, "mon-fri"));
-  }
   std::array<bool, 7> days{};
-  for (std::size_t at = 0; at < text.size();) {
-    const auto day_at = [&](std::size_t where) {
-      const auto found = std::ranges::find(kDays, text.substr(where, 3));
-      return static_cast<std::size_t>(found - kDays.begin());
-    };
-    const bool is_range = at + 3 < text.size() && text[at + 3] == '-';
-    const std::size_t last = day_at(is_range ? at + 4 : at);
-    for (std::size_t day = day_at(at);; day = (day + 1) % 7) {
+  std::string_view rest = text;
+  while (true) {
+    const std::size_t comma = rest.find(',');
+    const std::string_view part = rest.substr(0, comma);
+    const std::size_t dash = part.find('-');
+    const auto first = DayOf(part.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : DayOf(part.substr(dash + 1));
+    if (!first || !last) return Fail(Wrong("--work-days", text, "mon-fri"));
+    for (std::size_t day = *first;; day = (day + 1) % kDays.size()) {
       days[day] = true;
-      if (day == last) break;
+      if (day == *last) break;
     }
-    at += is_range ? 8 : 4;
+    if (comma == std::string_view::npos) break;
+    rest.remove_prefix(comma + 1);
   }
   rules.work_days = days;
   return {};

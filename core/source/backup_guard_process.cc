@@ -27,6 +27,7 @@ constexpr std::chrono::seconds kLateCall{45};
 constexpr std::chrono::minutes kUndoLimit{30};
 constexpr std::chrono::milliseconds kRetryPause{500};
 constexpr std::chrono::seconds kReconnectPause{1};
+constexpr std::chrono::seconds kThawPause{5};
 
 constexpr int kNothingToDo = 0;
 constexpr int kUndone = 1;
@@ -96,17 +97,26 @@ class Guard {
   // Once the job may be open.
   bool MustAct() {
     const auto now = steady_clock::now();
-    if (frozen_since_ && now - *frozen_since_ > orders_.freeze_limit) return true;
+    if (frozen_since_ && now - *frozen_since_ > orders_.freeze_limit) ThawNow(now);
     if (!is_begun_) return false;
     if (now - last_moved_ > orders_.stall_limit) return true;
     for (const std::string& directory : orders_.directories) {
       if (IsShortOfSpace(directory)) return true;
     }
     const auto is_paused = domain_->IsPausedByIoError();
+    if (is_paused && !*is_paused) was_paused_before_ = false;
     if (is_paused) return *is_paused && !was_paused_before_;
     // libvirtd was started anew, perhaps.
     if (now - last_connected_ > kReconnectPause) static_cast<void>(Connect());
     return false;
+  }
+
+  // It is the owner's to say what the point is then. Until it has thawed the guest itself, a freeze
+  // may come late.
+  void ThawNow(steady_clock::time_point now) {
+    if (now - last_thawed_ < kThawPause) return;
+    static_cast<void>(domain_->Thaw());
+    last_thawed_ = steady_clock::now();
   }
 
   bool IsShortOfSpace(const std::string& directory) const {
@@ -166,6 +176,7 @@ class Guard {
   bool has_ended_ = false;
   bool was_paused_before_ = false;
   steady_clock::time_point last_connected_;
+  steady_clock::time_point last_thawed_;
 };
 
 std::string ReadLine() {

@@ -38,6 +38,25 @@ std::string Take(char* text) {
   return taken;
 }
 
+// libvirt waits for a guest agent for ever, unless it is told otherwise.
+class AgentPatience {
+ public:
+  AgentPatience(const LibvirtLibrary& libvirt, virDomainPtr domain)
+      : libvirt_(libvirt), domain_(domain) {
+    libvirt_.DomainAgentSetResponseTimeout(domain_, kSeconds, 0);
+  }
+  ~AgentPatience() {
+    libvirt_.DomainAgentSetResponseTimeout(domain_, VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, 0);
+  }
+  AgentPatience(const AgentPatience&) = delete;
+  AgentPatience& operator=(const AgentPatience&) = delete;
+
+ private:
+  static constexpr int kSeconds = 20;
+  const LibvirtLibrary& libvirt_;
+  virDomainPtr domain_;
+};
+
 }  // namespace
 
 Result<LibvirtHost> LibvirtHost::Connect(const std::string& uri) {
@@ -189,12 +208,14 @@ Status LibvirtDomain::Resume() {
 }
 
 Result<int> LibvirtDomain::Freeze() {
+  const AgentPatience patience(*libvirt_, domain_);
   const int count = libvirt_->DomainFSFreeze(domain_, nullptr, 0, 0);
   if (count >= 0) return count;
   return Fail(LastError("its file systems cannot be frozen"));
 }
 
 Result<int> LibvirtDomain::Thaw() {
+  const AgentPatience patience(*libvirt_, domain_);
   const int count = libvirt_->DomainFSThaw(domain_, nullptr, 0, 0);
   if (count >= 0) return count;
   return Fail(LastError("its file systems cannot be thawed"));

@@ -31,6 +31,7 @@ bool FindAll(void* library, LibvirtLibrary& libvirt) {
          Find(library, "virDomainFSFreeze", libvirt.DomainFSFreeze) &&
          Find(library, "virDomainFSThaw", libvirt.DomainFSThaw) &&
          Find(library, "virDomainGetJobInfo", libvirt.DomainGetJobInfo) &&
+         Find(library, "virDomainAgentSetResponseTimeout", libvirt.DomainAgentSetResponseTimeout) &&
          Find(library, "virDomainAbortJob", libvirt.DomainAbortJob) &&
          Find(library, "virDomainBackupBegin", libvirt.DomainBackupBegin) &&
          Find(library, "virDomainBackupGetXMLDesc", libvirt.DomainBackupGetXMLDesc) &&

@@ -30,6 +30,7 @@ struct LibvirtLibrary {
   decltype(&virDomainFSFreeze) DomainFSFreeze;
   decltype(&virDomainFSThaw) DomainFSThaw;
   decltype(&virDomainGetJobInfo) DomainGetJobInfo;
+  decltype(&virDomainAgentSetResponseTimeout) DomainAgentSetResponseTimeout;
   decltype(&virDomainAbortJob) DomainAbortJob;
   decltype(&virDomainBackupBegin) DomainBackupBegin;
   decltype(&virDomainBackupGetXMLDesc) DomainBackupGetXMLDesc;

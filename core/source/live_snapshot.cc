@@ -133,12 +133,23 @@ std::string LiveSnapshot::ScratchPathOf(const VmDisk& disk) const {
   return disk.path + ".asr-scratch";
 }
 
-// Of a run that died together with its guard. The note goes once the guest is surely thawed.
+// Of a run that died together with its guard. The note goes once the guest is surely thawed, or was
+// started anew.
 Status LiveSnapshot::EndOldFreeze() {
-  const auto noted = fs_.Stat(NotePath());
-  if (!noted && IsNotFound(noted.error())) return {};
-  ASR_CHECK(noted);
-  ASR_CHECK(domain_.Thaw());
+  const auto run = ReadWholeFile(fs_, NotePath());
+  if (!run && IsNotFound(run.error())) return {};
+  ASR_CHECK(run);
+  if (*run == fmt::format("{}", domain_.run_id())) {
+    const auto thawed = domain_.Thaw();
+    if (!thawed) {
+      request_.warn(
+          fmt::format("VM {}: its file systems may be frozen since a cycle that was cut, "
+                      "and its guest agent does not thaw them: {}; reset the VM if it "
+                      "does not answer at all",
+                      request_.vm_name, thawed.error().Line()));
+      return {};
+    }
+  }
   return fs_.RemoveFile(NotePath());
 }
 
@@ -257,7 +268,7 @@ Status LiveSnapshot::Freeze() {
   }
   ASR_CHECK(guard_->Freezing());
   ASR_CHECK(fs_.CreateDirectories(request_.note_directory));
-  ASR_CHECK(WriteFileAtomic(fs_, NotePath(), AsBytes(request_.vm_name)));
+  ASR_CHECK(WriteFileAtomic(fs_, NotePath(), AsBytes(fmt::format("{}", domain_.run_id()))));
   freeze_began_ = steady_clock::now();
   const auto count = domain_.Freeze();
   if (count && *count > 0) consistency_ = Consistency::kApp;
@@ -311,7 +322,7 @@ Status LiveSnapshot::OpenDisk(const VmDisk& wanted) {
       .on_read = [this] { guard_->Moved(); }};
   ASR_TRY(auto disk, NbdDisk::Open(options));
   if (disk->size_bytes() != wanted.size_bytes) {
-    return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kDiskSetChanged,
+    return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kVmStateChanged,
                           fmt::format("VM {}, disk {} has {} bytes and had {} a moment ago",
                                       request_.vm_name, wanted.name.value, disk->size_bytes(),
                                       wanted.size_bytes))

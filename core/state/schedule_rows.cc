@@ -83,18 +83,23 @@ Status StateDatabase::NoteScheduled(const std::string& vault_id, const ItemId& i
 }
 
 Status StateDatabase::NoteCycleStart(const std::string& vault_id, const ItemId& item,
-                                     Timestamp start, bool app_consistent,
-                                     std::uint64_t missed_cycles, Timestamp next_due) {
-  std::optional<std::int64_t> app_start;
-  if (app_consistent) app_start = ToMilliseconds(start);
+                                     Timestamp start, std::uint64_t missed_cycles,
+                                     Timestamp next_due) {
   const std::lock_guard lock(implementation_->mutex);
   ASR_CHECK(implementation_->database.Run(
-      "INSERT INTO item_schedules (vault_id, item, last_start, last_app_consistent, missed_cycles, "
-      "next_due) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET last_start = ?3, "
-      "last_app_consistent = coalesce(?4, last_app_consistent), missed_cycles = missed_cycles + "
-      "?5, next_due = ?6",
-      {vault_id, item.value, ToMilliseconds(start), app_start, missed_cycles,
-       ToMilliseconds(next_due)}));
+      "INSERT INTO item_schedules (vault_id, item, last_start, missed_cycles, next_due) VALUES "
+      "(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET last_start = ?3, missed_cycles = "
+      "missed_cycles + ?4, next_due = ?5",
+      {vault_id, item.value, ToMilliseconds(start), missed_cycles, ToMilliseconds(next_due)}));
+  return {};
+}
+
+Status StateDatabase::NoteAppConsistent(const std::string& vault_id, const ItemId& item,
+                                        Timestamp start) {
+  const std::lock_guard lock(implementation_->mutex);
+  ASR_CHECK(implementation_->database.Run(
+      "UPDATE item_schedules SET last_app_consistent = ?3 WHERE vault_id = ?1 AND item = ?2",
+      {vault_id, item.value, ToMilliseconds(start)}));
   return {};
 }
 

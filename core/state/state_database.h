@@ -191,8 +191,10 @@ class StateDatabase {
                                      const std::string& vm, const std::string& vault,
                                      const std::optional<Timestamp>& next_due);
   [[nodiscard]] Status NoteCycleStart(const std::string& vault_id, const ItemId& item,
-                                      Timestamp start, bool app_consistent,
-                                      std::uint64_t missed_cycles, Timestamp next_due);
+                                      Timestamp start, std::uint64_t missed_cycles,
+                                      Timestamp next_due);
+  [[nodiscard]] Status NoteAppConsistent(const std::string& vault_id, const ItemId& item,
+                                         Timestamp start);
   [[nodiscard]] Status SetRetry(const std::string& vault_id, const ItemId& item,
                                 const std::optional<RetryState>& retry);
   [[nodiscard]] Status SetPaused(const std::string& vault_id, const ItemId& item,

@@ -127,8 +127,8 @@ TEST_F(LibvirtKillTest, AFreezeThatOutlivedAllIsEndedByTheNextCycle) {
   Virsh({"domfsfreeze", "web"});
   const std::string uuid =
       MustRunShell("virsh -c qemu:///system domuuid web | head -1 | tr -d '\\n'");
-  MustRunShell(
-      fmt::format("mkdir -p {0}/frozen && touch {0}/frozen/{1}", world_.state_directory(), uuid));
+  MustRunShell(fmt::format("mkdir -p {0}/frozen && printf 1 >{0}/frozen/{1}",
+                           world_.state_directory(), uuid));
   const std::int64_t frozen = guest.LastSynced();
   world_.AsrJson("replicate web");
   EXPECT_GT(guest.WaitForMoreSynced(2), frozen);

@@ -90,9 +90,10 @@ TEST_F(RetriesTest, AStopAndSomebodyElsesTurnAreNoFailures) {
 TEST_F(RetriesTest, EachPartOfARowIsKeptByTheOthers) {
   ASSERT_TRUE(state->NoteScheduled("v", item, "web", "main", clock.Now()));
   ASSERT_TRUE(state->SetPaused("v", item, clock.Now()));
-  ASSERT_TRUE(state->NoteCycleStart("v", item, clock.Now(), true, 2, clock.Now() + seconds{5}));
-  ASSERT_TRUE(state->NoteCycleStart("v", item, clock.Now() + seconds{9}, false, 1,
-                                    clock.Now() + seconds{14}));
+  ASSERT_TRUE(state->NoteCycleStart("v", item, clock.Now(), 2, clock.Now() + seconds{5}));
+  ASSERT_TRUE(state->NoteAppConsistent("v", item, clock.Now()));
+  ASSERT_TRUE(
+      state->NoteCycleStart("v", item, clock.Now() + seconds{9}, 1, clock.Now() + seconds{14}));
   End(Fail(Unreachable()));
   const ItemSchedule row = *state->FindItemSchedule("v", item);
   EXPECT_EQ(row.vm, "web");

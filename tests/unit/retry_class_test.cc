@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <regex>
 #include <sstream>
 
 namespace asr {
@@ -17,10 +16,13 @@ std::vector<ErrorCode> CodesOfHeader() {
   std::stringstream text;
   text << file.rdbuf();
   const std::string header = text.str();
-  const std::regex code(R"(\n  k\w+ = (\d{4}),)");
   std::vector<ErrorCode> codes;
-  for (std::sregex_iterator i(header.begin(), header.end(), code), end; i != end; ++i) {
-    codes.push_back(static_cast<ErrorCode>(std::stoi((*i)[1])));
+  std::istringstream lines(header);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t equals = line.find(" = ");
+    const bool is_code = line.starts_with("  k") && equals != std::string::npos &&
+                         line.size() == equals + 8 && line.ends_with(',');
+    if (is_code) codes.push_back(static_cast<ErrorCode>(std::stoi(line.substr(equals + 3, 4))));
   }
   return codes;
 }
