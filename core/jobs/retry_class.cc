@@ -11,6 +11,8 @@ namespace {
 // unrecoverable asks for a decision, or would harm or be in vain if it were tried again.
 enum class Rule : std::uint8_t { kNone, kByKind, kNext, kRetry, kStop };
 
+// The table is as long as there are codes.
+// NOLINTNEXTLINE(readability-function-size)
 Rule RuleOf(ErrorCode code) {
   switch (code) {
     case ErrorCode::kIo:

@@ -1,11 +1,11 @@
 // The other end of the socket: see backup_guard.h.
 #include <poll.h>
-#include <signal.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <optional>
 #include <string>
 #include <thread>
@@ -44,14 +44,12 @@ class Guard {
     if (!Answer(has_room ? guard_words::kReady : guard_words::kNoRoom)) return kCouldNot;
     last_moved_ = steady_clock::now();
     while (true) {
-      const std::optional<char> word = NextWord();
-      if (word == guard_words::kDismissed) {
-        is_begun_ = false;  // the job has ended
-        if (!frozen_since_) return kNothingToDo;
-      }
-      if (word == guard_words::kDismissed || word == kOwnerIsGone || MustAct()) {
-        return Undo() ? kUndone : kCouldNot;
-      }
+      const char word = NextWord().value_or(guard_words::kMoved);
+      const bool is_dismissed = word == guard_words::kDismissed;
+      if (is_dismissed && !frozen_since_) return kNothingToDo;
+      if (is_dismissed) is_begun_ = false;  // the job has ended
+      const bool must_act = is_dismissed || word == kOwnerIsGone || MustAct();
+      if (must_act) return Undo() ? kUndone : kCouldNot;
     }
   }
 

@@ -226,7 +226,7 @@ Status LiveSnapshot::BeginJob() {
   }
   is_open_ = begun.has_value();
   starts_tracking_ = !checkpoint_.empty() && base_.empty();
-  const Status thawed = Thaw();
+  Status thawed = Thaw();
   if (begun) return thawed;
   const auto state = domain_.State();
   if (state && *state == VmPowerState::kOff) return Fail(IsOff(request_.vm_name));
