@@ -65,10 +65,10 @@ ChangedExtents Only(std::vector<Extent> changed) {
 }
 
 TEST(MakeEqualTest, WhatDidNotChangeIsNotRead) {
-  const auto source = RandomDisk(3 * 1024 * kMiB, 5);
+  const auto source = RandomDisk(40 * kMiB, 5);
   const std::span<std::byte> bytes(source->bytes());
   // What surrounds each change holds data: of a chunk that changed in part, all is needed.
-  std::ranges::fill(bytes.subspan(2100 * kMiB, 4 * kChunkBytes), std::byte{7});
+  std::ranges::fill(bytes.subspan(30 * kMiB, 4 * kChunkBytes), std::byte{7});
   std::ranges::fill(bytes.subspan(5 * kMiB, kChunkBytes), std::byte{8});
   std::ranges::fill(bytes.subspan(9 * kMiB, 2 * kChunkBytes), std::byte{9});
   std::ranges::fill(bytes.subspan(source->size_bytes() - kChunkBytes, kChunkBytes), std::byte{6});
@@ -79,14 +79,14 @@ TEST(MakeEqualTest, WhatDidNotChangeIsNotRead) {
   // one that is said to have changed and did not.
   bytes[5 * kMiB + 70] ^= std::byte{1};
   for (std::size_t i = 0; i < 20; ++i) bytes[9 * kMiB + kChunkBytes - 10 + i] ^= std::byte{3};
-  std::ranges::fill(bytes.subspan(2100 * kMiB, 4 * kChunkBytes), std::byte{0});
+  std::ranges::fill(bytes.subspan(30 * kMiB, 4 * kChunkBytes), std::byte{0});
   bytes[source->size_bytes() - 1] ^= std::byte{1};
   const auto stats = MakeEqual(*source, target,
                                {.algorithm = kAlgorithm,
                                 .changed = Only({{5 * kMiB + 70, 1},
                                                  {9 * kMiB + kChunkBytes - 10, 20},
-                                                 {100 * kMiB, 4096},
-                                                 {2100 * kMiB, 4 * kChunkBytes},
+                                                 {20 * kMiB, 4096},
+                                                 {30 * kMiB, 4 * kChunkBytes},
                                                  {source->size_bytes() - 512, 512}})});
   ASSERT_TRUE(stats) << stats.error().Line();
   ExpectEqual(*source, target);
