@@ -1,5 +1,6 @@
 // Work that commands have left to the agent: queued jobs, cancels, cycles that are asked for.
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include <fmt/format.h>
@@ -90,7 +91,16 @@ void AgentLoop::StartQueued(const ItemKey& key, const std::string& host, const J
 }
 
 void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::stop_token& stop) {
-  const Status outcome = settings_.run_queued(job, command, stop);
+  const auto run = [&]() -> Status {
+    try {
+      return settings_.run_queued(job, command, stop);
+    } catch (const std::exception& exception) {
+      // One job's trouble is not the end of all VMs' replication.
+      return Fail(ErrorKind::kInternal, ErrorCode::kInternal,
+                  std::string("unexpected: ") + exception.what());
+    }
+  };
+  const Status outcome = run();
   if (!outcome) {
     Tell(LogLevel::kError, fmt::format("job {} failed: {}", job.id.value, outcome.error().Line()),
          job.vault, job.item);

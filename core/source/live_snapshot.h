@@ -73,7 +73,7 @@ class LiveSnapshot : public SourceSnapshot {
   Clock& clock_;
   LiveSnapshotRequest request_;
   Result<std::optional<std::string>> JobXml() const;
-  std::string NotePath() const { return JoinPath(request_.note_directory, request_.uuid); }
+  std::string NotePath() const { return JoinPath(request_.note_directory, request_.item.value); }
 
   mutable LibvirtDomain domain_;
   mutable std::optional<BackupGuard> guard_;

@@ -125,10 +125,9 @@ TEST_F(LibvirtKillTest, AFreezeThatOutlivedAllIsEndedByTheNextCycle) {
   guest.WaitForSynced(5);
   world_.AsrJson("enable web --policy gold");
   Virsh({"domfsfreeze", "web"});
-  const std::string uuid =
-      MustRunShell("virsh -c qemu:///system domuuid web | head -1 | tr -d '\\n'");
+  const auto item = world_.AsrJson("items show web").at("id").get<std::string>();
   MustRunShell(fmt::format("mkdir -p {0}/frozen && printf 1 >{0}/frozen/{1}",
-                           world_.state_directory(), uuid));
+                           world_.state_directory(), item));
   const std::int64_t frozen = guest.LastSynced();
   world_.AsrJson("replicate web");
   EXPECT_GT(guest.WaitForMoreSynced(2), frozen);
