@@ -126,8 +126,11 @@ TEST_F(LibvirtKillTest, AFreezeThatOutlivedAllIsEndedByTheNextCycle) {
   world_.AsrJson("enable web --policy gold");
   Virsh({"domfsfreeze", "web"});
   const auto item = world_.AsrJson("items show web").at("id").get<std::string>();
-  MustRunShell(fmt::format("mkdir -p {0}/frozen && printf 1 >{0}/frozen/{1}",
-                           world_.state_directory(), item));
+  // As the cycle that was cut has left it: the note names the run of the VM.
+  MustRunShell(
+      fmt::format("mkdir -p {0}/frozen && printf $(virsh -c qemu:///system domid web) "
+                  ">{0}/frozen/{1}",
+                  world_.state_directory(), item));
   const std::int64_t frozen = guest.LastSynced();
   world_.AsrJson("replicate web");
   EXPECT_GT(guest.WaitForMoreSynced(2), frozen);

@@ -141,6 +141,29 @@ TEST_F(ScheduleTest, FailuresWaitForTheirNextTry) {
   EXPECT_THAT(Decide({item}, kNow + hours{99}).starts, IsEmpty());
 }
 
+// The try met somebody else's work, and left the retry as it was: due, and just begun.
+TEST_F(ScheduleTest, ATryThatChangedNothingIsNotRepeatedAtOnce) {
+  ScheduledItem item = Make("a", kNow + minutes{10});
+  item.is_failing = true;
+  item.next_try = kNow + minutes{9};
+  EXPECT_THAT(Decide({item}, kNow + minutes{10} + seconds{59}).starts, IsEmpty());
+  EXPECT_THAT(Decide({item}, kNow + minutes{11}).starts, SizeIs(1));
+  item.frequency = seconds{5};
+  EXPECT_THAT(Decide({item}, kNow + minutes{10} + seconds{4}).starts, IsEmpty());
+  EXPECT_THAT(Decide({item}, kNow + minutes{10} + seconds{5}).starts, SizeIs(1));
+}
+
+TEST_F(ScheduleTest, WhatWasPausedMissedNothing) {
+  ScheduledItem item = Make("a", kNow);
+  item.frequency = seconds{5};
+  item.is_paused = true;
+  EXPECT_THAT(Decide({item}, kNow + hours{24}).starts, IsEmpty());
+  item.is_paused = false;
+  const auto resumed = schedule.Decide({item}, {}, limits, kNow + hours{24} + seconds{5});
+  ASSERT_THAT(resumed.starts, SizeIs(1));
+  EXPECT_LE(resumed.starts[0].missed_cycles, 1U);
+}
+
 TEST_F(ScheduleTest, PausedItemsWaitEvenIfTheyAreAskedFor) {
   ScheduledItem item = Make("a", kNow);
   item.is_paused = true;
