@@ -196,6 +196,8 @@ const View& ItemView() {
                  Make("Health", "/replicationHealth", Kind::kState),
                  Make("RPO", "/rpoSeconds", Kind::kSeconds),
                  Make("Backlog", "/backlogBytes", Kind::kBytes),
+                 Make("Backlog, points", "/backlogPoints"),
+                 Make("Backlog, per second", "/backlogBytesPerSecond", Kind::kBytes),
                  Make("Resync", "/resyncState"),
                  Make("Paused since", "/pausedSince", Kind::kTime),
                  Make("Missed cycles", "/missedCycles"),

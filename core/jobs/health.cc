@@ -189,11 +189,8 @@ Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, cons
   facts.paused_since = status.schedule.paused_since;
   ASR_TRY(status.test, FindTestFailover(environment, vault.identity().id, item.id));
   if (status.test) status.test_failover = ParseTestFailoverState(status.test->test.state);
-  const LogSets sets = LogSetsOf(environment, vault, item.id);
-  const auto waiting = sets.ListWaiting();
-  if (waiting && !waiting->empty()) {
-    if (const auto bytes = sets.WaitingBytes()) status.backlog_bytes = *bytes;
-  }
+  const auto waiting = WaitingChangesOf(environment, vault.identity().id, item.id);
+  if (waiting && waiting->point_count > 0) status.backlog = *waiting;
   status.health = JudgeHealth(facts);
   return status;
 }

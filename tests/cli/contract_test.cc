@@ -50,12 +50,12 @@ TEST_F(ContractTest, JsonKeysAreThoseOfTheManual) {
                                               "bytesCleared", "bytesResumed", "bytesSeeded"));
   EXPECT_THAT(job["startTime"].get<std::string>(), MatchesRegex(kTime));
   const Json item = cli.Json("items show web");
-  EXPECT_THAT(
-      Keys(item),
-      ElementsAre("id", "name", "host", "vault", "policy", "protectionState", "replicationHealth",
-                  "resyncState", "testFailoverState", "activeLocation", "allowedOperations",
-                  "healthErrors", "disks", "latestPoint", "rpoSeconds", "backlogBytes",
-                  "targetSettings", "testFailover", "pausedSince", "missedCycles", "retry"));
+  EXPECT_THAT(Keys(item), ElementsAre("id", "name", "host", "vault", "policy", "protectionState",
+                                      "replicationHealth", "resyncState", "testFailoverState",
+                                      "activeLocation", "allowedOperations", "healthErrors",
+                                      "disks", "latestPoint", "rpoSeconds", "backlogBytes",
+                                      "backlogPoints", "backlogBytesPerSecond", "targetSettings",
+                                      "testFailover", "pausedSince", "missedCycles", "retry"));
   EXPECT_THAT(Keys(item["targetSettings"]),
               ElementsAre("memoryBytes", "cpuCount", "network", "signOfLife", "signOfLifeSeconds"));
   EXPECT_THAT(Keys(item["disks"][0]), ElementsAre("name", "path", "sizeBytes"));
