@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
     if (arguments.size() == 1 && arguments.front() == asr::kBackupGuardWord) {
       return asr::RunBackupGuard();
     }
+    asr::OutliveBrokenSockets();
     if (asr::IsCompletionCall(arguments)) EndSoon();
     const std::stop_source stop;
     const asr::StopOnSignals watch(stop);

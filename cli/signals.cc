@@ -1,6 +1,7 @@
 #include "cli/signals.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -35,6 +36,19 @@ void OnSignal(int) {
 
 void OnHangup(int) { hangup_seen = true; }
 
+void OnBrokenPipe(int) {
+  const int saved = errno;
+  struct pollfd output {
+    .fd = STDOUT_FILENO, .events = 0, .revents = 0
+  };
+  if (::poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0) {
+    // Ends us once this handler returns.
+    ::signal(SIGPIPE, SIG_DFL);
+    ::raise(SIGPIPE);
+  }
+  errno = saved;
+}
+
 void Watch(const std::stop_source& source) {
   char what = 0;
   while (true) {
@@ -65,6 +79,13 @@ StopOnSignals::~StopOnSignals() {
   watcher_.join();
   ::close(wake_pipe[0]);
   ::close(wake_pipe[1]);
+}
+
+void OutliveBrokenSockets() {
+  struct sigaction action {};
+  action.sa_handler = OnBrokenPipe;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGPIPE, &action, nullptr);
 }
 
 void ListenForHangup() {

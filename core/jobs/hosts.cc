@@ -4,6 +4,7 @@
 
 #include "core/source/folder_source.h"
 #include "core/source/libvirt_source.h"
+#include "core/source/libvirt_uri.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -64,12 +65,7 @@ Result<HostRegistration> AddFolderHost(Environment& environment, const std::stri
 
 Result<HostRegistration> AddLibvirtHost(Environment& environment, const std::string& name,
                                         const std::string& uri) {
-  if (!uri.starts_with("qemu:///")) {
-    return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kHostUnreachable,
-                          fmt::format("'{}' is no libvirt of this machine with QEMU", uri))
-                    .WithCause("disks of another machine cannot be read from here yet")
-                    .WithAction("run asr on the host itself, with --uri qemu:///system"));
-  }
+  ASR_CHECK(ParseLibvirtUri(uri));
   ASR_CHECK(ListLibvirtVmNames({.name = name, .uri = uri}));
   return Register(environment, {.name = name, .kind = kLibvirtKind, .path = uri});
 }

@@ -1,6 +1,5 @@
 // The other end of the socket: see backup_guard.h.
 #include <poll.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,10 +8,12 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "core/source/domain_xml.h"
 #include "core/source/guard_words.h"
 #include "core/source/libvirt_host.h"
+#include "core/source/space_watch.h"
 
 namespace asr {
 namespace {
@@ -23,9 +24,13 @@ constexpr std::chrono::milliseconds kLookInterval{100};
 // For a freeze or a begin that our owner called for just before it died, and that libvirt, which
 // lets a begin wait for half a minute, has not done yet.
 constexpr std::chrono::seconds kLateCall{45};
-// libvirtd may be down meanwhile.
+// libvirtd may be down meanwhile, or the network to another machine.
 constexpr std::chrono::minutes kUndoLimit{30};
+constexpr std::chrono::hours kRemoteUndoLimit{24};
 constexpr std::chrono::milliseconds kRetryPause{500};
+constexpr std::chrono::seconds kLongestRetryPause{10};
+// Each look at another machine is a message to it and back.
+constexpr std::chrono::milliseconds kRemoteLookInterval{500};
 constexpr std::chrono::seconds kReconnectPause{1};
 constexpr std::chrono::seconds kThawPause{5};
 
@@ -35,13 +40,17 @@ constexpr int kCouldNot = 2;
 
 class Guard {
  public:
-  explicit Guard(GuardOrders orders) : orders_(std::move(orders)) {}
+  Guard(GuardOrders orders, std::optional<SshTarget> ssh)
+      : orders_(std::move(orders)),
+        is_remote_(ssh.has_value()),
+        space_(orders_.directories, orders_.reserve_bytes, std::move(ssh)) {}
 
   int Run() {
     if (!Connect()) return kCouldNot;
-    const bool has_room = std::ranges::none_of(
-        orders_.directories, [this](const std::string& path) { return IsShortOfSpace(path); });
-    if (!Answer(has_room ? guard_words::kReady : guard_words::kNoRoom)) return kCouldNot;
+    const SpaceWatch::State space = space_.Look();
+    if (space == SpaceWatch::State::kUnknown) return kCouldNot;
+    const bool is_short = space == SpaceWatch::State::kShort;
+    if (!Answer(is_short ? guard_words::kNoRoom : guard_words::kReady)) return kCouldNot;
     last_moved_ = steady_clock::now();
     while (true) {
       const char word = NextWord().value_or(guard_words::kMoved);
@@ -98,9 +107,10 @@ class Guard {
     if (frozen_since_ && now - *frozen_since_ > orders_.freeze_limit) ThawNow(now);
     if (!is_begun_) return false;
     if (now - last_moved_ > orders_.stall_limit) return true;
-    for (const std::string& directory : orders_.directories) {
-      if (IsShortOfSpace(directory)) return true;
-    }
+    if (is_remote_ && now - last_looked_ < kRemoteLookInterval) return false;
+    last_looked_ = now;
+    // A job whose scratch file nobody sees could pause the VM.
+    if (space_.Look() != SpaceWatch::State::kEnough) return true;
     const auto is_paused = domain_->IsPausedByIoError();
     if (is_paused && !*is_paused) was_paused_before_ = false;
     if (is_paused) return *is_paused && !was_paused_before_;
@@ -117,25 +127,19 @@ class Guard {
     last_thawed_ = steady_clock::now();
   }
 
-  bool IsShortOfSpace(const std::string& directory) const {
-    struct statvfs space {};
-    if (::statvfs(directory.c_str(), &space) != 0) return false;
-    const std::uint64_t total = std::uint64_t{space.f_frsize} * space.f_blocks;
-    const std::uint64_t free = std::uint64_t{space.f_frsize} * space.f_bavail;
-    return free < (orders_.reserve_bytes != 0 ? orders_.reserve_bytes : ReserveBytes(total));
-  }
-
   // True once nothing of ours is left on the VM. Looks twice at least: between a look and the end
   // of the job the VM may have been paused.
   bool Undo() {
     const auto start = steady_clock::now();
-    for (int looks = 1; steady_clock::now() - start < kUndoLimit; ++looks) {
+    const steady_clock::duration limit = is_remote_ ? kRemoteUndoLimit : kUndoLimit;
+    for (int looks = 1; steady_clock::now() - start < limit; ++looks) {
       const Status done = UndoOnce();
       if (!done && done.error().kind == ErrorKind::kNotFound) return true;
       const bool may_come_late = frozen_since_.has_value() || (is_begun_ && !has_ended_);
       const bool is_over = !may_come_late || steady_clock::now() - start >= kLateCall;
       if (done && is_over && looks > 1) return true;
-      std::this_thread::sleep_for(kRetryPause);
+      std::this_thread::sleep_for(
+          std::min<steady_clock::duration>(kRetryPause * looks, kLongestRetryPause));
       // The connection ends with libvirtd, and the VM's handle with it.
       if (!done) static_cast<void>(Connect());
     }
@@ -167,6 +171,8 @@ class Guard {
   }
 
   GuardOrders orders_;
+  bool is_remote_;
+  SpaceWatch space_;
   std::optional<LibvirtDomain> domain_;
   steady_clock::time_point last_moved_;
   std::optional<steady_clock::time_point> frozen_since_;
@@ -174,6 +180,7 @@ class Guard {
   bool has_ended_ = false;
   bool was_paused_before_ = false;
   steady_clock::time_point last_connected_;
+  steady_clock::time_point last_looked_;
   steady_clock::time_point last_thawed_;
 };
 
@@ -191,7 +198,9 @@ int RunBackupGuard() {
   for (const int number : {SIGINT, SIGHUP, SIGTERM, SIGPIPE}) ::signal(number, SIG_IGN);
   auto orders = DecodeOrders(ReadLine());
   if (!orders) return kCouldNot;
-  return Guard(*std::move(orders)).Run();
+  auto place = ParseLibvirtUri(orders->uri);
+  if (!place) return kCouldNot;
+  return Guard(*std::move(orders), std::move(place->ssh)).Run();
 }
 
 }  // namespace asr

@@ -168,6 +168,17 @@ Result<DomainDescription> ParseDomainXml(const std::string& xml) {
   return description;
 }
 
+// virDomainDefGetShortName; libvirt takes UTF-8 apart.
+std::string ShortDomainName(const std::string& name) {
+  constexpr int kMostCharacters = 20;
+  int characters = 0;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const bool continues = (static_cast<unsigned char>(name[i]) & 0xC0U) == 0x80;
+    if (!continues && ++characters > kMostCharacters) return name.substr(0, i);
+  }
+  return name;
+}
+
 std::string BackupXml(const BackupDescription& backup) {
   pugi::xml_document document;
   Node root = document.append_child("domainbackup");

@@ -25,6 +25,9 @@ struct DomainDescription {
 // says why (VmDisk::refusal). kCorrupt (kVmDescription) for what is no such description.
 [[nodiscard]] Result<DomainDescription> ParseDomainXml(const std::string& xml);
 
+// What libvirt puts into the names of a run's files, `domain-ID-NAME`: the first 20 characters.
+[[nodiscard]] std::string ShortDomainName(const std::string& name);
+
 struct BackupDisk {
   std::string target;
   std::string scratch_path;

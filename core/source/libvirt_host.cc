@@ -5,6 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "core/source/ssh_line.h"
+#include "core/source/ssh_program.h"
+
 namespace asr {
 namespace {
 
@@ -60,10 +63,18 @@ class AgentPatience {
 }  // namespace
 
 Result<LibvirtHost> LibvirtHost::Connect(const std::string& uri) {
+  ASR_TRY(LibvirtUri place, ParseLibvirtUri(uri));
   ASR_TRY(const LibvirtLibrary* libvirt, LoadLibvirt());
-  virConnectPtr connection = libvirt->ConnectOpen(uri.c_str());
+  std::optional<SshProgram> ssh;
+  if (place.ssh) {
+    ASR_TRY(ssh, SshProgram::Write(*place.ssh));
+    place.text += "&command=" + ssh->path();
+  }
+  virConnectPtr connection = libvirt->ConnectOpen(place.text.c_str());
   if (connection == nullptr) {
-    return Fail(Unreachable(fmt::format("cannot connect to {}", uri), TextOf(*libvirt)));
+    const std::string what = fmt::format("cannot connect to {}", uri);
+    const std::string said = TextOf(*libvirt);
+    return Fail(place.ssh ? SshError(*place.ssh, what, said) : Unreachable(what, said));
   }
   const auto close = [libvirt](virConnectPtr open) { libvirt->ConnectClose(open); };
   return LibvirtHost(*libvirt, std::shared_ptr<virConnect>(connection, close));

@@ -9,6 +9,7 @@
 #include "core/source/domain_xml.h"
 #include "core/source/release_tracking.h"
 #include "storage/base/checksum.h"
+#include "storage/base/text.h"
 #include "storage/image/nbd_disk.h"
 #include "storage/image/nbd_library.h"
 
@@ -46,8 +47,10 @@ bool IsTransient(const Error& error) {
 }
 
 // AppArmor lets QEMU bind a socket in the directory of its own run, and nowhere else.
+constexpr const char* kRunsOfSystem = "/var/lib/libvirt/qemu";
+
 std::string RunsOf(const std::string& uri) {
-  if (uri.find("/session") == std::string::npos) return "/var/lib/libvirt/qemu";
+  if (uri.find("/session") == std::string::npos) return kRunsOfSystem;
   const char* config = std::getenv("XDG_CONFIG_HOME");
   if (config != nullptr && *config != '\0') return std::string(config) + "/libvirt/qemu/lib";
   const char* home = std::getenv("HOME");
@@ -81,6 +84,26 @@ Status LiveSnapshot::Start() {
   if (state == VmPowerState::kOff) return Fail(IsOff(request_.vm_name));
   ASR_CHECK(LoadNbdLibrary());
   ASR_CHECK(ChoosePlaces());
+  ASR_CHECK(OpenLine());
+  ASR_CHECK(StartGuard());
+  ASR_CHECK(EndOldFreeze());
+  ASR_CHECK(EndOldJob());
+  ASR_CHECK(ChooseBase());
+  ASR_CHECK(guard_->WaitUntilReady());
+  ASR_CHECK(BeginJob());
+  Status opened = OpenDisks();
+  if (!opened) return Fail(Explain(std::move(opened).error()));
+  return {};
+}
+
+Status LiveSnapshot::OpenLine() {
+  ASR_TRY(const LibvirtUri place, ParseLibvirtUri(request_.uri));
+  if (!place.ssh) return {};
+  ASR_TRY(line_, SshLine::Start(*place.ssh, socket_path_));
+  return {};
+}
+
+Status LiveSnapshot::StartGuard() {
   GuardOrders orders{.uri = request_.uri,
                      .uuid = request_.uuid,
                      .socket_path = socket_path_,
@@ -94,20 +117,15 @@ Status LiveSnapshot::Start() {
   // It finds its way to the VM while we look after what an earlier run left.
   ASR_TRY(BackupGuard guard, BackupGuard::Start(request_.program, orders));
   guard_.emplace(std::move(guard));
-  ASR_CHECK(EndOldFreeze());
-  ASR_CHECK(EndOldJob());
-  ASR_CHECK(ChooseBase());
-  ASR_CHECK(guard_->WaitUntilReady());
-  ASR_CHECK(BeginJob());
-  Status opened = OpenDisks();
-  if (!opened) return Fail(Explain(std::move(opened).error()));
   return {};
 }
 
 Status LiveSnapshot::ChoosePlaces() {
+  ASR_TRY(const LibvirtUri place, ParseLibvirtUri(request_.uri));
   const std::string runs = RunsOf(request_.uri);
   const std::string prefix = fmt::format("domain-{}-", domain_.run_id());
-  const auto entries = fs_.List(runs);
+  if (place.ssh) directory_ = JoinPath(runs, prefix + ShortDomainName(domain_.name()));
+  const auto entries = place.ssh ? std::vector<DirectoryEntry>() : fs_.List(runs);
   if (entries) {
     const auto own = std::ranges::find_if(
         *entries, [&](const DirectoryEntry& entry) { return entry.name.starts_with(prefix); });
@@ -168,12 +186,29 @@ Status LiveSnapshot::EndOldJob() {
     ASR_CHECK(domain_.EndBackup());
   }
   ASR_CHECK(domain_.RequireNoJob());
-  // QEMU that was killed leaves its scratch file; without a job nobody uses it.
+  return RemoveScratchFiles();
+}
+
+// QEMU that was killed leaves its scratch file; without a job nobody uses it.
+Status LiveSnapshot::RemoveScratchFiles() {
+  std::string command = "rm -f --";
   for (const VmDisk& disk : request_.disks) {
-    const Status removed = fs_.RemoveFile(ScratchPathOf(disk));
+    const std::string path = ScratchPathOf(disk);
+    command += " " + ShellQuote(path);
+    if (line_ != nullptr) continue;
+    const Status removed = fs_.RemoveFile(path);
     if (!removed && !IsNotFound(removed.error())) return Fail(removed.error());
   }
-  return {};
+  if (line_ == nullptr) return {};
+  ASR_CHECK(line_->WaitUntilReady());
+  ASR_TRY(const SshLine::Answer removed, line_->Run(command + " 2>&1"));
+  if (removed.exit_code == 0) return {};
+  return Fail(MakeError(ErrorKind::kIo, ErrorCode::kSnapshotFailed,
+                        fmt::format("VM {}: old scratch files cannot be removed from its host: {}",
+                                    request_.vm_name, removed.output))
+                  .WithAction("connect as a user who may, root as a rule: qemu+ssh://root@HOST"
+                              "/system")
+                  .Retryable());
 }
 
 Status LiveSnapshot::ChooseBase() {
@@ -308,13 +343,14 @@ Status LiveSnapshot::Thaw() {
 
 Status LiveSnapshot::OpenDisks() {
   for (const VmDisk& wanted : request_.disks) ASR_CHECK(OpenDisk(wanted));
+  if (line_ != nullptr) line_->HideSocket();
   return {};
 }
 
 Status LiveSnapshot::OpenDisk(const VmDisk& wanted) {
   const bool has_base = !base_.empty() && !request_.reads_all && HasCheckpoints(wanted);
   const NbdDiskOptions options{
-      .socket_path = socket_path_,
+      .socket_path = line_ != nullptr ? line_->socket_path() : socket_path_,
       .export_name = wanted.name.value,
       .bitmap = has_base ? kExportBitmap : "",
       .image_path = wanted.path,
@@ -330,10 +366,11 @@ Status LiveSnapshot::OpenDisk(const VmDisk& wanted) {
                     .WithCause("it was resized just now")
                     .Retryable());
   }
-  OpenedDisk opened{.name = wanted.name,
-                    .disk = nullptr,
-                    .image_path = wanted.path,
-                    .log_directory = IsDevice(wanted) ? "" : ParentOf(wanted.path)};
+  OpenedDisk opened{
+      .name = wanted.name,
+      .disk = nullptr,
+      .image_path = wanted.path,
+      .log_directory = IsDevice(wanted) || line_ != nullptr ? "" : ParentOf(wanted.path)};
   if (has_base) {
     opened.changed = [nbd = disk.get()](Extent window) { return nbd->DirtyExtents(window); };
   }
@@ -353,6 +390,7 @@ Result<std::optional<std::string>> LiveSnapshot::JobXml() const {
 
 Status LiveSnapshot::Verify() const {
   ASR_CHECK(guard_->Check());
+  if (line_ != nullptr) ASR_CHECK(line_->Check());
   ASR_TRY(const auto job, JobXml());
   if (job && SocketOfBackup(*job) == socket_path_) return {};
   return Fail(JobIsGone(request_.vm_name));

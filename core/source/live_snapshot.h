@@ -12,6 +12,7 @@
 #include "core/source/backup_guard.h"
 #include "core/source/libvirt_host.h"
 #include "core/source/source_snapshot.h"
+#include "core/source/ssh_line.h"
 #include "storage/base/clock.h"
 #include "storage/fs/file_system.h"
 
@@ -58,6 +59,9 @@ class LiveSnapshot : public SourceSnapshot {
   Status EndOldJob();
   Status ChooseBase();
   Status ChoosePlaces();
+  Status OpenLine();
+  Status StartGuard();
+  Status RemoveScratchFiles();
   Status BeginJob();
   Status BeginWith(const std::string& base);
   Status Freeze();
@@ -75,11 +79,13 @@ class LiveSnapshot : public SourceSnapshot {
   Result<std::optional<std::string>> JobXml() const;
   std::string NotePath() const { return JoinPath(request_.note_directory, request_.item.value); }
 
+  // To the machine of the VM, where that is another one.
+  mutable std::unique_ptr<SshLine> line_;
   mutable LibvirtDomain domain_;
   mutable std::optional<BackupGuard> guard_;
-  std::string directory_;  // QEMU's own, of this run of the VM
-  std::string socket_path_;
-  std::string base_;  // that the job tells changes since; empty: none
+  std::string directory_;    // QEMU's own, of this run of the VM
+  std::string socket_path_;  // on the VM's machine
+  std::string base_;         // that the job tells changes since; empty: none
   bool is_open_ = false;
   bool is_named_ = false;
   std::optional<std::chrono::steady_clock::time_point> freeze_began_;

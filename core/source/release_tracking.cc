@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "core/source/domain_xml.h"
 #include "core/source/libvirt_host.h"
+#include "core/source/ssh_line.h"
 #include "storage/base/child_process.h"
+#include "storage/base/text.h"
 #include "storage/image/nbd_server.h"
 
 namespace asr {
@@ -15,24 +19,46 @@ namespace {
 
 constexpr std::size_t kIdDigits = 8;
 
-// libvirt deletes checkpoints of VMs that run; of one that is off, QEMU's tool has the images.
-Status RemoveBitmaps(const LibvirtDomain& domain, const std::string& name) {
+constexpr const char* kQemuImg = "qemu-img";
+
+struct Removal {
+  int exit_code = 0;
+  std::string said;
+};
+
+Result<Removal> RemoveBitmap(const LibvirtUri& place, const std::vector<std::string>& words) {
   constexpr std::chrono::seconds kLimit{60};
+  if (place.ssh) {
+    ASR_TRY(const auto line, SshLine::Start(*place.ssh, ""));
+    ASR_CHECK(line->WaitUntilReady());
+    std::string command = kQemuImg;
+    for (const std::string& word : words) command += " " + ShellQuote(word);
+    ASR_TRY(SshLine::Answer answer, line->Run(command + " 2>&1"));
+    return Removal{answer.exit_code, std::move(answer.output)};
+  }
+  ASR_TRY(const std::string program, FindQemuTool(kQemuImg));
+  std::vector<std::string> arguments = {program};
+  arguments.insert(arguments.end(), words.begin(), words.end());
+  ASR_TRY(ChildProcess process, ChildProcess::Start(arguments, {}));
+  const int exit_code = process.Wait(kLimit);
+  return Removal{exit_code, process.ErrorText()};
+}
+
+// libvirt deletes checkpoints of VMs that run; of one that is off, QEMU's tool has the images.
+Status RemoveBitmaps(const LibvirtUri& place, const LibvirtDomain& domain,
+                     const std::string& name) {
   ASR_TRY(const std::string xml, domain.Xml());
   ASR_TRY(const DomainDescription description, ParseDomainXml(xml));
-  ASR_TRY(const std::string program, FindQemuTool("qemu-img"));
   for (const VmDisk& disk : description.disks) {
     if (disk.format != "qcow2") continue;
-    ASR_TRY(
-        ChildProcess process,
-        ChildProcess::Start({program, "bitmap", "--remove", "-f", "qcow2", disk.path, name}, {}));
-    if (process.Wait(kLimit) == 0) continue;
-    const std::string said = process.ErrorText();
-    if (said.find("not found") != std::string::npos) continue;
-    return Fail(MakeError(ErrorKind::kIo, ErrorCode::kSnapshotFailed,
-                          fmt::format("cannot remove bitmap {} from {}: {}", name, disk.path, said))
-                    .WithAction("start the VM, then run the same command again")
-                    .Retryable());
+    ASR_TRY(const Removal removal,
+            RemoveBitmap(place, {"bitmap", "--remove", "-f", "qcow2", disk.path, name}));
+    if (removal.exit_code == 0 || removal.said.find("not found") != std::string::npos) continue;
+    return Fail(
+        MakeError(ErrorKind::kIo, ErrorCode::kSnapshotFailed,
+                  fmt::format("cannot remove bitmap {} from {}: {}", name, disk.path, removal.said))
+            .WithAction("start the VM, then run the same command again")
+            .Retryable());
   }
   return {};
 }
@@ -45,6 +71,7 @@ std::string CheckpointPrefix(const ItemId& item) {
 }
 
 Status ReleaseTracking(const std::string& uri, const std::string& uuid, const ItemId& item) {
+  ASR_TRY(const LibvirtUri place, ParseLibvirtUri(uri));
   ASR_TRY(const LibvirtHost host, LibvirtHost::Connect(uri));
   auto domain = host.FindDomain(uuid);
   if (!domain && IsNotFound(domain.error())) return {};
@@ -54,7 +81,7 @@ Status ReleaseTracking(const std::string& uri, const std::string& uuid, const It
     if (!name.starts_with(CheckpointPrefix(item))) continue;
     ASR_TRY(const VmPowerState state, domain->State());
     if (state == VmPowerState::kOff) {
-      ASR_CHECK(RemoveBitmaps(*domain, name));
+      ASR_CHECK(RemoveBitmaps(place, *domain, name));
       ASR_CHECK(domain->ForgetCheckpoint(name));
     } else {
       ASR_CHECK(domain->DeleteCheckpoint(name));

@@ -50,6 +50,31 @@ std::vector<std::string> ProgramVariables(bool is_activated) {
   return variables;
 }
 
+// What the program gets, out of the way of the numbers that it has in the program.
+struct ChildCopies {
+  std::vector<FileDescriptor> descriptors;
+  FileDescriptor input;
+  FileDescriptor output;
+  FileDescriptor errors;
+};
+
+Result<ChildCopies> CopiesFor(const ChildOptions& options, const FileDescriptor& errors) {
+  ChildCopies copies;
+  const int aside = kFirstDescriptor + static_cast<int>(options.descriptors.size());
+  int problem = 0;
+  const auto copy = [&](int descriptor) {
+    FileDescriptor made(::fcntl(descriptor, F_DUPFD_CLOEXEC, aside));
+    if (!made.valid()) problem = errno;
+    return made;
+  };
+  for (const int descriptor : options.descriptors) copies.descriptors.push_back(copy(descriptor));
+  if (options.input >= 0) copies.input = copy(options.input);
+  if (options.output >= 0) copies.output = copy(options.output);
+  copies.errors = copy(errors.get());
+  if (problem != 0) return Fail(ErrnoError(problem, "cannot copy a descriptor"));
+  return copies;
+}
+
 // Everything here runs between fork and exec of a process that may have many threads: only
 // async-signal-safe calls, no memory from the heap.
 class Child {
@@ -60,17 +85,23 @@ class Child {
         pid_digits_(pid_digits),
         parent_(::getpid()) {}
 
-  // `descriptors` are above all numbers that they get in the program.
-  [[noreturn]] void Run(const std::vector<FileDescriptor>& descriptors, int errors) const {
+  // Those of `copies` are above all numbers that they get in the program.
+  [[noreturn]] void Run(const ChildCopies& copies) const {
     // The parent may have died before it was asked for.
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent_) End();
     if (::setsid() < 0) End();
     ResetSignals();
     const int null = ::open("/dev/null", O_RDWR);
-    if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(null, 1) < 0 || ::dup2(errors, 2) < 0) End();
+    const auto or_null = [null](const FileDescriptor& copy) {
+      return copy.valid() ? copy.get() : null;
+    };
+    if (null < 0 || ::dup2(or_null(copies.input), 0) < 0 || ::dup2(or_null(copies.output), 1) < 0 ||
+        ::dup2(copies.errors.get(), 2) < 0) {
+      End();
+    }
     if (null > 2) ::close(null);
-    for (std::size_t i = 0; i < descriptors.size(); ++i) {
-      if (::dup2(descriptors[i].get(), kFirstDescriptor + static_cast<int>(i)) < 0) End();
+    for (std::size_t i = 0; i < copies.descriptors.size(); ++i) {
+      if (::dup2(copies.descriptors[i].get(), kFirstDescriptor + static_cast<int>(i)) < 0) End();
     }
     if (pid_digits_ != nullptr) WritePid();
     ::execve(arguments_[0], arguments_.data(), variables_.data());
@@ -160,20 +191,12 @@ Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& argumen
   };
   FileDescriptor errors(::memfd_create("stderr", MFD_CLOEXEC));
   if (!errors.valid()) return fail(errno);
-  // Out of the way of the numbers that they get in the program.
-  const int aside = kFirstDescriptor + static_cast<int>(options.descriptors.size());
-  std::vector<FileDescriptor> copies;
-  for (const int descriptor : options.descriptors) {
-    copies.emplace_back(::fcntl(descriptor, F_DUPFD_CLOEXEC, aside));
-    if (!copies.back().valid()) return fail(errno);
-  }
-  const FileDescriptor errors_aside(::fcntl(errors.get(), F_DUPFD_CLOEXEC, aside));
-  if (!errors_aside.valid()) return fail(errno);
+  ASR_TRY(const ChildCopies copies, CopiesFor(options, errors));
   std::vector<std::string> variables = ProgramVariables(options.is_activated);
   char* const pid_digits =
       options.is_activated ? variables.back().data() + kPidVariable.size() : nullptr;
   const Child child(Pointers(arguments), Pointers(variables), pid_digits);
-  const pid_t pid = ForkingThread::Get().Fork([&] { child.Run(copies, errors_aside.get()); });
+  const pid_t pid = ForkingThread::Get().Fork([&] { child.Run(copies); });
   if (pid < 0) return fail(-pid);
   return ChildProcess(pid, std::move(errors));
 }
@@ -209,6 +232,14 @@ int ChildProcess::Wait(std::chrono::milliseconds limit) {
   } while (waited < 0 && errno == EINTR);
   exit_code_ = waited == pid_ && WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return exit_code_;
+}
+
+bool ChildProcess::HasEnded() const {
+  if (exit_code_ >= 0) return true;
+  siginfo_t ended{};
+  // It stays to be waited for.
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         ended.si_pid == pid_;
 }
 
 std::string ChildProcess::ErrorText() const {

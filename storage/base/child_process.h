@@ -13,13 +13,14 @@ namespace asr {
 struct ChildOptions {
   std::vector<int> descriptors;  // the program has them as 3, 4, ...; nothing else of ours
   bool is_activated = false;     // 3 is a socket that listens: sd_listen_fds(3)
+  int input = -1;                // of ours, its stdin; negative: /dev/null
+  int output = -1;               // its stdout, the same
 };
 
 class ChildProcess {
  public:
   // Starts `arguments` (the first is the program's path) in a session of its own, so that no
-  // signal of a terminal reaches it; stdin and stdout are /dev/null. It dies with this process,
-  // also of kill -9.
+  // signal of a terminal reaches it. It dies with this process, also of kill -9.
   [[nodiscard]] static Result<ChildProcess> Start(const std::vector<std::string>& arguments,
                                                   const ChildOptions& options);
   // Kills it if it still runs.
@@ -33,6 +34,7 @@ class ChildProcess {
   // Waits until it has ended; kills it if that takes longer than `limit`. Its exit code, or 128 and
   // the signal that ended it. The same again when called again.
   [[nodiscard]] int Wait(std::chrono::milliseconds limit);
+  [[nodiscard]] bool HasEnded() const;
   // What it has said on stderr, at most 4 KiB of it.
   [[nodiscard]] std::string ErrorText() const;
 

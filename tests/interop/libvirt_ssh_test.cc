@@ -1,0 +1,197 @@
+// Live guests of another machine, behind ssh: the lab itself, by a real ssh server.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "tests/support/asr_process.h"
+#include "tests/support/live_world.h"
+
+namespace asr::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Json = LiveWorld::Json;
+
+class LibvirtSshTest : public ::testing::Test {
+ protected:
+  LibvirtSshTest() {
+    ReachLabBySsh();
+    world_.Asr("host remove kvm1");
+    world_.AsrJson("host add kvm1 --kind libvirt --uri qemu+ssh://root@lab-host/system");
+    EXPECT_THAT(world_.said(), IsEmpty());
+  }
+  static bool HasJob(const LibvirtGuest& guest) {
+    return TryVirsh({"backup-dumpxml", guest.name()}).exit_code == 0;
+  }
+  AsrProcess Start(const std::string& verb, const LibvirtGuest& guest) {
+    return AsrProcess({verb, guest.name(), "--state-dir", world_.state_directory(), "-y"},
+                      world_.directory() / "output");
+  }
+  // Stopped, the process has its backup job open, and reads over its line.
+  static bool StopWithJob(const AsrProcess& process, const LibvirtGuest& guest) {
+    for (int i = 0; i < 400; ++i) {
+      std::this_thread::sleep_for(milliseconds(10));
+      process.Signal(SIGSTOP);
+      if (HasJob(guest)) return true;
+      process.Signal(SIGCONT);
+    }
+    return false;
+  }
+  static void ExpectNothingLeft(const LibvirtGuest& guest) {
+    const auto left = [&] { return HasJob(guest) || RunShell("pgrep -x 'ssh|sshd'").text != ""; };
+    for (int i = 0; i < 300 && left(); ++i) std::this_thread::sleep_for(milliseconds(100));
+    EXPECT_FALSE(HasJob(guest));
+    EXPECT_EQ(RunShell("pgrep -a -x 'ssh|sshd'").text, "");
+  }
+  // A point of now holds what was synced before; and the replica is what the guest has.
+  void ExpectExact(const LibvirtGuest& guest) {
+    const std::int64_t synced = guest.WaitForMoreSynced(2);
+    const Json replicated = world_.AsrJson("replicate " + guest.name());
+    const GuestJournal journal = world_.Restore(
+        guest, replicated.at("point").at("id").get<std::string>(), JournalState::kCrash);
+    EXPECT_EQ(journal.problem, "");
+    EXPECT_GE(journal.SyncedNumber(), synced);
+    guest.StopWriting();
+    world_.AsrJson("replicate " + guest.name());
+    EXPECT_THAT(world_.said(), IsEmpty());
+    const Json compared = world_.AsrJson("resync " + guest.name() + " --now");
+    EXPECT_EQ(compared.at("stats").at("bytesSent"), 0) << compared.dump();
+    EXPECT_EQ(compared.at("stats").at("bytesCleared"), 0);
+    guest.StartWriting();
+  }
+
+  LiveWorld world_;
+};
+
+// libvirt cuts the name where it makes the directory in which the socket lies.
+TEST_F(LibvirtSshTest, DeltasAndAnAppConsistentPointOfAGuestBehindSsh) {
+  LibvirtGuest guest({.name = "web-server-of-the-shop-01", .disks = {{}, {.format = "raw"}}});
+  const std::string name = guest.name();
+  guest.Start();
+  guest.WaitForAgent();
+  world_.AsrJson("enable " + name + " --policy gold");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  std::vector<std::pair<std::string, std::int64_t>> points;
+  for (int i = 0; i < 3; ++i) {
+    const std::int64_t synced = guest.WaitForMoreSynced(3);
+    const Json replicated = world_.AsrJson("replicate " + name);
+    EXPECT_THAT(world_.said(), IsEmpty());
+    points.emplace_back(replicated.at("point").at("id").get<std::string>(), synced);
+  }
+  const Json frozen = world_.AsrJson("replicate " + name + " --app-consistent");
+  EXPECT_EQ(frozen.at("point").at("consistency"), "app");
+  EXPECT_EQ(world_.Restore(guest, "latest-app", JournalState::kFrozen).problem, "");
+  for (const auto& [point, synced] : points) {
+    const GuestJournal journal = world_.Restore(guest, point, JournalState::kCrash);
+    EXPECT_EQ(journal.problem, "") << point;
+    EXPECT_GE(journal.SyncedNumber(), synced) << point;
+  }
+  ExpectExact(guest);
+  EXPECT_EQ(RunShell(fmt::format("ls {} | grep -e scratch -e hrl", guest.directory())).text, "");
+  ExpectNothingLeft(guest);
+  EXPECT_EQ(RunShell("ls -d /tmp/asr-ssh-*").exit_code, 2);
+  world_.AsrJson("disable " + name);
+  EXPECT_EQ(Virsh({"checkpoint-list", name, "--name"}), "");
+}
+
+TEST_F(LibvirtSshTest, OfAKilledAsrNothingStays) {
+  LibvirtGuest guest({.name = "web", .disks = {{}, {}}});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  int killed = 0;
+  for (int delay_ms = 50; delay_ms <= 1500; delay_ms += 120) {
+    AsrProcess process = Start("replicate", guest);
+    std::this_thread::sleep_for(milliseconds(delay_ms));
+    killed += process.Kill() ? 1 : 0;
+    EXPECT_EQ(guest.State(), "running") << delay_ms;
+  }
+  EXPECT_GT(killed, 4);
+  ExpectNothingLeft(guest);
+  ExpectExact(guest);
+}
+
+TEST_F(LibvirtSshTest, ALineThatBreaksCostsTheCycleAndNoMore) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  guest.WriteRandomFile("/data/large", 20 * kMiB);
+  AsrProcess process = Start("replicate", guest);
+  ASSERT_TRUE(StopWithJob(process, guest));
+  MustRunShell(fmt::format("pkill -KILL -x ssh -P {}", process.pid()));
+  process.Signal(SIGCONT);
+  EXPECT_EQ(process.Wait(), 1);
+  EXPECT_THAT(
+      MustRunShell("cat " + world_.directory() / "output"),
+      AllOf(HasSubstr("the ssh connection to root@lab-host is lost"), HasSubstr("ASR3003")));
+  EXPECT_EQ(guest.State(), "running");
+  ExpectNothingLeft(guest);
+  ExpectExact(guest);
+}
+
+TEST_F(LibvirtSshTest, WhatIsWrongWithKeysIsNamedWithItsCure) {
+  MustRunShell("ssh-keygen -q -t ed25519 -N '' -f /run/lab/other_key; : >/run/lab/no_hosts");
+  const auto add = [&](const std::string& uri) {
+    return world_.TryAsr("host add other --kind libvirt --uri '" + uri + "'");
+  };
+  const CommandOutput unknown =
+      add("qemu+ssh://root@lab-host/system?known_hosts=/run/lab/no_hosts");
+  EXPECT_EQ(unknown.exit_code, 1);
+  EXPECT_THAT(unknown.text, AllOf(HasSubstr("Host key verification failed"),
+                                  HasSubstr("ssh-keyscan lab-host >>/run/lab/no_hosts")));
+  const CommandOutput refused = add("qemu+ssh://root@lab-host/system?keyfile=/run/lab/other_key");
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.text, HasSubstr("ssh-copy-id root@lab-host"));
+  for (const char* bad : {"qemu+ssh://-oProxyCommand=x/system", "qemu+ssh://root@/system",
+                          "qemu+ssh://lab-host/session", "qemu+tcp://lab-host/system",
+                          "qemu+ssh://lab-host/system?command=/bin/x"}) {
+    EXPECT_EQ(add(bad).exit_code, 2) << bad;
+  }
+  world_.Asr(
+      "host add other --kind libvirt --uri "
+      "'qemu+ssh://root@lab-host/system?known_hosts=/run/lab/no_hosts&no_verify=1'");
+}
+
+TEST_F(LibvirtSshTest, AGuestThatIsOffIsNotTakenForAFileOfThisMachine) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  guest.Shutdown();
+  const CommandOutput off = world_.TryAsr("replicate web");
+  EXPECT_EQ(off.exit_code, 1);
+  EXPECT_THAT(off.text, HasSubstr("its images lie on another machine"));
+  world_.AsrJson("disable web --keep-data");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  guest.Start();
+  guest.WaitForMoreSynced(2);
+}
+
+// The guard looks at the other machine's disks.
+TEST_F(LibvirtSshTest, AFullScratchFileThereEndsTheJobAndNotTheGuest) {
+  LibvirtGuest guest({.name = "web", .disks = {{.size_bytes = 512 * kMiB}}});
+  guest.Start();
+  guest.WaitForSynced(5);
+  guest.RunInGuest("yes | head -c 83886080 >/data/large; sync");
+  MustRunShell("mkdir -p /run/lab/scratch && mount -t tmpfs -o size=64m x /run/lab/scratch");
+  world_.Asr("config set scratch-dir /run/lab/scratch");
+  AsrProcess process(
+      {"enable", "web", "--policy", "gold", "--state-dir", world_.state_directory(), "-y"},
+      world_.directory() / "output");
+  ASSERT_TRUE(StopWithJob(process, guest));
+  process.Kill();
+  guest.RunInGuest("yes no | head -c 83886080 | dd of=/data/large bs=1M conv=notrunc,fsync");
+  ExpectNothingLeft(guest);
+  EXPECT_EQ(guest.State(), "running");
+  guest.WaitForMoreSynced(2);
+}
+
+}  // namespace
+}  // namespace asr::testing
