@@ -274,6 +274,7 @@ Json PolicyJson(const Policy& policy) {
   json["retention"] = FormatRetention(policy.retention);
   json["appConsistentSeconds"] = policy.app_consistent.count();
   json["start"] = policy.start;
+  json["retryDelays"] = FormatRetryDelays(policy.retry_delays);
   return json;
 }
 

@@ -166,7 +166,12 @@ const View& PolicyView() {
       Make("Name", "/name"), Make("Frequency", "/frequencySeconds", Kind::kSeconds),
       Elastic("Retention", "/retention"),
       Make("App-consistent", "/appConsistentSeconds", Kind::kSeconds), Make("Start", "/start")};
-  static const View view = {.columns = columns, .fields = columns, .sections = {}};
+  static const std::vector<Column> fields = [] {
+    auto all = columns;
+    all.push_back(Make("Retries after", "/retryDelays"));
+    return all;
+  }();
+  static const View view = {.columns = columns, .fields = fields, .sections = {}};
   return view;
 }
 

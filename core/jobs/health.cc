@@ -162,6 +162,15 @@ ItemHealth JudgeHealth(const HealthFacts& facts) {
   return health;
 }
 
+Result<std::optional<Timestamp>> KnownStateTime(Environment& environment, Vault& vault,
+                                                const Item& item) {
+  ASR_TRY(const auto newest, vault.NewestPoint(item.id));
+  if (!newest) return std::optional<Timestamp>{};
+  HealthFacts facts;
+  ASR_CHECK(GatherJobs(environment, vault, item, facts));
+  return std::optional(std::max(newest->time, facts.last_compared.value_or(newest->time)));
+}
+
 Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, const Item& item) {
   ItemStatus status;
   HealthFacts facts{.state = item.state,

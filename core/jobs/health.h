@@ -69,4 +69,8 @@ struct ItemStatus {
 [[nodiscard]] Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault,
                                                   const Item& item);
 
+// The time whose state the newest point is known to hold; nullopt: there is no point.
+[[nodiscard]] Result<std::optional<Timestamp>> KnownStateTime(Environment& environment,
+                                                              Vault& vault, const Item& item);
+
 }  // namespace asr
