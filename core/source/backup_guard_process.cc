@@ -13,6 +13,7 @@
 #include "core/source/domain_xml.h"
 #include "core/source/guard_words.h"
 #include "core/source/libvirt_host.h"
+#include "core/source/lost_backup.h"
 #include "core/source/space_watch.h"
 
 namespace asr {
@@ -164,6 +165,9 @@ class Guard {
     if (job && SocketOfBackup(*job) == orders_.socket_path) {
       ASR_CHECK(domain_->EndBackup());
       has_ended_ = true;
+    }
+    if (!job && !has_ended_) {
+      ASR_TRY(has_ended_, EndLostBackup(*domain_));
     }
     ASR_TRY(const bool is_paused, domain_->IsPausedByIoError());
     if (is_paused && !was_paused_before_) return domain_->Resume();

@@ -279,6 +279,28 @@ Status LibvirtDomain::EndBackup() {
   return Fail(LastError("its backup job cannot be ended"));
 }
 
+Result<bool> LibvirtDomain::HasBackupOf(const std::string& target) const {
+  virDomainBlockJobInfo info{};
+  const int found = libvirt_->DomainGetBlockJobInfo(domain_, target.c_str(), &info, 0);
+  if (found < 0) return Fail(LastError(fmt::format("cannot ask for jobs of disk {}", target)));
+  return found == 1 && info.type == VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP;
+}
+
+Status LibvirtDomain::EndBackupOf(const std::string& target) {
+  if (libvirt_->DomainBlockJobAbort(domain_, target.c_str(), 0) == 0) return {};
+  return Fail(LastError(fmt::format("the backup of its disk {} cannot be ended", target)));
+}
+
+Result<std::string> LibvirtDomain::AskQemu(const std::string& command) const {
+  char* answer = nullptr;
+  if (libvirt_->DomainQemuMonitorCommand(domain_, command.c_str(), &answer, 0) != 0) {
+    return Fail(LastError("cannot ask its QEMU"));
+  }
+  std::string text = answer;
+  std::free(answer);
+  return text;
+}
+
 Result<std::vector<std::string>> LibvirtDomain::ListCheckpoints() const {
   virDomainCheckpointPtr* checkpoints = nullptr;
   const int count = libvirt_->DomainListAllCheckpoints(domain_, &checkpoints, 0);

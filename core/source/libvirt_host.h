@@ -53,6 +53,12 @@ class LibvirtDomain {
                                    const std::string& checkpoint_xml);
   [[nodiscard]] Status EndBackup();
 
+  // QEMU copies what the guest overwrites on this disk for a backup.
+  [[nodiscard]] Result<bool> HasBackupOf(const std::string& target) const;
+  [[nodiscard]] Status EndBackupOf(const std::string& target);
+  // QEMU's own answer to a command of its protocol, both JSON. Libvirt notes that somebody did it.
+  [[nodiscard]] Result<std::string> AskQemu(const std::string& command) const;
+
   [[nodiscard]] Result<std::vector<std::string>> ListCheckpoints() const;
   // Also one whose bitmap is gone. Fine if there is none of this name.
   [[nodiscard]] Status DeleteCheckpoint(const std::string& name);

@@ -31,6 +31,8 @@ bool FindAll(void* library, LibvirtLibrary& libvirt) {
          Find(library, "virDomainFSFreeze", libvirt.DomainFSFreeze) &&
          Find(library, "virDomainFSThaw", libvirt.DomainFSThaw) &&
          Find(library, "virDomainGetJobInfo", libvirt.DomainGetJobInfo) &&
+         Find(library, "virDomainGetBlockJobInfo", libvirt.DomainGetBlockJobInfo) &&
+         Find(library, "virDomainBlockJobAbort", libvirt.DomainBlockJobAbort) &&
          Find(library, "virDomainAgentSetResponseTimeout", libvirt.DomainAgentSetResponseTimeout) &&
          Find(library, "virDomainAbortJob", libvirt.DomainAbortJob) &&
          Find(library, "virDomainBackupBegin", libvirt.DomainBackupBegin) &&
@@ -52,6 +54,12 @@ const LibvirtLibrary* Load() {
   static LibvirtLibrary libvirt{};
   void* library = ::dlopen("libvirt.so.0", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr || !FindAll(library, libvirt)) return nullptr;
+  // Of the same package.
+  void* qemu = ::dlopen("libvirt-qemu.so.0", RTLD_NOW | RTLD_LOCAL);
+  constexpr const char* kMonitorCommand = "virDomainQemuMonitorCommand";
+  if (qemu == nullptr || !Find(qemu, kMonitorCommand, libvirt.DomainQemuMonitorCommand)) {
+    return nullptr;
+  }
   if (libvirt.Initialize() != 0) return nullptr;
   libvirt.SetErrorFunc(nullptr, Ignore);
   return &libvirt;

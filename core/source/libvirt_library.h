@@ -2,6 +2,7 @@
 // program five milliseconds.
 #pragma once
 
+#include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
@@ -30,6 +31,8 @@ struct LibvirtLibrary {
   decltype(&virDomainFSFreeze) DomainFSFreeze;
   decltype(&virDomainFSThaw) DomainFSThaw;
   decltype(&virDomainGetJobInfo) DomainGetJobInfo;
+  decltype(&virDomainGetBlockJobInfo) DomainGetBlockJobInfo;
+  decltype(&virDomainBlockJobAbort) DomainBlockJobAbort;
   decltype(&virDomainAgentSetResponseTimeout) DomainAgentSetResponseTimeout;
   decltype(&virDomainAbortJob) DomainAbortJob;
   decltype(&virDomainBackupBegin) DomainBackupBegin;
@@ -42,6 +45,8 @@ struct LibvirtLibrary {
   decltype(&virDomainListAllSnapshots) DomainListAllSnapshots;
   decltype(&virDomainSnapshotGetName) DomainSnapshotGetName;
   decltype(&virDomainSnapshotFree) DomainSnapshotFree;
+  // Of libvirt-qemu.
+  decltype(&virDomainQemuMonitorCommand) DomainQemuMonitorCommand;
 };
 
 // kUnsupported, with the package's name, if it is not installed. It stays loaded.

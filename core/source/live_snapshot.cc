@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/source/domain_xml.h"
+#include "core/source/lost_backup.h"
 #include "core/source/release_tracking.h"
 #include "storage/base/checksum.h"
 #include "storage/base/text.h"
@@ -186,7 +187,26 @@ Status LiveSnapshot::EndOldJob() {
     ASR_CHECK(domain_.EndBackup());
   }
   ASR_CHECK(domain_.RequireNoJob());
+  ASR_CHECK(EndLostJob());
   return RemoveScratchFiles();
+}
+
+// Asked of the disks first: libvirt's log names everybody who talks to its QEMU.
+Status LiveSnapshot::EndLostJob() {
+  bool is_copied = false;
+  for (const VmDisk& disk : request_.disks) {
+    ASR_TRY(const bool has_backup, domain_.HasBackupOf(disk.name.value));
+    is_copied |= has_backup;
+  }
+  if (!is_copied) return {};
+  ASR_TRY(const bool has_ended, EndLostBackup(domain_));
+  if (has_ended) {
+    request_.warn(
+        fmt::format("VM {}: a backup job that libvirt had forgotten, for it was killed "
+                    "when the job began, has been ended",
+                    request_.vm_name));
+  }
+  return {};
 }
 
 // QEMU that was killed leaves its scratch file; without a job nobody uses it.
@@ -278,7 +298,15 @@ Status LiveSnapshot::BeginWith(const std::string& base) {
                             .has_checkpoint = has_checkpoint,
                             .base_checkpoint = has_checkpoint ? base : ""});
   }
-  return domain_.BeginBackup(BackupXml(backup), CheckpointXml(backup));
+  const std::string backup_xml = BackupXml(backup);
+  const std::string checkpoint_xml = CheckpointXml(backup);
+  Status begun = domain_.BeginBackup(backup_xml, checkpoint_xml);
+  const bool is_served =
+      !begun && begun.error().message.find("NBD server already running") != std::string::npos;
+  if (!is_served) return begun;
+  // The rest of a job that was lost, and whose copying has ended.
+  ASR_TRY(const bool has_ended, EndLostBackup(domain_));
+  return has_ended ? domain_.BeginBackup(backup_xml, checkpoint_xml) : begun;
 }
 
 std::string LiveSnapshot::WhyNotFrozen() const {

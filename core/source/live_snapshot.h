@@ -57,6 +57,7 @@ class LiveSnapshot : public SourceSnapshot {
   Status Start();
   Status EndOldFreeze();
   Status EndOldJob();
+  Status EndLostJob();
   Status ChooseBase();
   Status ChoosePlaces();
   Status OpenLine();

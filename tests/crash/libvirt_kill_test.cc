@@ -180,6 +180,47 @@ TEST_F(LibvirtKillTest, AJobThatLibvirtLostIsNamedWithItsCure) {
   ExpectExact(guest);
 }
 
+// Killed a moment earlier, libvirt comes back without any job, and QEMU goes on with it: it copies
+// what the guest overwrites until the scratch file's place is full.
+TEST_F(LibvirtKillTest, AJobThatOnlyQemuKnowsIsEnded) {
+  LibvirtGuest guest({.name = "web", .disks = {{}, {}}});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  const auto forget_job = [&](AsrProcess& process) {
+    StopWithJob(process);
+    KillLibvirtd();
+    MustRunShell(
+        "sed -i -e \"/async='backup'/d\" -e '/<domainbackup/,/<.domainbackup>/d' "
+        "/run/libvirt/qemu/web.xml");
+    RestartLibvirtd();
+    EXPECT_FALSE(HasJob());
+  };
+  const auto has_copies = [] {
+    return Virsh({"qemu-monitor-command", "web", R"({"execute":"query-jobs"})"}).find("backup") !=
+           std::string::npos;
+  };
+  {
+    // asr and its guard die with it: the next cycle ends it.
+    AsrProcess process = Start("replicate");
+    forget_job(process);
+    MustRunShell(fmt::format("pkill -9 -P {0}; kill -9 {0}", process.pid()));
+    process.Wait();
+    EXPECT_TRUE(has_copies());
+    EXPECT_THAT(world_.TryAsr("replicate web").text, HasSubstr("that libvirt had forgotten"));
+  }
+  {
+    AsrProcess process = Start("replicate");
+    forget_job(process);
+    EXPECT_TRUE(has_copies());
+    process.Kill();
+    for (int i = 0; i < 300 && has_copies(); ++i) std::this_thread::sleep_for(milliseconds(100));
+    EXPECT_FALSE(has_copies());
+  }
+  EXPECT_EQ(guest.State(), "running");
+  ExpectExact(guest);
+}
+
 TEST_F(LibvirtKillTest, QemuIsKilledInTheMiddleOfACycle) {
   LibvirtGuest guest({.name = "web"});
   guest.Start();
