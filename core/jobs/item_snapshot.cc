@@ -17,7 +17,7 @@ namespace {
 Error DiskSetChanged(const Item& item, const std::string& what) {
   return MakeError(ErrorKind::kState, ErrorCode::kDiskSetChanged,
                    fmt::format("VM {}: {}", item.name, what))
-      .WithCause("disks were added, removed, renamed or resized since the VM was protected")
+      .WithCause("disks were removed, renamed or made smaller since the VM was protected")
       .WithAction(
           fmt::format("bring the old disks back; or keep the old points and start anew: asr "
                       "disable {0} --keep-data, then asr enable {0} --policy {1}",
@@ -35,8 +35,7 @@ Error AnotherVm(const Item& item, const VirtualMachine& vm) {
 }
 
 // In the item's order.
-Result<std::vector<VmDisk>> DisksOf(Environment& environment, const Item& item,
-                                    const VirtualMachine& vm) {
+Result<std::vector<VmDisk>> DisksOf(const Item& item, const VirtualMachine& vm) {
   std::vector<VmDisk> disks;
   for (const ItemDisk& wanted : item.disks) {
     const auto found = std::ranges::find(vm.disks, wanted.name, &VmDisk::name);
@@ -51,15 +50,6 @@ Result<std::vector<VmDisk>> DisksOf(Environment& environment, const Item& item,
                             wanted.size_bytes, wanted.logical_sector_bytes)));
     }
     disks.push_back(*found);
-  }
-  for (const VmDisk& disk : vm.disks) {
-    const bool known =
-        std::ranges::find(item.disks, disk.name, &ItemDisk::name) != item.disks.end() ||
-        std::ranges::find(item.excluded_disks, disk.name) != item.excluded_disks.end();
-    if (known) continue;
-    environment.progress.Warn(
-        fmt::format("VM {}: disk {} was added after protection began and is not replicated",
-                    item.name, disk.name.value));
   }
   return disks;
 }
@@ -130,7 +120,7 @@ bool HasImagesOf(const RecoveryPoint& point, const VirtualMachine& vm) {
 Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment, const Item& item,
                                                    const VirtualMachine& vm,
                                                    const SnapshotWish& wish) {
-  ASR_TRY(auto disks, DisksOf(environment, item, vm));
+  ASR_TRY(auto disks, DisksOf(item, vm));
   if (vm.is_live()) return BeginJob(environment, item, vm, std::move(disks), wish);
   return OpenImages(environment, item, disks);
 }
@@ -145,7 +135,7 @@ Status ReleaseTracking(Environment& environment, const Item& item) {
 
 Result<std::vector<std::uint64_t>> EstimateReads(Environment& environment, const Item& item,
                                                  const VirtualMachine& vm) {
-  ASR_TRY(const auto disks, DisksOf(environment, item, vm));
+  ASR_TRY(const auto disks, DisksOf(item, vm));
   std::vector<std::uint64_t> bytes;
   if (vm.is_live()) {
     for (const VmDisk& disk : disks) bytes.push_back(disk.allocated_bytes);

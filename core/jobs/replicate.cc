@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/jobs/delta.h"
+#include "core/jobs/follow_disks.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/item_snapshot.h"
 #include "core/jobs/log_while_away.h"
@@ -24,7 +25,7 @@ struct Cycle {
   Environment& environment;
   Vault& vault;
   ItemLease& lease;
-  const Replicas& replicas;
+  Replicas& replicas;
   JobRun& run;
   const ReplicateRequest& request;
   std::optional<ResyncRequest> resync;
@@ -94,6 +95,7 @@ Result<std::optional<RecoveryPoint>> RunPassOnce(Cycle& cycle, VmPowerState& pow
   ASR_CHECK(cycle.run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
     ASR_TRY(const VirtualMachine vm, FindSource(cycle.environment, cycle.lease.item()));
     power_state = vm.power_state;
+    ASR_CHECK(FollowDisks(cycle.environment, cycle.vault, cycle.lease, vm, cycle.replicas));
     ASR_TRY(source, TakeSnapshot(cycle, vm));
     return {};
   }));
@@ -127,7 +129,7 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
   ASR_CHECK(RequireProtected(item));
   ASR_TRY(const auto spool_lock, LockSpool(environment, vault, item));
   RemoveChangesOfGoneItems(environment, vault);
-  ASR_TRY(const Replicas replicas, OpenReplicas(vault, *lease, /*create=*/false));
+  ASR_TRY(Replicas replicas, OpenReplicas(vault, *lease, /*create=*/false));
   if (!resync) resync = DueResync(item);
   // First of all, and even if the source cannot be read now: they hold what nobody else may have.
   const auto waiting = SendWaitingChanges({environment, vault, *lease, replicas, run});
@@ -188,12 +190,13 @@ Result<ReplicateOutcome> ReplicateByResync(Environment& environment, Vault& vaul
 Result<Plan> PlanReplicate(Environment& environment, Vault& vault, const Item& item) {
   ASR_CHECK(RequireProtected(item));
   ASR_TRY(const VirtualMachine vm, FindSource(environment, item));
-  ASR_TRY(const auto reads, EstimateReads(environment, item, vm));
+  const Item followed = WithDisksOf(item, vm).value_or(item);
+  ASR_TRY(const auto reads, EstimateReads(environment, followed, vm));
   Plan plan;
   for (std::size_t i = 0; i < reads.size(); ++i) {
     plan.steps.push_back({.step = "Compare and send changes",
                           .item = item.name,
-                          .disk = item.disks[i].name.value,
+                          .disk = followed.disks[i].name.value,
                           .bytes = reads[i]});
   }
   plan.steps.push_back({.step = "Seal recovery point", .item = item.name, .disk = ""});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <span>
 #include <vector>
 
 #include <fmt/format.h>
@@ -50,7 +51,11 @@ class RollBack {
     changes_.clear();
     std::vector<Digest> sealed(count);
     std::vector<Digest> live(count);
-    ASR_CHECK(point_.digests().ReadGroups(first, sealed));
+    // The disk has grown since, perhaps: behind the point's end are zeros.
+    const std::uint64_t sealed_count = GroupCount(point_.size_bytes());
+    const std::uint64_t shared = sealed_count - std::min(sealed_count, first);
+    const auto both = static_cast<std::size_t>(std::min(count, shared));
+    ASR_CHECK(point_.digests().ReadGroups(first, std::span(sealed).first(both)));
     ASR_CHECK(replica_.digests().ReadGroups(first, live));
     for (std::uint64_t i = 0; i < count; ++i) {
       if (sealed[i].is_zero() && live[i].is_zero()) continue;
@@ -71,10 +76,11 @@ class RollBack {
 
   // A power loss may have left "unknown" in the row of a group that is known: the group decides.
   Status ReadSealedRow(GroupDigests& row) {
+    if (row.group >= GroupCount(point_.size_bytes())) return {};
     ASR_CHECK(point_.digests().ReadChunks(row.group, row.chunks));
     if (std::ranges::none_of(row.chunks, &Digest::is_unknown)) return {};
     const std::uint64_t begin = row.group * kGroupBytes;
-    const std::uint64_t disk_bytes = replica_.disk().size_bytes;
+    const std::uint64_t disk_bytes = point_.size_bytes();
     for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {
       const std::uint64_t offset = begin + i * kChunkBytes;
       row.chunks[i] = Digest::Zero();

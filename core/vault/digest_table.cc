@@ -11,6 +11,7 @@ namespace {
 constexpr std::string_view kMagic = "ASRDIGST";
 constexpr std::uint32_t kTableVersion = 1;
 constexpr std::uint64_t kHeaderBytes = 4096;
+constexpr std::size_t kHeaderDiskBytesOffset = 24;
 constexpr std::size_t kHeaderChecksumOffset = 32;
 constexpr std::size_t kHeaderUsedBytes = 36;
 
@@ -48,7 +49,7 @@ std::vector<std::byte> MakeHeader(DigestAlgorithm algorithm, std::uint64_t disk_
   StoreLittle<std::uint32_t>(bytes, 12, AlgorithmNumber(algorithm));
   StoreLittle<std::uint32_t>(bytes, 16, static_cast<std::uint32_t>(kChunkBytes));
   StoreLittle<std::uint32_t>(bytes, 20, static_cast<std::uint32_t>(kGroupBytes));
-  StoreLittle<std::uint64_t>(bytes, 24, disk_bytes);
+  StoreLittle<std::uint64_t>(bytes, kHeaderDiskBytesOffset, disk_bytes);
   StoreLittle<std::uint32_t>(bytes, kHeaderChecksumOffset,
                              Crc32c(ByteSpan(header).first(kHeaderChecksumOffset)));
   return header;
@@ -176,6 +177,26 @@ Result<DigestTable> DigestTable::Open(BlobStore& store, const std::string& name,
   ASR_TRY(auto blob, store.OpenPageBlob(name));
   ASR_CHECK(CheckHeader(*blob, algorithm, disk_bytes));
   return DigestTable(std::move(blob), disk_bytes);
+}
+
+Status DigestTable::Grow(PageBlob& blob, DigestAlgorithm algorithm, std::uint64_t disk_bytes) {
+  ASR_CHECK(blob.Resize(DigestBlobBytes(disk_bytes)));
+  ASR_CHECK(blob.Flush());
+  ASR_CHECK(blob.Write(0, MakeHeader(algorithm, disk_bytes)));
+  return blob.Flush();
+}
+
+Result<std::optional<std::uint64_t>> DiskBytesOfTable(PageBlobReader& blob,
+                                                      DigestAlgorithm algorithm) {
+  std::vector<std::byte> found(kHeaderBytes);
+  if (blob.size_bytes() < kHeaderBytes) return std::nullopt;
+  ASR_CHECK(blob.Read(0, found));
+  const auto disk_bytes = LoadLittle<std::uint64_t>(found, kHeaderDiskBytesOffset);
+  const auto expected = MakeHeader(algorithm, disk_bytes);
+  if (!std::equal(found.begin(), found.begin() + kHeaderUsedBytes, expected.begin())) {
+    return std::nullopt;
+  }
+  return disk_bytes;
 }
 
 DigestTable::DigestTable(std::unique_ptr<PageBlob> blob, std::uint64_t disk_bytes)

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -61,6 +62,11 @@ class DigestTable {
                                                 DigestAlgorithm algorithm,
                                                 std::uint64_t disk_bytes);
 
+  // The last step of a disk's growth: the table is one of a larger disk, whose new chunks are
+  // zeros. Durable when it returns.
+  [[nodiscard]] static Status Grow(PageBlob& blob, DigestAlgorithm algorithm,
+                                   std::uint64_t disk_bytes);
+
   [[nodiscard]] Status ReadGroups(std::uint64_t first, std::span<Digest> out);
   [[nodiscard]] Status ReadChunks(std::uint64_t group, ChunkRow& out);
   // All group digests, if they were read already; else none.
@@ -90,6 +96,11 @@ class DigestTable {
   std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // guards segments_
   std::vector<Segment> segments_;
 };
+
+// Of what size the disk is, or was when this version of its table was sealed. nullopt if the header
+// is no whole one of this algorithm.
+[[nodiscard]] Result<std::optional<std::uint64_t>> DiskBytesOfTable(PageBlobReader& blob,
+                                                                    DigestAlgorithm algorithm);
 
 // True if both say the same of every group, and none is unknown.
 [[nodiscard]] Result<bool> TablesAgree(DigestTable& live, DigestTableReader& sealed,

@@ -38,6 +38,39 @@ Result<std::unique_ptr<PageBlob>> CreatePages(BlobStore& store, const std::strin
   return pages;
 }
 
+// The disk is larger than its digests say. Everything but them grows first, so that a growth that
+// was cut is done again; what lies behind the old end is zeros.
+Status GrowReplica(BlobStore& store, const ItemLease& lease, const ItemDisk& disk,
+                   PageBlob& digests, DigestAlgorithm algorithm, std::uint64_t old_bytes) {
+  const Item& item = lease.item();
+  const std::uint64_t old_padded = PaddedDiskBytes(old_bytes);
+  const std::uint64_t new_padded = PaddedDiskBytes(disk.size_bytes);
+  ASR_CHECK(lease.Check());
+  ASR_TRY(const auto pages, store.OpenPageBlob(layout::DiskBlob(item.id, disk.name)));
+  const bool is_old = pages->size_bytes() == old_padded + kVhdFooterBytes;
+  if (!is_old && pages->size_bytes() != new_padded + kVhdFooterBytes) return {};  // Open tells
+  if (new_padded != old_padded) {
+    ASR_CHECK(pages->Resize(new_padded + kVhdFooterBytes));
+    ASR_CHECK(pages->Clear({old_padded, kVhdFooterBytes}));
+    ASR_CHECK(pages->Write(new_padded, FooterOf(item, disk)));
+    ASR_CHECK(pages->Flush());
+  }
+  ASR_CHECK(lease.Check());
+  return DigestTable::Grow(digests, algorithm, disk.size_bytes);
+}
+
+Result<DigestTable> OpenDigests(Vault& vault, const ItemLease& lease, const ItemDisk& disk) {
+  const std::string name = layout::DigestBlob(lease.item().id, disk.name);
+  const DigestAlgorithm algorithm = vault.identity().algorithm;
+  auto digests = DigestTable::Open(vault.store(), name, algorithm, disk.size_bytes);
+  if (digests || digests.error().kind != ErrorKind::kCorrupt) return digests;
+  ASR_TRY(const auto blob, vault.store().OpenPageBlob(name));
+  ASR_TRY(const auto old_bytes, DiskBytesOfTable(*blob, algorithm));
+  if (!old_bytes || *old_bytes >= disk.size_bytes) return digests;
+  ASR_CHECK(GrowReplica(vault.store(), lease, disk, *blob, algorithm, *old_bytes));
+  return DigestTable::Open(vault.store(), name, algorithm, disk.size_bytes);
+}
+
 std::vector<Extent> ChunksOf(std::span<const ChangedChunks> changes) {
   std::vector<Extent> extents;
   for (const ChangedChunks& change : changes) {
@@ -64,8 +97,7 @@ Result<std::unique_ptr<DiskReplica>> DiskReplica::Open(Vault& vault, const ItemL
                                                        const ItemDisk& disk) {
   const Item& item = lease.item();
   const std::string pages_name = layout::DiskBlob(item.id, disk.name);
-  ASR_TRY(auto digests, DigestTable::Open(vault.store(), layout::DigestBlob(item.id, disk.name),
-                                          vault.identity().algorithm, disk.size_bytes));
+  ASR_TRY(auto digests, OpenDigests(vault, lease, disk));
   ASR_TRY(auto pages, vault.store().OpenPageBlob(pages_name));
   const std::uint64_t padded_bytes = PaddedDiskBytes(disk.size_bytes);
   if (pages->size_bytes() != padded_bytes + kVhdFooterBytes) {
@@ -239,8 +271,16 @@ Status DiskReplica::DeleteSnapshot(const PointId& point) {
 }
 
 Result<bool> DiskReplica::HoldsPoint(const PointId& point) {
-  ASR_TRY(auto blob, vault_.store().OpenPageBlobReader(layout::DigestBlob(item_, disk_.name),
-                                                       SnapshotId{point.value}));
+  auto opened = vault_.store().OpenPageBlobReader(layout::DigestBlob(item_, disk_.name),
+                                                  SnapshotId{point.value});
+  if (!opened && IsNotFound(opened.error())) {
+    ASR_TRY(const auto snapshots, digests_.blob().ListSnapshots());
+    if (snapshots.empty()) return false;
+  }
+  ASR_CHECK(opened);
+  auto blob = *std::move(opened);
+  ASR_TRY(const auto point_bytes, DiskBytesOfTable(*blob, vault_.identity().algorithm));
+  if (point_bytes && *point_bytes != disk_.size_bytes) return false;
   ASR_TRY(auto sealed,
           DigestTableReader::Open(std::move(blob), vault_.identity().algorithm, disk_.size_bytes));
   if (held_ == point) return true;

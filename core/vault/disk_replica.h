@@ -30,6 +30,7 @@ class DiskReplica {
   [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> OpenOrCreate(Vault& vault,
                                                                          const ItemLease& lease,
                                                                          const ItemDisk& disk);
+  // The replica of a disk that has grown grows with it: the item's document says so first.
   // kNotFound (kBlobNotFound) or kCorrupt if it is not there whole.
   [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> Open(Vault& vault,
                                                                  const ItemLease& lease,
@@ -80,7 +81,8 @@ class DiskReplica {
   [[nodiscard]] Status PrepareDelete(const PointId& point);
   [[nodiscard]] Status DeleteSnapshot(const PointId& point);
 
-  // True if the live pages hold exactly what `point` holds.
+  // True if the live pages hold exactly what `point` holds; false if the disk had another size
+  // then, or was not there yet.
   [[nodiscard]] Result<bool> HoldsPoint(const PointId& point);
 
  private:
