@@ -110,11 +110,16 @@ std::string DescribeWaiting(const LogSets& sets) {
 
 }  // namespace
 
+std::string SpoolLockOf(const Environment& environment, const std::string& vault_id,
+                        const ItemId& item) {
+  return JoinPath(ChangesDirectoryOf(environment, vault_id), item.value + ".lock");
+}
+
 Result<std::unique_ptr<FileLock>> LockSpool(Environment& environment, const Vault& vault,
                                             const Item& item) {
-  const std::string directory = ChangesDirectoryOf(environment, vault.identity().id);
-  ASR_CHECK(environment.fs.CreateDirectories(directory));
-  auto lock = environment.fs.Lock(JoinPath(directory, item.id.value + ".lock"));
+  const std::string& vault_id = vault.identity().id;
+  ASR_CHECK(environment.fs.CreateDirectories(ChangesDirectoryOf(environment, vault_id)));
+  auto lock = environment.fs.Lock(SpoolLockOf(environment, vault_id, item.id));
   if (lock || lock.error().kind != ErrorKind::kBusy) return lock;
   return Fail(
       MakeError(ErrorKind::kBusy, ErrorCode::kItemBusy,

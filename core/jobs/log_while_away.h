@@ -13,6 +13,9 @@
 
 namespace asr {
 
+[[nodiscard]] std::string SpoolLockOf(const Environment& environment, const std::string& vault_id,
+                                      const ItemId& item);
+
 // Of two processes of this machine one works on the item's logs, whether the vault's lease can be
 // had or not. kBusy (kItemBusy, retryable) if another one does.
 [[nodiscard]] Result<std::unique_ptr<FileLock>> LockSpool(Environment& environment,

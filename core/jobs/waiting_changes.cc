@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/log_while_away.h"
 #include "core/jobs/send_changes.h"
 #include "core/vault/documents.h"
 #include "core/vault/layout.h"
@@ -83,6 +84,9 @@ Result<std::vector<WaitingChanges>> ListWaitingChanges(Environment& environment,
 }
 
 Status ForgetItem(Environment& environment, const Vault& vault, const Item& item) {
+  const std::string lock = SpoolLockOf(environment, vault.identity().id, item.id);
+  const Status unlocked = environment.fs.RemoveFile(lock);
+  if (!unlocked && !IsNotFound(unlocked.error())) return unlocked;
   ASR_CHECK(DropWaitingChanges(environment, vault, item));
   if (vault.digest_cache()) vault.digest_cache()->Forget(item.id);
   ASR_CHECK(environment.state.RemoveItemSchedule(vault.identity().id, item.id));

@@ -137,6 +137,45 @@ TEST_P(MainJobCrashTest, DeltaGoesOnAndKeepsOldPoints) {
       [](World& world) { world.CheckPoints(4); });
 }
 
+TEST_P(MainJobCrashTest, GrowthGoesOnAndKeepsOldPoints) {
+  TryEveryCall(
+      GetParam(), 2,
+      [](World& world) {
+        EnableAndChange(world);
+        ASSERT_TRUE(world.Delta(world.disk()));
+        world.CheckPoints(2);
+        world.Advance(std::chrono::minutes(6));
+        world.GrowAndAddDisk();
+      },
+      [](World& world, FileSystem& fs) { return world.Delta(fs); },
+      [](World& world) {
+        world.CheckPoints(3);
+        world.ExpectBothDisks();
+        ASSERT_TRUE(world.RollBack(world.disk()));
+      });
+}
+
+// What was sent of the new end goes again.
+TEST_P(MainJobCrashTest, RollbackOfAGrowthThatWasCutGoesOn) {
+  TryEveryCall(
+      GetParam(), 1,
+      [](World& world) {
+        EnableAndChange(world);
+        world.GrowAndAddDisk();
+        FaultFileSystem faulty(world.disk());
+        faulty.DieAt(150);  // the replica has grown by then
+        EXPECT_FALSE(world.Delta(faulty));
+        EXPECT_EQ(world.CurrentItem().disks.size(), 2U);
+      },
+      [](World& world, FileSystem& fs) { return world.RollBack(fs); },
+      [](World& world) {
+        world.CheckPoints(1);
+        ASSERT_TRUE(world.Delta(world.disk()));
+        world.CheckPoints(2);
+        world.ExpectBothDisks();
+      });
+}
+
 TEST_P(MainJobCrashTest, RestoreGoesOn) {
   TryEveryCall(
       GetParam(), 2,

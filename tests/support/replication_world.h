@@ -58,6 +58,22 @@ class ReplicationWorld {
     WriteDisk();
   }
 
+  // The disk grows, over the end of a MiB, and the VM gets another one.
+  void GrowAndAddDisk() {
+    for (int k = 0; k < 3 * 1024 * 1024; ++k) content_.push_back(static_cast<std::byte>(random_()));
+    WriteDisk();
+    const std::vector<std::byte> added(kMiB + 1536, std::byte{7});
+    ASSERT_TRUE(WriteFileAtomic(disk_, directory_ / "vms/web/data.raw", added));
+  }
+  // The newest point has both as they are now.
+  void ExpectBothDisks() {
+    ASSERT_TRUE(Restore(disk_));
+    ExpectRestored();
+    const auto added = ReadWholeFile(disk_, directory_ / "out/data.raw");
+    ASSERT_TRUE(added) << added.error().Line();
+    EXPECT_EQ(*added, std::string(kMiB + 1536, '\7'));
+  }
+
   // Writes over half of the disk anew.
   void ChangeMost() {
     for (std::uint64_t k = 0; k < kWorldDiskBytes * 3 / 4; ++k) {
@@ -236,7 +252,7 @@ class ReplicationWorld {
         for (const PointId& id : ids) {
           ASR_TRY(const RecoveryPoint point, vault->ReadPoint(item.id, id));
           ASR_TRY(const auto sealed, SealedDisk::Open(*vault, point, point.disks[0]));
-          std::vector<std::byte> bytes(kWorldDiskBytes);
+          std::vector<std::byte> bytes(point.disks[0].size_bytes);
           ASR_CHECK(sealed->Read(0, bytes));
           const bool is_waited_for = std::ranges::find(expected_, bytes) != expected_.end();
           const auto [known, is_new] = models_.try_emplace(id, is_waited_for ? bytes : content_);
@@ -266,7 +282,7 @@ class ReplicationWorld {
       if (path.find(".hrl") != std::string::npos) found.push_back(path);
     }
     for (const std::string& path : FilesBelow(directory_ / machine + "/changes")) {
-      found.push_back(path);
+      if (!path.ends_with(".lock")) found.push_back(path);
     }
     return found;
   }
