@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/source/firmware_variables.h"
 #include "core/source/folder_snapshot.h"
 #include "core/source/live_snapshot.h"
 #include "core/source/release_tracking.h"
@@ -91,7 +92,10 @@ Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment, con
                                                    const SnapshotWish& wish) {
   ASR_TRY(auto disks, DisksOf(environment, item, vm));
   if (vm.is_live()) return BeginJob(environment, item, vm, std::move(disks), wish);
-  return OpenImages(environment, item, disks);
+  ASR_TRY(auto images, OpenImages(environment, item, disks));
+  images->TakeFirmware(FirmwareOrWarning(environment.fs, nullptr, vm.settings.domain_xml, vm.name,
+                                         [&](auto& why) { environment.progress.Warn(why); }));
+  return images;
 }
 
 Status ReleaseTracking(Environment& environment, const Item& item) {

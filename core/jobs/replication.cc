@@ -139,6 +139,7 @@ RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<Poi
   point.time = pass.source.taken();
   point.consistency = pass.source.consistency();
   point.checkpoint = pass.source.checkpoint();
+  point.firmware = pass.source.firmware();
   point.item = pass.item.id;
   point.epoch = pass.item.epoch;
   point.generation = pass.item.generation;

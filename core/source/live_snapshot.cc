@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/source/domain_xml.h"
+#include "core/source/firmware_variables.h"
 #include "core/source/release_tracking.h"
 #include "storage/base/checksum.h"
 #include "storage/base/text.h"
@@ -91,9 +92,16 @@ Status LiveSnapshot::Start() {
   ASR_CHECK(ChooseBase());
   ASR_CHECK(guard_->WaitUntilReady());
   ASR_CHECK(BeginJob());
+  TakeFirmware(FirmwareOrWarning(fs_, line_.get(), domain_.Xml().value_or(""), request_.vm_name,
+                                 request_.warn));
   Status opened = OpenDisks();
-  if (!opened) return Fail(Explain(std::move(opened).error()));
-  return {};
+  if (opened) return {};
+  Error error = Explain(std::move(opened).error());
+  // Whether that user may connect to QEMU's socket over there, ssh alone knows.
+  if (line_ != nullptr && !line_->Said().empty()) {
+    error = std::move(error).WithCause("ssh says: " + line_->Said());
+  }
+  return Fail(std::move(error));
 }
 
 Status LiveSnapshot::OpenLine() {
