@@ -10,7 +10,7 @@
 #include "storage/base/checksum.h"
 #include "storage/blob/directory_store.h"
 #include "tests/support/azure_test_store.h"
-#include "tests/support/disk_content.h"
+#include "tests/support/page_blob_model.h"
 #include "tests/support/page_blob_server/page_blob_server.h"
 #include "tests/support/temp_dir.h"
 
