@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "cli/agent_log.h"
+#include "cli/agent_metrics.h"
 #include "cli/agent_unit.h"
 #include "cli/command_table.h"
 #include "cli/command_words.h"
@@ -20,7 +21,6 @@
 #include "core/jobs/agent.h"
 #include "core/jobs/health.h"
 #include "core/jobs/item_snapshot.h"
-#include "core/jobs/metrics.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -29,6 +29,7 @@ namespace {
 using Kind = Column::Kind;
 
 struct RunOptions {
+  std::optional<std::string> metrics_address;
   std::optional<std::string> metrics_file;
   std::optional<std::string> log;
 };
@@ -63,36 +64,18 @@ Status RunQueued(Session& agent, const Job& job, const JobCommand& command,
   return RunVerb(session, split.rest);
 }
 
-// Replaces the file whole every 15 seconds, for the textfile collector of node_exporter.
-class MetricsFile {
- public:
-  MetricsFile(Environment& environment, std::string path)
-      : environment_(environment), path_(std::move(path)) {}
-
-  Status Write(const std::map<std::string, ItemCounters>& counters) {
-    constexpr double kSecondsBetween = 15;
-    const double now = environment_.clock.MonotonicSeconds();
-    if (path_.empty() || (written_seconds_ && now - *written_seconds_ < kSecondsBetween)) return {};
-    written_seconds_ = now;
-    ASR_TRY(auto schedules, environment_.state.ListItemSchedules());
-    const std::string text = MetricsText({.version = ASR_VERSION,
-                                          .now = environment_.clock.Now(),
-                                          .counters = counters,
-                                          .schedules = std::move(schedules)});
-    ASR_CHECK(WriteFileAtomic(environment_.fs, path_, AsBytes(text)));
-    // The collector is another user, and there are no secrets in it.
-    if (::chmod(path_.c_str(), 0644) != 0) return Fail(ErrnoError(errno, "cannot chmod " + path_));
-    return {};
-  }
-
- private:
-  Environment& environment_;
-  const std::string path_;
-  std::optional<double> written_seconds_;
-};
+Result<LoopbackAddress> ParseMetricsAddress(const std::string& text) {
+  auto address = ParseLoopbackAddress(text);
+  if (!address) return Fail(std::move(address).error().WithContext("--metrics"));
+  return address;
+}
 
 Status RunAgentVerb(Session& session, const RunOptions& options) {
   ASR_CHECK(session.RefuseNoWait());
+  std::optional<LoopbackAddress> metrics_address;
+  if (options.metrics_address) {
+    ASR_TRY(metrics_address, ParseMetricsAddress(*options.metrics_address));
+  }
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   const LogFormat format =
       options.log.value_or("text") == "json" ? LogFormat::kJson : LogFormat::kText;
@@ -116,11 +99,17 @@ Status RunAgentVerb(Session& session, const RunOptions& options) {
     session.WriteLog(FormatLogLine(entry, format, environment->clock.Now(), to_journal));
   };
   settings.take_reload = TakeHangup;
-  MetricsFile metrics(*environment, metrics_path);
+  AgentMetricsOutput metrics(*environment, ASR_VERSION, metrics_path);
+  settings.on_start = [&]() -> Status {
+    if (!metrics_address) return {};
+    ASR_CHECK(metrics.Serve(*metrics_address));
+    settings.log({.level = LogLevel::kInfo, .message = "metrics: " + metrics.url() + "/metrics"});
+    return {};
+  };
   settings.on_tick = [&](const std::map<std::string, ItemCounters>& counters) {
     NotifyService(notify_socket, is_ready ? "WATCHDOG=1" : "READY=1");
     is_ready = true;
-    if (const Status written = metrics.Write(counters); !written) {
+    if (const Status written = metrics.Update(counters); !written) {
       settings.log({.level = LogLevel::kWarning, .message = written.error().Line()});
     }
   };
@@ -159,8 +148,26 @@ const View& AgentView() {
 
 struct InstallOptions {
   std::optional<std::string> unit_directory;
-  std::optional<std::string> log;
+  RunOptions run;
 };
+
+// The options of `agent run`, as the unit has them.
+Result<std::vector<std::string>> WordsOf(Session& session, const RunOptions& options) {
+  std::vector<std::string> words;
+  const auto add = [&](const char* option, const std::string& value) {
+    words.insert(words.end(), {option, value});
+  };
+  if (options.log) add("--log", *options.log);
+  if (options.metrics_address) {
+    ASR_CHECK(ParseMetricsAddress(*options.metrics_address));
+    add("--metrics", *options.metrics_address);
+  }
+  if (options.metrics_file) {
+    ASR_TRY(const std::string path, session.AbsolutePath(*options.metrics_file));
+    add("--metrics-file", path);
+  }
+  return words;
+}
 
 Status RunInstall(Session& session, const InstallOptions& options) {
   constexpr const char* kUnitName = "asr-agent.service";
@@ -172,7 +179,7 @@ Status RunInstall(Session& session, const InstallOptions& options) {
   AgentUnit unit{.program = environment->program,
                  .state_directory = environment->state_directory,
                  .arguments = {}};
-  if (options.log) unit.arguments = {"--log", *options.log};
+  ASR_TRY(unit.arguments, WordsOf(session, options.run));
   const std::string text = AgentUnitText(unit);
   Json json;
   json["path"] = path;
@@ -317,6 +324,8 @@ void AddAgentCommands(std::vector<Command>& commands) {
          arguments
              .Option("--log", "FORMAT", options->log, "text (default) or json, on stderr",
                      OneOf({"text", "json"}))
+             .Option("--metrics", "ADDRESS", options->metrics_address,
+                     "127.0.0.1:PORT: the same over HTTP, for this machine", ValueKind::kFree)
              .Option("--metrics-file", "PATH", options->metrics_file,
                      "written every 15 s, in the text format of Prometheus", ValueKind::kFile);
          return [options](Session& session) { return RunAgentVerb(session, *options); };
@@ -328,7 +337,12 @@ void AddAgentCommands(std::vector<Command>& commands) {
          arguments
              .Option("--unit-dir", "DIR", options->unit_directory,
                      "where the unit is written (/etc/systemd/system)", ValueKind::kDirectory)
-             .Option("--log", "FORMAT", options->log, "as of agent run", OneOf({"text", "json"}));
+             .Option("--log", "FORMAT", options->run.log, "as of agent run",
+                     OneOf({"text", "json"}))
+             .Option("--metrics", "ADDRESS", options->run.metrics_address, "as of agent run",
+                     ValueKind::kFree)
+             .Option("--metrics-file", "PATH", options->run.metrics_file, "as of agent run",
+                     ValueKind::kFile);
          return [options](Session& session) { return RunInstall(session, *options); };
        }});
   commands.push_back({"agent status", HelpGroup::kLook,

@@ -6,16 +6,19 @@
 #include "cli/values.h"
 #include "cli/views.h"
 #include "core/jobs/agent.h"
+#include "core/jobs/change_spool.h"
 #include "core/jobs/item_snapshot.h"
 
 namespace asr {
 namespace {
 
 constexpr std::uint64_t kMostJobsThereCanBe = 1000;
+constexpr std::uint64_t kMostPercent = 100;
 
 const std::vector<std::string>& SettingNames() {
-  static const std::vector<std::string> names = {"output", "vault", kScratchDirectorySetting,
-                                                 kMostJobsSetting, kMostJobsOfAHostSetting};
+  static const std::vector<std::string> names = {
+      "output",         "vault",          kScratchDirectorySetting,
+      kLogLimitSetting, kMostJobsSetting, kMostJobsOfAHostSetting};
   return names;
 }
 
@@ -48,6 +51,9 @@ Status RunSet(Session& session, const SetOptions& options) {
   }
   if (options.name.starts_with("agent.") && !options.value.empty()) {
     ASR_CHECK(ParseNumber("VALUE", options.value, 1, kMostJobsThereCanBe));
+  }
+  if (options.name == kLogLimitSetting && !options.value.empty()) {
+    ASR_CHECK(ParseNumber("VALUE", options.value, 1, kMostPercent));
   }
   if (options.name == kScratchDirectorySetting && !options.value.empty() &&
       options.value.front() != '/') {

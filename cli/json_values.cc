@@ -1,6 +1,7 @@
 #include "cli/json_values.h"
 
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -184,7 +185,10 @@ Json ItemJson(const Item& item, const ItemStatus& status, const std::string& vau
   json["disks"] = ItemDisksJson(item);
   json["latestPoint"] = LatestPointJson(item, status);
   json["rpoSeconds"] = RpoJson(status.health);
-  json["backlogBytes"] = status.backlog_bytes ? Json(*status.backlog_bytes) : Json(nullptr);
+  json["backlogBytes"] = status.backlog ? Json(status.backlog->bytes) : Json(nullptr);
+  json["backlogPoints"] = status.backlog ? status.backlog->point_count : 0;
+  const auto growth = status.backlog ? status.backlog->bytes_per_second : std::nullopt;
+  json["backlogBytesPerSecond"] = growth ? Json(std::llround(*growth)) : Json(nullptr);
   json["targetSettings"] = TargetSettingsJson(item.target.AppliedTo(item.settings));
   json["testFailover"] = TestFailoverJson(status.test);
   json["pausedSince"] = TimeJson(status.schedule.paused_since);
@@ -276,6 +280,7 @@ Json PolicyJson(const Policy& policy) {
   json["retention"] = FormatRetention(policy.retention);
   json["appConsistentSeconds"] = policy.app_consistent.count();
   json["start"] = policy.start;
+  json["retryDelays"] = FormatRetryDelays(policy.retry_delays);
   return json;
 }
 

@@ -16,6 +16,7 @@ struct SetOptions {
   std::optional<std::string> retention;
   std::optional<std::string> app_consistent;
   std::optional<std::string> start;
+  std::optional<std::string> retry_delays;
 };
 
 constexpr const char* kDefaultRetention = "24h";
@@ -26,6 +27,9 @@ Result<Policy> Changed(Policy policy, const SetOptions& options) {
     ASR_TRY(policy.app_consistent, ParseDurationValue("--app-consistent", *options.app_consistent));
   }
   if (options.start) policy.start = *options.start;
+  if (options.retry_delays) {
+    ASR_TRY(policy.retry_delays, ParseRetryDelays(*options.retry_delays));
+  }
   std::string retention =
       policy.retention.empty() ? kDefaultRetention : FormatRetention(policy.retention);
   if (options.retention) retention = *options.retention;
@@ -135,7 +139,9 @@ void AddPolicyCommands(std::vector<Command>& commands) {
                      "how often points are app-consistent: 0 (never), or 1h to 12h (0)",
                      ValueKind::kFree)
              .Option("--start", "TIME", options->start,
-                     "when the initial replication starts: now, or HH:MM (now)", ValueKind::kFree);
+                     "when the initial replication starts: now, or HH:MM (now)", ValueKind::kFree)
+             .Option("--retry-delays", "LIST", options->retry_delays,
+                     "when a failed cycle is tried again: 1m,2m,4m,8m,10m,30m", ValueKind::kFree);
          return [options](Session& session) { return RunSet(session, *options); };
        }});
   commands.push_back({"policy list", HelpGroup::kSetUp, "List the vault's policies", "policy list",

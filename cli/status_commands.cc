@@ -5,8 +5,11 @@
 #include "cli/command_table.h"
 #include "cli/json_values.h"
 #include "cli/status_report.h"
+#include "cli/text_format.h"
 #include "cli/values.h"
 #include "cli/views.h"
+#include "core/jobs/log_while_away.h"
+#include "core/jobs/waiting_changes.h"
 #include "core/model/duration.h"
 #include "storage/base/text.h"
 
@@ -56,6 +59,36 @@ Status VerdictOf(const VaultStatus& status, std::optional<ReplicationHealth> fai
   return Fail(std::move(error));
 }
 
+// What is known here of a vault that cannot be reached.
+Error AddWaiting(Session& session, Environment& environment, Error error) {
+  const auto vault = environment.state.FindVault(session.options().vault.value_or(""));
+  if (!vault || !IsOfAway(error)) return error;
+  const auto waiting = ListWaitingChanges(environment, vault->id);
+  if (!waiting) return error;
+  for (const WaitingChanges& changes : *waiting) {
+    const auto row = environment.state.FindItemSchedule(vault->id, changes.item);
+    std::string text = fmt::format(
+        "on this machine {} of changes of VM {} wait for it, {} points", HumanBytes(changes.bytes),
+        row && !row->vm.empty() ? row->vm : changes.item.value, changes.point_count);
+    if (changes.bytes_per_second) {
+      const auto per_hour = static_cast<std::uint64_t>(*changes.bytes_per_second * 3600);
+      text += fmt::format("; they grow by {} an hour", HumanBytes(per_hour));
+    }
+    error.causes.push_back(std::move(text));
+  }
+  return error;
+}
+
+Result<VaultStatus> GatherStatus(Session& session, Environment& environment) {
+  const auto gather = [&]() -> Result<VaultStatus> {
+    ASR_TRY(Vault* const vault, session.OpenVault());
+    return GatherVaultStatus(environment, *vault);
+  };
+  auto status = gather();
+  if (status) return status;
+  return Fail(AddWaiting(session, environment, std::move(status).error()));
+}
+
 Status RunStatus(Session& session, const StatusOptions& options) {
   std::optional<ReplicationHealth> fail_on;
   if (options.fail_on) {
@@ -63,9 +96,9 @@ Status RunStatus(Session& session, const StatusOptions& options) {
         *options.fail_on == "warning" ? ReplicationHealth::kWarning : ReplicationHealth::kCritical;
   }
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
-  ASR_TRY(Vault* const vault, session.OpenVault());
   while (true) {
-    ASR_TRY(const VaultStatus status, GatherVaultStatus(*environment, *vault));
+    ASR_TRY(const VaultStatus status, GatherStatus(session, *environment));
+    ASR_TRY(Vault* const vault, session.OpenVault());
     const Json json = VaultStatusJson(status, vault->name(), session.Now());
     if (!options.watch) {
       session.Print(json, VaultStatusView());

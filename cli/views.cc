@@ -166,7 +166,12 @@ const View& PolicyView() {
       Make("Name", "/name"), Make("Frequency", "/frequencySeconds", Kind::kSeconds),
       Elastic("Retention", "/retention"),
       Make("App-consistent", "/appConsistentSeconds", Kind::kSeconds), Make("Start", "/start")};
-  static const View view = {.columns = columns, .fields = columns, .sections = {}};
+  static const std::vector<Column> fields = [] {
+    auto all = columns;
+    all.push_back(Make("Retries after", "/retryDelays"));
+    return all;
+  }();
+  static const View view = {.columns = columns, .fields = fields, .sections = {}};
   return view;
 }
 
@@ -205,6 +210,8 @@ const View& ItemView() {
                  Make("Health", "/replicationHealth", Kind::kState),
                  Make("RPO", "/rpoSeconds", Kind::kSeconds),
                  Make("Backlog", "/backlogBytes", Kind::kBytes),
+                 Make("Backlog, points", "/backlogPoints"),
+                 Make("Backlog, per second", "/backlogBytesPerSecond", Kind::kBytes),
                  Make("Resync", "/resyncState"),
                  Make("Paused since", "/pausedSince", Kind::kTime),
                  Make("Missed cycles", "/missedCycles"),

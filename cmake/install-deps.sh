@@ -5,8 +5,8 @@ set -euo pipefail
 
 # Compiler, build tools and libraries: README.md says what each library is for.
 build_packages="g++ cmake ninja-build pkg-config ca-certificates libcli11-dev libcurl4-openssl-dev
-  libexpected-dev libfmt-dev libjq-dev libnbd-dev libpugixml-dev libsqlite3-dev libssl-dev libvirt-dev libxxhash-dev
-  libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev"
+  libexpected-dev libfmt-dev libjq-dev libmicrohttpd-dev libnbd-dev libpugixml-dev libsqlite3-dev libssl-dev
+  libvirt-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev"
 
 # QEMU with firmware for both generations, and what cli/guest-image.sh makes a disk with.
 guest_packages="qemu-system-x86 qemu-utils ovmf busybox-static cpio dosfstools e2fsprogs fdisk

@@ -23,8 +23,9 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# Loaded or started when they are first needed: vaults on Azure, qcow2 disks, and guests of test failovers.
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, libcurl4, libnbd0, qemu-utils, qemu-system-x86, ovmf")
+# Loaded or started when they are first needed: vaults on Azure, metrics over HTTP, qcow2 disks, and
+# guests of test failovers.
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, libcurl4, libmicrohttpd12, libnbd0, qemu-utils, qemu-system-x86, ovmf")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
 set(documents ${CMAKE_INSTALL_DATADIR}/doc/asr)

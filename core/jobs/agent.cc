@@ -68,6 +68,7 @@ Status RunAgent(Environment& environment, const AgentSettings& settings) {
     return Fail(AlreadyRunning(environment, path));
   }
   ASR_CHECK(lock);
+  if (settings.on_start) ASR_CHECK(settings.on_start());
   ASR_TRY(const std::string id, AgentId(environment));
   ASR_CHECK(environment.state.PutAgent({.process = CurrentProcess(),
                                         .since = environment.clock.Now(),

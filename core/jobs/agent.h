@@ -23,13 +23,15 @@ struct LogEntry {
 struct ItemCounters {
   std::string vm;
   std::string vault;
-  std::uint64_t cycles = 0;  // that ended
+  std::uint64_t cycles = 0;  // that ended; what follows of the newest one needs one
   std::uint64_t failed_cycles = 0;
   std::uint64_t bytes_sent = 0;
-  std::uint64_t backlog_bytes = 0;           // of change logs that wait to be sent
-  std::chrono::seconds frequency{0};         // of its policy
-  std::optional<Timestamp> last_good_start;  // of the newest cycle that succeeded
-  std::optional<double> last_seconds;        // how long the newest one took
+  std::uint64_t backlog_bytes = 0;    // of change logs that wait to be sent
+  std::chrono::seconds frequency{0};  // of its policy
+  // The time whose state the newest point holds: the start of the newest cycle that succeeded, or
+  // as it was found when the agent started.
+  std::optional<Timestamp> last_good_start;
+  std::optional<double> last_seconds;  // how long the newest one took
   bool last_succeeded = true;
 };
 
@@ -43,6 +45,8 @@ struct AgentSettings {
   std::function<void(const LogEntry&)> log;
   // True once after each request to read everything anew.
   std::function<bool()> take_reload;
+  // Once no other agent can run, before anything is done; its error ends the agent.
+  std::function<Status()> on_start;
   // Called about twice a second with everything that is known.
   std::function<void(const std::map<std::string, ItemCounters>&)> on_tick;
   // Nothing that was asked to stop may keep the process longer than this; then it ends at once.

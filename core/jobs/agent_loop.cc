@@ -51,8 +51,6 @@ Status OutcomeOf(const Result<ReplicateOutcome>& outcome) {
   return Fail(job.error.value_or(Error{}));
 }
 
-std::string CounterKey(const ItemKey& key) { return key.vault_id + "/" + key.item.value; }
-
 double SecondsBetween(Timestamp begin, Timestamp end) {
   return std::chrono::duration<double>(end - begin).count();
 }
@@ -128,6 +126,7 @@ void AgentLoop::LookAtVaults() {
     return;
   }
   vaults_seen_seconds_ = now;
+  knows_vaults_ = false;
   limits_.jobs = Setting(kMostJobsSetting, kDefaultMostJobs);
   limits_.jobs_of_a_host = Setting(kMostJobsOfAHostSetting, kDefaultMostJobsOfAHost);
   const auto vaults = environment_.state.ListVaults();
@@ -139,10 +138,15 @@ void AgentLoop::LookAtVaults() {
     a.is_default = b.is_default;
     return a == b;
   };
-  std::erase_if(watches_, [&](const std::unique_ptr<VaultWatch>& watch) {
-    return std::ranges::none_of(*vaults, [&](const VaultRegistration& vault) {
+  std::erase_if(retired_, [](const auto& watch) { return watch->has_ended(); });
+  std::erase_if(watches_, [&](std::unique_ptr<VaultWatch>& watch) {
+    const bool is_gone = std::ranges::none_of(*vaults, [&](const VaultRegistration& vault) {
       return is_same(vault, watch->registration());
     });
+    // A request that is on its way may take minutes; nobody waits for it.
+    if (is_gone) watch->Retire();
+    if (is_gone) retired_.push_back(std::move(watch));
+    return is_gone;
   });
   for (const VaultRegistration& vault : *vaults) {
     const bool is_watched = std::ranges::any_of(
@@ -150,6 +154,7 @@ void AgentLoop::LookAtVaults() {
     if (is_watched) continue;
     watches_.push_back(std::make_unique<VaultWatch>(environment_, settings_, vault, agent_id_));
   }
+  knows_vaults_ = true;
   if (!is_reload) return;
   for (const auto& watch : watches_) watch->Poke();
   Tell(LogLevel::kInfo, "settings, vaults and items are read anew");
@@ -171,62 +176,6 @@ void AgentLoop::RemoveOldJobs() {
   const auto removed =
       environment_.state.RemoveOldJobs("Replicate", now - kSucceededCyclesKept, now - kJobsKept);
   if (!removed) TellTrouble(Fail(removed.error()));
-}
-
-Status AgentLoop::ReadItems() {
-  ASR_TRY(const auto rows, environment_.state.ListItemSchedules());
-  std::map<ItemKey, const ItemSchedule*> by_key;
-  for (const ItemSchedule& row : rows) by_key[{row.vault_id, row.item}] = &row;
-  std::map<ItemKey, Known> known;
-  for (const auto& watch : watches_) {
-    const auto view = watch->view();
-    for (const WatchedItem& watched : view->items) {
-      Known one{.watched = watched, .scheduled = {}, .vault_name = view->vault_name};
-      one.scheduled.key = {view->vault_id, watched.item.id};
-      one.scheduled.host = watched.item.host;
-      one.scheduled.frequency = watched.policy.frequency;
-      one.scheduled.app_consistent = watched.policy.app_consistent;
-      if (const auto found = by_key.find(one.scheduled.key); found != by_key.end()) {
-        const ItemSchedule& row = *found->second;
-        one.scheduled.last_start = row.last_start;
-        one.scheduled.last_app_consistent = row.last_app_consistent;
-        one.scheduled.is_paused = row.paused_since.has_value();
-        one.scheduled.is_failing = row.retry.has_value();
-        if (row.retry) one.scheduled.next_try = row.retry->next_try;
-      }
-      const ItemKey key = one.scheduled.key;
-      known.insert_or_assign(key, std::move(one));
-    }
-    if (!view->is_listed) continue;
-    for (const ItemSchedule& row : rows) {
-      const ItemKey key{row.vault_id, row.item};
-      if (row.vault_id != view->vault_id || row.vm.empty() || known.contains(key)) continue;
-      ASR_CHECK(environment_.state.NoteScheduled(row.vault_id, row.item, "", "", std::nullopt));
-      noted_.erase(key);
-      Tell(LogLevel::kInfo, "it is not replicated any more", view->vault_name, row.vm);
-    }
-  }
-  known_ = std::move(known);
-  return {};
-}
-
-// What others see of the schedule is written down when it changes.
-Status AgentLoop::NoteMembers() {
-  const Timestamp now = environment_.clock.Now();
-  const auto running = jobs_.Running();
-  for (const auto& [key, known] : known_) {
-    const auto noted = noted_.find(key);
-    const auto due = schedule_.DueAt(known.scheduled, now);
-    if (noted != noted_.end() && (noted->second == due || running.contains(key))) continue;
-    ASR_CHECK(environment_.state.NoteScheduled(key.vault_id, key.item, known.watched.item.name,
-                                               known.vault_name, due));
-    if (noted == noted_.end()) {
-      Tell(LogLevel::kInfo, fmt::format("replicated every {} s", known.scheduled.frequency.count()),
-           known.vault_name, known.watched.item.name);
-    }
-    noted_.insert_or_assign(key, due);
-  }
-  return {};
 }
 
 Status AgentLoop::StartDue() {
@@ -334,7 +283,8 @@ void AgentLoop::NoteEnd(const Known& known, Timestamp start, double seconds,
                      ended.error().Line()),
          known.vault_name, vm);
   }
-  const Status noted = NoteReplicationEnd(environment_, key.vault_id, key.item, ended);
+  const Status noted = NoteReplicationEnd(environment_, key.vault_id, key.item, ended,
+                                          known.watched.policy.retry_delays);
   if (!noted) Tell(LogLevel::kError, noted.error().Line(), known.vault_name, vm);
 }
 

@@ -35,6 +35,9 @@ class AgentLoop {
   void LookAtClock();
   [[nodiscard]] Status Pass();
   [[nodiscard]] Status ReadItems();
+  [[nodiscard]] Status ForgetOthers(const std::vector<ItemSchedule>& rows,
+                                    const std::map<ItemKey, Known>& known);
+  void SeedCounters();
   [[nodiscard]] Status NoteMembers();
   [[nodiscard]] Status TakeRequests();
   [[nodiscard]] Status TakeRun(const AgentRequest& request, bool& is_taken);
@@ -49,6 +52,7 @@ class AgentLoop {
                const Result<ReplicateOutcome>& outcome);
   void RemoveOldJobs();
   [[nodiscard]] const Known* FindKnown(const std::string& vm, const std::string& vault) const;
+  [[nodiscard]] static std::string CounterKey(const ItemKey& key);
   [[nodiscard]] std::size_t Setting(const char* key, int fallback);
   void Tell(LogLevel level, const std::string& message, const std::string& vault = "",
             const std::string& vm = "");
@@ -60,6 +64,8 @@ class AgentLoop {
   Schedule schedule_;
   ScheduleLimits limits_;
   std::vector<std::unique_ptr<VaultWatch>> watches_;
+  std::vector<std::unique_ptr<VaultWatch>> retired_;  // whose vaults are not registered any more
+  bool knows_vaults_ = false;                         // watches_ are all there are
   std::map<ItemKey, Known> known_;
   std::map<ItemKey, std::optional<Timestamp>> noted_;  // members, and the due that was noted
   std::optional<double> vaults_seen_seconds_;

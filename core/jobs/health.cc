@@ -162,6 +162,15 @@ ItemHealth JudgeHealth(const HealthFacts& facts) {
   return health;
 }
 
+Result<std::optional<Timestamp>> KnownStateTime(Environment& environment, Vault& vault,
+                                                const Item& item) {
+  ASR_TRY(const auto newest, vault.NewestPoint(item.id));
+  if (!newest) return std::optional<Timestamp>{};
+  HealthFacts facts;
+  ASR_CHECK(GatherJobs(environment, vault, item, facts));
+  return std::optional(std::max(newest->time, facts.last_compared.value_or(newest->time)));
+}
+
 Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, const Item& item) {
   ItemStatus status;
   HealthFacts facts{.state = item.state,
@@ -189,11 +198,8 @@ Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, cons
   facts.paused_since = status.schedule.paused_since;
   ASR_TRY(status.test, FindTestFailover(environment, vault.identity().id, item.id));
   if (status.test) status.test_failover = ParseTestFailoverState(status.test->test.state);
-  const LogSets sets = LogSetsOf(environment, vault, item.id);
-  const auto waiting = sets.ListWaiting();
-  if (waiting && !waiting->empty()) {
-    if (const auto bytes = sets.WaitingBytes()) status.backlog_bytes = *bytes;
-  }
+  const auto waiting = WaitingChangesOf(environment, vault.identity().id, item.id);
+  if (waiting && waiting->point_count > 0) status.backlog = *waiting;
   status.health = JudgeHealth(facts);
   return status;
 }

@@ -8,6 +8,7 @@
 
 #include "core/jobs/environment.h"
 #include "core/jobs/test_failover.h"
+#include "core/jobs/waiting_changes.h"
 #include "core/model/item.h"
 #include "core/model/job.h"
 #include "core/model/point.h"
@@ -58,14 +59,18 @@ struct ItemStatus {
   std::optional<TestFailoverStatus> test;  // not cleaned up
   ItemHealth health;
   ItemSchedule schedule;  // on this machine
-  // Of change logs that wait to be sent. nullopt: none does, and what has changed since is not
-  // known.
-  std::optional<std::uint64_t> backlog_bytes;
+  // Of change logs that wait to be sent, on this machine. nullopt: none does, and what has changed
+  // since is not known.
+  std::optional<WaitingChanges> backlog;
 };
 
 // Reads the newest point, this machine's jobs and test failovers. Replications that another machine
 // ran are seen only by the points that they sealed.
 [[nodiscard]] Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault,
                                                   const Item& item);
+
+// The time whose state the newest point is known to hold; nullopt: there is no point.
+[[nodiscard]] Result<std::optional<Timestamp>> KnownStateTime(Environment& environment,
+                                                              Vault& vault, const Item& item);
 
 }  // namespace asr

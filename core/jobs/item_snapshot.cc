@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/hosts.h"
 #include "core/source/firmware_variables.h"
 #include "core/source/folder_snapshot.h"
 #include "core/source/live_snapshot.h"
@@ -23,6 +24,16 @@ Error DiskSetChanged(const Item& item, const std::string& what) {
           fmt::format("bring the old disks back; or keep the old points and start anew: asr "
                       "disable {0} --keep-data, then asr enable {0} --policy {1}",
                       ShellQuote(item.name), item.policy));
+}
+
+Error AnotherVm(const Item& item, const VirtualMachine& vm) {
+  return MakeError(ErrorKind::kState, ErrorCode::kDiskSetChanged,
+                   fmt::format("host {} has another VM {} now: its UUID is {}, and {} is protected",
+                               item.host, vm.name, vm.uuid, item.uuid))
+      .WithCause("the VM was undefined, and another one was given its name")
+      .WithAction(fmt::format("if it is meant to be protected, keep the old points and start anew: "
+                              "asr disable {0} --keep-data, then asr enable {0} --policy {1}",
+                              ShellQuote(item.name), item.policy));
 }
 
 // In the item's order.
@@ -100,6 +111,36 @@ Result<std::unique_ptr<SourceSnapshot>> BeginJob(Environment& environment, const
 }
 
 }  // namespace
+
+Result<VirtualMachine> FindSource(Environment& environment, const Item& item) {
+  ASR_TRY(VirtualMachine found, FindVm(environment, item.host + "/" + item.name));
+  if (!item.uuid.empty() && !found.uuid.empty() && item.uuid != found.uuid) {
+    return Fail(AnotherVm(item, found));
+  }
+  std::vector<DiskName> others;
+  for (const VmDisk& disk : found.disks) {
+    const bool is_replicated =
+        std::ranges::find(item.disks, disk.name, &ItemDisk::name) != item.disks.end();
+    if (!is_replicated && !disk.refusal.empty()) others.push_back(disk.name);
+  }
+  others.insert(others.end(), item.excluded_disks.begin(), item.excluded_disks.end());
+  VirtualMachine vm = WithoutDisks(std::move(found), others);
+  if (vm.protectable()) return vm;
+  // In use comes first: what else is wrong may come from that.
+  if (vm.in_use) return Fail(Error(*vm.in_use).WithContext(fmt::format("VM {}", item.name)));
+  Error error = MakeError(ErrorKind::kState, ErrorCode::kVmNotProtectable,
+                          fmt::format("the disks of VM {} cannot be read now", item.name));
+  error.causes = vm.reasons;
+  error.action = "mend this, then replicate again; the recovery points are safe";
+  return Fail(std::move(error));
+}
+
+bool HasImagesOf(const RecoveryPoint& point, const VirtualMachine& vm) {
+  return std::ranges::all_of(point.disks, [&](const PointDisk& disk) {
+    const auto found = std::ranges::find(vm.disks, disk.name, &VmDisk::name);
+    return found != vm.disks.end() && found->path == disk.image;
+  });
+}
 
 Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment, const Item& item,
                                                    const VirtualMachine& vm,

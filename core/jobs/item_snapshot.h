@@ -5,6 +5,7 @@
 
 #include "core/jobs/environment.h"
 #include "core/model/item.h"
+#include "core/model/point.h"
 #include "core/model/virtual_machine.h"
 #include "core/source/source_snapshot.h"
 
@@ -18,6 +19,14 @@ struct SnapshotWish {
   bool reads_all = false;            // the same: they are not, but it stays until a point is sealed
   bool app_consistent = false;       // the same: the guest is frozen, if it can be
 };
+
+// The item's VM, with the disks that are replicated. kState if there is another VM of its name now,
+// or its disks cannot be read.
+[[nodiscard]] Result<VirtualMachine> FindSource(Environment& environment, const Item& item);
+
+// The VM's images are those that the point was made of: the point's checkpoint is theirs. Another
+// image that came to stand in the place of one may have a bitmap of the same name.
+[[nodiscard]] bool HasImagesOf(const RecoveryPoint& point, const VirtualMachine& vm);
 
 // The VM's snapshot with its disks in the order of the item's. kState (kDiskSetChanged) if a disk
 // is missing, of another size, or has other sectors than the item's.

@@ -16,27 +16,52 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kVersion = 1;
+// 2: without a digest for each disk. Older programs refuse it, and touch nothing.
+constexpr int kVersion = 2;
+constexpr int kVersionWithDigests = 1;
 constexpr std::string_view kAnnounced = ".spool";
 constexpr std::string_view kCommitted = ".json";
+constexpr std::string_view kBegun = ".begun";
+constexpr std::string_view kNotedPoint = "point.newest";
+
+std::string EncodeDisks(const LogSet& set, int version, const std::vector<std::string>& digests) {
+  Json disks = Json::array();
+  for (std::size_t i = 0; i < set.disks.size(); ++i) {
+    Json one = {{"log", set.disks[i].log_path}};
+    if (!digests[i].empty()) one["diskDigest"] = digests[i];
+    disks.push_back(std::move(one));
+  }
+  const Json json = {
+      {"version", version}, {"point", EncodePoint(set.point)}, {"disks", std::move(disks)}};
+  return WriteDocument(json);
+}
+
+// Nobody knows the digests yet.
+std::string EncodeAnnounced(const LogSet& set) {
+  return EncodeDisks(set, kVersionWithDigests, std::vector(set.disks.size(), ToHex(Bits128{})));
+}
 
 std::string Encode(const LogSet& set) {
-  Json disks = Json::array();
+  int version = kVersionWithDigests;
+  std::vector<std::string> digests;
   for (const LoggedDisk& disk : set.disks) {
-    disks.push_back({{"log", disk.log_path}, {"diskDigest", ToHex(disk.disk_digest)}});
+    if (!disk.disk_digest) version = kVersion;
+    digests.push_back(disk.disk_digest ? ToHex(*disk.disk_digest) : "");
   }
-  const Json json = {{"version", kVersion}, {"point", EncodePoint(set.point)}, {"disks", disks}};
-  return WriteDocument(json);
+  return EncodeDisks(set, version, digests);
 }
 
 Result<LogSet> Decode(const std::string& name, const std::string& text) {
   ASR_TRY(auto reader, DocumentReader::Parse(name, text, kVersion));
   const std::string point = reader.Text("point");
+  const bool all_have_digests = reader.Unsigned("version") == kVersionWithDigests;
   LogSet set;
   for (DocumentReader& element : reader.Objects("disks")) {
     LoggedDisk disk;
     disk.log_path = element.TextOr("log", "");
-    disk.disk_digest = element.HexBits("diskDigest");
+    if (all_have_digests || element.Has("diskDigest")) {
+      disk.disk_digest = element.HexBits("diskDigest");
+    }
     reader.Adopt(element);
     set.disks.push_back(std::move(disk));
   }
@@ -58,7 +83,7 @@ std::string LogSets::PathOf(const PointId& set, std::string_view ending) const {
 }
 
 Status LogSets::Announce(const LogSet& set) {
-  const std::string text = Encode(set);
+  const std::string text = EncodeAnnounced(set);
   const std::string path = PathOf(set.point.id, kAnnounced);
   ASR_TRY(const LogSet read, Decode(path, text));
   for (std::size_t i = 0; i < set.disks.size(); ++i) {
@@ -79,6 +104,7 @@ Status LogSets::Remove(const LogSet& set) {
   for (const LoggedDisk& disk : set.disks) {
     if (!disk.log_path.empty()) ASR_CHECK(RemoveChangeLog(fs_, disk.log_path));
   }
+  ASR_CHECK(RemoveDocument(PathOf(set.point.id, kBegun)));
   return RemoveDocument(PathOf(set.point.id, kAnnounced));
 }
 
@@ -112,18 +138,67 @@ Result<std::vector<PointId>> LogSets::ListWaiting() const {
   return waiting;
 }
 
-Result<std::uint64_t> LogSets::WaitingBytes() const {
+Result<std::vector<LogSet>> LogSets::ReadWaiting() const {
   ASR_TRY(const auto waiting, ListWaiting());
-  std::uint64_t bytes = 0;
+  std::vector<LogSet> sets;
   for (const PointId& id : waiting) {
-    const auto set = Read(PathOf(id, kCommitted));
-    if (!set || !*set) continue;
-    for (const LoggedDisk& disk : (*set)->disks) {
-      if (disk.log_path.empty()) continue;
-      if (const auto stamp = fs_.Stat(disk.log_path)) bytes += stamp->size_bytes;
-    }
+    auto set = Read(PathOf(id, kCommitted));
+    if (set && *set) sets.push_back(**std::move(set));
+  }
+  return sets;
+}
+
+std::uint64_t LogSets::LogBytes(const LoggedDisk& disk) const {
+  if (disk.log_path.empty()) return 0;
+  const auto stamp = fs_.Stat(disk.log_path);
+  return stamp ? stamp->allocated_bytes : 0;
+}
+
+Result<std::uint64_t> LogSets::WaitingBytes() const {
+  ASR_TRY(const auto sets, ReadWaiting());
+  std::uint64_t bytes = 0;
+  for (const LogSet& set : sets) {
+    for (const LoggedDisk& disk : set.disks) bytes += LogBytes(disk);
   }
   return bytes;
+}
+
+Status LogSets::MarkBegun(const PointId& set) {
+  return WriteFileAtomic(fs_, PathOf(set, kBegun), {});
+}
+
+Result<bool> LogSets::IsBegun(const PointId& set) const {
+  return PathExists(fs_, PathOf(set, kBegun));
+}
+
+Status LogSets::ForgetBegun() {
+  const auto entries = fs_.List(directory_);
+  if (!entries && IsNotFound(entries.error())) return {};
+  ASR_CHECK(entries);
+  for (const DirectoryEntry& entry : *entries) {
+    if (entry.name.ends_with(kBegun)) ASR_CHECK(RemoveDocument(JoinPath(directory_, entry.name)));
+  }
+  return {};
+}
+
+Status LogSets::NotePoint(const RecoveryPoint& point) {
+  ASR_CHECK(fs_.CreateDirectories(directory_));
+  return WriteFileAtomic(fs_, JoinPath(directory_, kNotedPoint), AsBytes(EncodePoint(point)));
+}
+
+Result<std::optional<RecoveryPoint>> LogSets::NotedPoint() const {
+  const std::string path = JoinPath(directory_, kNotedPoint);
+  const auto text = ReadWholeFile(fs_, path);
+  if (!text && IsNotFound(text.error())) return std::nullopt;
+  ASR_CHECK(text);
+  auto point = DecodePoint(path, *text);
+  if (!point) return std::nullopt;
+  return *std::move(point);
+}
+
+Status LogSets::RemoveNotes() {
+  ASR_CHECK(ForgetBegun());
+  return RemoveDocument(JoinPath(directory_, kNotedPoint));
 }
 
 Result<LogSets::Recovered> LogSets::Recover() {

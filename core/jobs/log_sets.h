@@ -14,8 +14,10 @@
 namespace asr {
 
 struct LoggedDisk {
-  std::string log_path;   // empty: the disk is what it is in the point's parent
-  Bits128 disk_digest{};  // of the whole disk, once the log is applied
+  std::string log_path;  // empty: the disk is what it is in the point's parent
+  // Of the whole disk, once the log is applied. None: it was logged while nobody could tell what
+  // the replica holds.
+  std::optional<Bits128> disk_digest = {};
 };
 
 struct LogSet {
@@ -42,9 +44,24 @@ class LogSets {
 
   // Points whose changes wait to be sent, the oldest first. Changes nothing, and needs no lease.
   [[nodiscard]] Result<std::vector<PointId>> ListWaiting() const;
-
-  // Of the logs of these points, as far as they can be told.
+  // Their sets, as far as they can be read. The same.
+  [[nodiscard]] Result<std::vector<LogSet>> ReadWaiting() const;
+  // What a log takes on its file system; 0 if that cannot be told.
+  [[nodiscard]] std::uint64_t LogBytes(const LoggedDisk& disk) const;
+  // The same of all that wait.
   [[nodiscard]] Result<std::uint64_t> WaitingBytes() const;
+
+  // A set without digests of its disks is applied to replicas that hold its parent, and nothing
+  // else: noted before its first chunk is sent, for then they do not any more.
+  [[nodiscard]] Status MarkBegun(const PointId& set);
+  [[nodiscard]] Result<bool> IsBegun(const PointId& set) const;
+  // Of all sets: the replicas may hold something else from now on.
+  [[nodiscard]] Status ForgetBegun();
+
+  // The newest point in the vault, as this machine saw it last: while the vault cannot be reached,
+  // the first set builds on it. Only ever a hint: what it leads to is checked before it is sent.
+  [[nodiscard]] Status NotePoint(const RecoveryPoint& point);
+  [[nodiscard]] Result<std::optional<RecoveryPoint>> NotedPoint() const;
 
   struct Recovered {
     std::vector<LogSet> sets;          // the oldest first
@@ -54,6 +71,8 @@ class LogSets {
   // Removes what an interrupted run left; returns the sets that exist. kUnsupported for one that a
   // newer program wrote.
   [[nodiscard]] Result<Recovered> Recover();
+  // All but the sets: the item is not replicated here any more.
+  [[nodiscard]] Status RemoveNotes();
 
  private:
   [[nodiscard]] std::string PathOf(const PointId& set, std::string_view ending) const;

@@ -13,7 +13,7 @@ namespace {
 
 struct ItemFacts {
   const ItemSchedule* schedule = nullptr;
-  const ItemCounters* counters = nullptr;  // null: no cycle has ended
+  const ItemCounters* counters = nullptr;  // null: the agent has not seen it yet
 };
 
 std::string Escaped(const std::string& text) {
@@ -80,7 +80,7 @@ const std::vector<Family>& Families() {
        }},
       {"asr_item_last_cycle_succeeded", "gauge", "1 unless the newest cycle failed.",
        [](const ItemFacts& item, Timestamp) -> std::optional<double> {
-         if (item.counters == nullptr) return std::nullopt;
+         if (item.counters == nullptr || item.counters->cycles == 0) return std::nullopt;
          return item.counters->last_succeeded ? 1 : 0;
        }},
       {"asr_item_last_cycle_seconds", "gauge", "How long the newest cycle took.",

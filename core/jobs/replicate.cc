@@ -8,6 +8,7 @@
 #include "core/jobs/delta.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/item_snapshot.h"
+#include "core/jobs/log_while_away.h"
 #include "core/jobs/prune.h"
 #include "core/jobs/replication.h"
 #include "core/jobs/resync.h"
@@ -29,48 +30,6 @@ struct Cycle {
   std::optional<ResyncRequest> resync;
 };
 
-Error AnotherVm(const Item& item, const VirtualMachine& vm) {
-  return MakeError(ErrorKind::kState, ErrorCode::kDiskSetChanged,
-                   fmt::format("host {} has another VM {} now: its UUID is {}, and {} is protected",
-                               item.host, vm.name, vm.uuid, item.uuid))
-      .WithCause("the VM was undefined, and another one was given its name")
-      .WithAction(fmt::format("if it is meant to be protected, keep the old points and start anew: "
-                              "asr disable {0} --keep-data, then asr enable {0} --policy {1}",
-                              ShellQuote(item.name), item.policy));
-}
-
-Result<VirtualMachine> SourceOf(Environment& environment, const Item& item) {
-  ASR_TRY(VirtualMachine found, FindVm(environment, item.host + "/" + item.name));
-  if (!item.uuid.empty() && !found.uuid.empty() && item.uuid != found.uuid) {
-    return Fail(AnotherVm(item, found));
-  }
-  std::vector<DiskName> others;
-  for (const VmDisk& disk : found.disks) {
-    const bool is_replicated =
-        std::ranges::find(item.disks, disk.name, &ItemDisk::name) != item.disks.end();
-    if (!is_replicated && !disk.refusal.empty()) others.push_back(disk.name);
-  }
-  others.insert(others.end(), item.excluded_disks.begin(), item.excluded_disks.end());
-  VirtualMachine vm = WithoutDisks(std::move(found), others);
-  if (vm.protectable()) return vm;
-  // In use comes first: what else is wrong may come from that.
-  if (vm.in_use) return Fail(Error(*vm.in_use).WithContext(fmt::format("VM {}", item.name)));
-  Error error = MakeError(ErrorKind::kState, ErrorCode::kVmNotProtectable,
-                          fmt::format("the disks of VM {} cannot be read now", item.name));
-  error.causes = vm.reasons;
-  error.action = "mend this, then replicate again; the recovery points are safe";
-  return Fail(std::move(error));
-}
-
-// The checkpoint is one of this very image: another one that came to stand in its place may have a
-// bitmap of the same name.
-bool HasSameImages(const RecoveryPoint& point, const VirtualMachine& vm) {
-  return std::ranges::all_of(point.disks, [&](const PointDisk& disk) {
-    const auto found = std::ranges::find(vm.disks, disk.name, &VmDisk::name);
-    return found != vm.disks.end() && found->path == disk.image;
-  });
-}
-
 // The checkpoint that tells what changed since the newest point. Only what the replica holds
 // counts: whatever else a pass that was cut has sent may be gone from the disk again, without a
 // trace.
@@ -79,7 +38,7 @@ Result<std::string> BaseCheckpoint(Cycle& cycle, const VirtualMachine& vm) {
   if (!newest && newest.error().kind == ErrorKind::kCorrupt) return std::string();
   ASR_CHECK(newest);
   if (!*newest || (*newest)->checkpoint.empty()) return std::string();
-  if (!HasSameImages(**newest, vm)) {
+  if (!HasImagesOf(**newest, vm)) {
     cycle.environment.progress.Warn(
         fmt::format("VM {}: its images lie elsewhere than at its newest recovery point, its disks "
                     "are compared; likely a snapshot was made or merged, or an image was moved",
@@ -133,7 +92,7 @@ Result<std::optional<RecoveryPoint>> RunPassOnce(Cycle& cycle, VmPowerState& pow
   std::unique_ptr<SourceSnapshot> source;
   power_state = VmPowerState::kUnknown;
   ASR_CHECK(cycle.run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
-    ASR_TRY(const VirtualMachine vm, SourceOf(cycle.environment, cycle.lease.item()));
+    ASR_TRY(const VirtualMachine vm, FindSource(cycle.environment, cycle.lease.item()));
     power_state = vm.power_state;
     ASR_TRY(source, TakeSnapshot(cycle, vm));
     return {};
@@ -166,6 +125,7 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
   const Item& item = lease->item();
   // Another process may have changed it before the lease was ours.
   ASR_CHECK(RequireProtected(item));
+  ASR_TRY(const auto spool_lock, LockSpool(environment, vault, item));
   RemoveChangesOfGoneItems(environment, vault);
   ASR_TRY(const Replicas replicas, OpenReplicas(vault, *lease, /*create=*/false));
   if (!resync) resync = DueResync(item);
@@ -173,11 +133,14 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
   const auto waiting = SendWaitingChanges({environment, vault, *lease, replicas, run});
   const bool overtaken = !waiting && MayOvertake(resync, waiting.error());
   if (!waiting && !overtaken) return Fail(waiting.error());
+  LogSets sets = LogSetsOf(environment, vault, item.id);
+  if (overtaken) ASR_CHECK(sets.ForgetBegun());
   Cycle cycle{environment, vault, *lease, replicas, run, request, std::move(resync)};
   ASR_TRY(const auto sealed, RunPasses(cycle));
   if (overtaken) ASR_CHECK(DropWaitingChanges(environment, vault, item));
   outcome.is_new = waiting.value_or(false) || sealed.has_value();
   ASR_TRY(outcome.point, vault.NewestPoint(item.id));
+  if (outcome.point) ASR_CHECK(NoteForOutage(sets, *outcome.point));
   return run.RunTask("Apply retention", 0, [&](TaskProgress&) {
     return ApplyRetention(environment, vault, *lease, replicas);
   });
@@ -189,7 +152,9 @@ Result<ReplicateOutcome> RunAsJob(Environment& environment, Vault& vault, const 
   ASR_CHECK(RequireProtected(item));
   ASR_TRY(JobRun run, JobRun::Start(environment, type, item.name, vault.name()));
   ReplicateOutcome outcome;
-  const Status status = RunCycle(environment, vault, item, request, resync, run, outcome);
+  Status status = RunCycle(environment, vault, item, request, resync, run, outcome);
+  if (!status && !resync)
+    status = Fail(LogWhileAway(environment, vault, item, run, status.error()));
   ASR_TRY(outcome.job, run.End(status));
   return outcome;
 }
@@ -222,7 +187,7 @@ Result<ReplicateOutcome> ReplicateByResync(Environment& environment, Vault& vaul
 
 Result<Plan> PlanReplicate(Environment& environment, Vault& vault, const Item& item) {
   ASR_CHECK(RequireProtected(item));
-  ASR_TRY(const VirtualMachine vm, SourceOf(environment, item));
+  ASR_TRY(const VirtualMachine vm, FindSource(environment, item));
   ASR_TRY(const auto reads, EstimateReads(environment, item, vm));
   Plan plan;
   for (std::size_t i = 0; i < reads.size(); ++i) {

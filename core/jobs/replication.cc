@@ -132,27 +132,27 @@ Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
   return pass.replicas[index]->HoldsPoint(*newest);
 }
 
-RecoveryPoint DescribePoint(const ReplicationPass& pass, const std::optional<PointId>& newest,
-                            std::uint64_t changed_bytes) {
+RecoveryPoint DescribePoint(const Item& item, const SourceSnapshot& source,
+                            const std::optional<PointId>& newest, std::uint64_t changed_bytes) {
   RecoveryPoint point;
-  point.id = NextPointId(pass.source.taken(), newest);
-  point.time = pass.source.taken();
-  point.consistency = pass.source.consistency();
-  point.checkpoint = pass.source.checkpoint();
-  point.firmware = pass.source.firmware();
-  point.item = pass.item.id;
-  point.epoch = pass.item.epoch;
-  point.generation = pass.item.generation;
+  point.id = NextPointId(source.taken(), newest);
+  point.time = source.taken();
+  point.consistency = source.consistency();
+  point.checkpoint = source.checkpoint();
+  point.firmware = source.firmware();
+  point.item = item.id;
+  point.epoch = item.epoch;
+  point.generation = item.generation;
   point.parent = newest;
   point.changed_bytes = changed_bytes;
-  point.settings = pass.item.settings;
-  for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {
-    const ItemDisk& disk = pass.item.disks[i];
+  point.settings = item.settings;
+  for (std::size_t i = 0; i < item.disks.size(); ++i) {
+    const ItemDisk& disk = item.disks[i];
     point.disks.push_back({.name = disk.name,
                            .format = disk.format,
                            .size_bytes = disk.size_bytes,
                            .logical_sector_bytes = disk.logical_sector_bytes});
-    if (!point.checkpoint.empty()) point.disks[i].image = pass.source.disks()[i].image_path;
+    if (!point.checkpoint.empty()) point.disks[i].image = source.disks()[i].image_path;
   }
   return point;
 }
@@ -260,7 +260,7 @@ Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64
   const auto seal = [&](TaskProgress&) -> Status {
     ASR_CHECK(pass.source.Verify());
     ASR_TRY(const auto newest, NewestId(pass.vault, pass.item.id));
-    const RecoveryPoint point = DescribePoint(pass, newest, changed_bytes);
+    const RecoveryPoint point = DescribePoint(pass.item, pass.source, newest, changed_bytes);
     const bool is_surely_sealed = pass.is_resync || pass.source.starts_tracking();
     if (is_surely_sealed || changed_bytes > 0) pass.source.WillBeNamed();
     if (is_surely_sealed) {

@@ -75,8 +75,8 @@ void WarnOfLeftOvers(Environment& environment, const Item& item, const Replicas&
 // True if the newest point holds the content of this disk already, so that it need not be read.
 [[nodiscard]] Result<bool> IsUnread(ReplicationPass& pass, std::size_t index,
                                     const std::optional<PointId>& newest);
-// The point that the pass will seal on top of `newest`.
-[[nodiscard]] RecoveryPoint DescribePoint(const ReplicationPass& pass,
+// The point that a pass over `source` will seal on top of `newest`.
+[[nodiscard]] RecoveryPoint DescribePoint(const Item& item, const SourceSnapshot& source,
                                           const std::optional<PointId>& newest,
                                           std::uint64_t changed_bytes);
 // Seals what the replicas hold, unless the newest point holds just that: then nullopt.

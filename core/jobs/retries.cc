@@ -5,14 +5,16 @@
 namespace asr {
 
 std::optional<RetryState> NextRetry(const std::optional<RetryState>& before, const Error& error,
-                                    Timestamp now) {
+                                    Timestamp now,
+                                    const std::vector<std::chrono::seconds>& delays) {
   const RetryClass retry_class = ClassifyError(error);
   if (retry_class == RetryClass::kNextCycle) return std::nullopt;
   RetryState next;
   next.attempt = before ? before->attempt + 1 : 1;
   next.since = before ? before->since : now;
   next.error = error;
-  if (retry_class == RetryClass::kRecoverable) next.next_try = now + RetryDelay(next.attempt);
+  if (retry_class == RetryClass::kRecoverable)
+    next.next_try = now + RetryDelay(next.attempt, delays);
   return next;
 }
 
@@ -34,10 +36,10 @@ Error DescribeRetry(const RetryState& retry) {
 }
 
 Status NoteReplicationEnd(Environment& environment, const std::string& vault_id, const ItemId& item,
-                          const Status& outcome) {
+                          const Status& outcome, const std::vector<std::chrono::seconds>& delays) {
   if (outcome) return environment.state.SetRetry(vault_id, item, std::nullopt);
   ASR_TRY(const ItemSchedule schedule, environment.state.FindItemSchedule(vault_id, item));
-  const auto next = NextRetry(schedule.retry, outcome.error(), environment.clock.Now());
+  const auto next = NextRetry(schedule.retry, outcome.error(), environment.clock.Now(), delays);
   return next ? environment.state.SetRetry(vault_id, item, next) : Status();
 }
 

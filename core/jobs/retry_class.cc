@@ -164,11 +164,9 @@ RetryClass ClassifyError(const Error& error) {
   return ClassOfCode(error.code).value_or(by_kind);
 }
 
-std::chrono::minutes RetryDelay(int attempt) {
-  constexpr std::array kFirst = {1, 2, 4, 8, 10};
-  const int index = std::max(attempt, 1) - 1;
-  if (index >= static_cast<int>(kFirst.size())) return kLongestRetryDelay;
-  return std::chrono::minutes{kFirst[static_cast<std::size_t>(index)]};
+std::chrono::seconds RetryDelay(int attempt, const std::vector<std::chrono::seconds>& delays) {
+  const auto failures = static_cast<std::size_t>(std::max(attempt, 1));
+  return delays[std::min(failures, delays.size()) - 1];
 }
 
 }  // namespace asr

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "storage/base/clock.h"
 #include "storage/base/error.h"
@@ -26,9 +27,9 @@ enum class RetryClass : std::uint8_t {
 
 [[nodiscard]] RetryClass ClassifyError(const Error& error);
 
-// How long after the failure of this attempt (1: the first in a row) the next one begins: 1, 2, 4,
-// 8, 10 minutes, then 30.
-[[nodiscard]] std::chrono::minutes RetryDelay(int attempt);
-inline constexpr std::chrono::minutes kLongestRetryDelay{30};
+// How long after the failure of this attempt (1: the first in a row) the next one begins. `delays`:
+// a policy's, never empty.
+[[nodiscard]] std::chrono::seconds RetryDelay(int attempt,
+                                              const std::vector<std::chrono::seconds>& delays);
 
 }  // namespace asr

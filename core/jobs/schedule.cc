@@ -4,8 +4,6 @@
 #include <ctime>
 #include <utility>
 
-#include "core/jobs/retry_class.h"
-
 namespace asr {
 namespace {
 
@@ -60,10 +58,12 @@ std::optional<Timestamp> Schedule::DueAt(const ScheduledItem& item, Timestamp no
     return std::nullopt;
   }
   if (item.is_failing) {
-    const Timestamp next = *item.next_try > now + kLongestRetryDelay ? now : *item.next_try;
+    // Later than any delay: the clock was put back since.
+    const Timestamp next = *item.next_try > now + item.longest_retry_delay ? now : *item.next_try;
     // A try that met somebody else's work left everything as it was.
     if (!item.last_start || IsAhead(item.last_start, now)) return next;
-    return std::max(next, *item.last_start + std::min(item.frequency, kLongestSpread));
+    return std::max(next, *item.last_start + std::min({item.frequency, item.shortest_retry_delay,
+                                                       kLongestSpread}));
   }
   const Timestamp first = joined + StaggerOf(item);
   if (!item.last_start) return first;

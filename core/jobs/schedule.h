@@ -30,6 +30,9 @@ struct ScheduledItem {
   bool is_paused = false;
   bool is_failing = false;            // its last cycle failed
   std::optional<Timestamp> next_try;  // while it fails; none: not before it is resumed
+  // Of its policy.
+  std::chrono::seconds shortest_retry_delay{60};
+  std::chrono::seconds longest_retry_delay{1800};
 };
 
 struct ScheduleLimits {

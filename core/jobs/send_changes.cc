@@ -103,10 +103,28 @@ Status SendDisk(const LogSender& sender, const LogSet& set, std::size_t index,
   if (!set.disks[index].log_path.empty()) {
     ASR_CHECK(SendLog(sender, set, index, parent, target));
   }
+  const auto& expected = set.disks[index].disk_digest;
+  if (!expected) return {};
   ASR_TRY(const DiskDigest digest, ReadDiskDigest(target, disk.size_bytes));
-  if (digest.bits() == set.disks[index].disk_digest) return {};
+  if (digest.bits() == *expected) return {};
   return Fail(OutOfOrder(fmt::format("with its change log, disk {} is not what the VM had at {}",
                                      disk.name.value, FormatTime(set.point.time))));
+}
+
+// Without digests of its disks nothing would show that they were not what the logs build on.
+Status Begin(const LogSender& sender, const LogSet& set, const RecoveryPoint& parent) {
+  const bool has_digests = std::ranges::all_of(
+      set.disks, [](const LoggedDisk& disk) { return disk.disk_digest.has_value(); });
+  if (has_digests) return {};
+  LogSets sets = LogSetsOf(sender.environment, sender.vault, sender.lease.item().id);
+  ASR_TRY(const bool is_begun, sets.IsBegun(set.point.id));
+  if (is_begun) return {};
+  ASR_TRY(const bool holds, HoldPoint(sender.replicas, parent.id));
+  if (holds) return sets.MarkBegun(set.point.id);
+  return Fail(
+      OutOfOrder(fmt::format("the replica of VM {} is not what recovery point {} holds, on "
+                             "which the change logs of {} build",
+                             sender.lease.item().name, parent.id.value, set.point.id.value)));
 }
 
 void WarnOfRecovered(Environment& environment, const LogSets::Recovered& recovered) {
@@ -138,6 +156,7 @@ bool IsOfChangeLogs(const Error& error) {
 Result<std::optional<RecoveryPoint>> SendLogSet(const LogSender& sender, const LogSet& set) {
   ASR_CHECK(CheckDisks(sender, set));
   ASR_TRY(const RecoveryPoint parent, ParentOfSet(sender, set));
+  ASR_CHECK(Begin(sender, set, parent));
   for (std::size_t i = 0; i < set.disks.size(); ++i) ASR_CHECK(SendDisk(sender, set, i, parent));
   std::optional<RecoveryPoint> sealed;
   ASR_CHECK(sender.run.RunTask("Seal recovery point", 0, [&](TaskProgress&) -> Status {
@@ -205,6 +224,9 @@ Status DropWaitingChanges(Environment& environment, const Vault& vault, const It
                     "dropped",
                     item.name, FormatTime(set.point.time)));
     RemoveLogSet(environment, sets, set);
+  }
+  if (const Status removed = sets.RemoveNotes(); !removed) {
+    environment.progress.Warn(removed.error().Line());
   }
   // Each only while nothing is in it.
   std::string directory = sets.directory();

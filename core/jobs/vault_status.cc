@@ -108,7 +108,7 @@ std::optional<std::chrono::milliseconds> VaultStatus::worst_rpo() const {
 std::optional<std::uint64_t> VaultStatus::backlog_bytes() const {
   std::optional<std::uint64_t> sum;
   for (const VmStatus& vm : vms) {
-    if (vm.status.backlog_bytes) sum = sum.value_or(0) + *vm.status.backlog_bytes;
+    if (vm.status.backlog) sum = sum.value_or(0) + vm.status.backlog->bytes;
   }
   return sum;
 }

@@ -2,17 +2,25 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <set>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "core/jobs/health.h"
+#include "core/jobs/send_changes.h"
 #include "core/jobs/vaults.h"
 
 namespace asr {
 namespace {
 
 constexpr std::chrono::seconds kBetweenLooks{30};
+
+// Of one document; everything else is the vault's.
+bool IsDamage(const Error& error) {
+  return error.kind == ErrorKind::kCorrupt || error.kind == ErrorKind::kUnsupported;
+}
 
 }  // namespace
 
@@ -43,29 +51,109 @@ void VaultWatch::Poke() {
   poked_.notify_all();
 }
 
+void VaultWatch::Retire() {
+  thread_.request_stop();
+  Poke();
+}
+
 void VaultWatch::Tell(LogLevel level, const std::string& message) {
   settings_.log({.level = level, .message = message, .vault = registration_.name});
 }
 
 void VaultWatch::Run(const std::stop_token& stop) {
   while (!stop.stop_requested() && !environment_.stop.stop_requested()) {
-    const Status looked = Look();
-    if (looked && !told_.empty()) Tell(LogLevel::kInfo, "the vault can be reached again");
-    if (looked) {
-      told_.clear();
-      Beat(*view());
-    } else {
-      vault_.reset();  // opened anew next time, perhaps with other credentials
-      const std::string trouble = looked.error().Line();
-      if (trouble != told_) {
-        Tell(LogLevel::kWarning, fmt::format("the vault cannot be looked at: {}", trouble));
-      }
-      told_ = trouble;
-    }
+    LookAndBeat();
     std::unique_lock lock(mutex_);
     poked_.wait_for(lock, stop, kBetweenLooks, [this] { return is_poked_; });
     is_poked_ = false;
   }
+  has_ended_ = true;
+}
+
+void VaultWatch::LookAndBeat() {
+  const auto look = [this]() -> Status {
+    try {
+      return Look();
+    } catch (const std::exception& exception) {
+      // One vault's trouble is not the end of the agent.
+      return Fail(ErrorKind::kInternal, ErrorCode::kInternal,
+                  std::string("unexpected: ") + exception.what());
+    }
+  };
+  const Status looked = look();
+  if (looked && !told_.empty()) Tell(LogLevel::kInfo, "the vault can be reached again");
+  const std::string trouble = looked ? "" : looked.error().Line();
+  if (!looked && trouble != told_) {
+    Tell(LogLevel::kWarning, fmt::format("the vault cannot be looked at: {}", trouble));
+  }
+  told_ = trouble;
+  if (!looked) {
+    vault_.reset();  // opened anew next time, perhaps with other credentials
+    return;
+  }
+  try {
+    Beat(*view());
+    Learn();
+  } catch (const std::exception& exception) {
+    Tell(LogLevel::kWarning, std::string("unexpected: ") + exception.what());
+  }
+}
+
+// One whose document is damaged is as it was read last, and concerns its own items alone: their
+// cycles and their health tell of it.
+Result<std::vector<Policy>> VaultWatch::ReadPolicies(const std::vector<Item>& items) {
+  auto all = vault_->ListPolicies();
+  if (!all && !IsDamage(all.error())) return all;
+  std::vector<Policy> policies;
+  if (all) {
+    policies = *std::move(all);
+    policies_.clear();
+    told_policies_.clear();
+    for (const Policy& policy : policies) policies_.insert_or_assign(policy.name, policy);
+    return policies;
+  }
+  std::set<std::string> names;
+  for (const Item& item : items) names.insert(item.policy);
+  for (const std::string& name : names) {
+    const auto policy = vault_->FindPolicy(name);
+    if (policy) {
+      policies_.insert_or_assign(name, *policy);
+      told_policies_.erase(name);
+    } else if (IsNotFound(policy.error())) {
+      policies_.erase(name);
+      continue;
+    } else if (!IsDamage(policy.error())) {
+      return Fail(policy.error());
+    } else if (std::string& told = told_policies_[name]; told != policy.error().Line()) {
+      told = policy.error().Line();
+      Tell(LogLevel::kWarning,
+           fmt::format("policy {} cannot be read, its VMs go on as before: {}", name, told));
+    }
+    if (const auto known = policies_.find(name); known != policies_.end()) {
+      policies.push_back(known->second);
+    }
+  }
+  return policies;
+}
+
+// What metrics tell of an item before its first cycle.
+void VaultWatch::Learn() {
+  auto view = std::make_shared<VaultView>(*this->view());
+  bool is_new = false;
+  for (WatchedItem& item : view->items) {
+    if (environment_.stop.stop_requested()) return;
+    if (item.vault == nullptr || learned_.contains(item.item.id)) continue;
+    auto known_state = KnownStateTime(environment_, *item.vault, item.item);
+    if (!known_state) continue;  // its cycle tells why
+    item.known_state = *known_state;
+    const auto backlog = LogSetsOf(environment_, *item.vault, item.item.id).WaitingBytes();
+    if (backlog) item.backlog_bytes = *backlog;
+    learned_[item.item.id] = {.known_state = item.known_state, .backlog_bytes = item.backlog_bytes};
+    is_new = true;
+  }
+  if (!is_new) return;
+  const std::lock_guard lock(mutex_);
+  view_ = std::move(view);
 }
 
 // What this machine has replicated before: another one may have a host of the same name.
@@ -93,7 +181,7 @@ Status VaultWatch::Look() {
     vault_ = std::move(opened);
   }
   ASR_TRY(const ItemListing listing, vault_->ListItems());
-  ASR_TRY(const auto policies, vault_->ListPolicies());
+  ASR_TRY(const auto policies, ReadPolicies(listing.items));
   ASR_TRY(const auto hosts, environment_.state.ListHosts());
   std::set<std::string> here;
   for (const HostRegistration& host : hosts) here.insert(host.name);
@@ -106,9 +194,14 @@ Status VaultWatch::Look() {
     ASR_TRY(const bool is_ours, IsOurs(item));
     if (!is_ours) continue;
     const auto policy = std::ranges::find(policies, item.policy, &Policy::name);
+    const auto learned = learned_.find(item.id);
+    const Learned& known = learned == learned_.end() ? Learned{} : learned->second;
     // The standard one, until a person gives the item another.
-    view->items.push_back(
-        {.item = item, .policy = policy == policies.end() ? Policy{} : *policy, .vault = vault_});
+    view->items.push_back({.item = item,
+                           .policy = policy == policies.end() ? Policy{} : *policy,
+                           .vault = vault_,
+                           .known_state = known.known_state,
+                           .backlog_bytes = known.backlog_bytes});
   }
   // What cannot be read now is not what has left.
   const auto before = this->view();

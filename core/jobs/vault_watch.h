@@ -1,7 +1,9 @@
 // Keeps what the agent needs to know of one vault: a slow or unreachable one holds up no other.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -21,6 +23,9 @@ struct WatchedItem {
   Item item;
   Policy policy;
   std::shared_ptr<Vault> vault;
+  // When the agent began to watch it; nullopt while that is not known.
+  std::optional<Timestamp> known_state;  // the time whose state the newest point holds
+  std::optional<std::uint64_t> backlog_bytes;
 };
 
 struct VaultView {
@@ -37,7 +42,7 @@ class VaultWatch {
   // `environment` and `settings` outlive it.
   VaultWatch(Environment& environment, const AgentSettings& settings,
              VaultRegistration registration, std::string agent_id);
-  // Waits for a request that is on its way.
+  // Waits for a request that is on its way, unless has_ended.
   ~VaultWatch();
   VaultWatch(const VaultWatch&) = delete;
   VaultWatch& operator=(const VaultWatch&) = delete;
@@ -46,10 +51,16 @@ class VaultWatch {
   [[nodiscard]] std::shared_ptr<const VaultView> view() const;
   // List again at once.
   void Poke();
+  // No more of it is wanted; returns at once.
+  void Retire();
+  [[nodiscard]] bool has_ended() const { return has_ended_; }
 
  private:
   void Run(const std::stop_token& stop);
+  void LookAndBeat();
   [[nodiscard]] Status Look();
+  [[nodiscard]] Result<std::vector<Policy>> ReadPolicies(const std::vector<Item>& items);
+  void Learn();
   [[nodiscard]] Result<bool> IsOurs(const Item& item);
   void Beat(const VaultView& view);
   void Tell(LogLevel level, const std::string& message);
@@ -62,6 +73,14 @@ class VaultWatch {
   std::shared_ptr<Vault> vault_;  // of the thread
   std::string told_;              // the trouble that was told last
   std::set<ItemId> told_foreign_;
+  std::map<std::string, Policy> policies_;            // as they were last read
+  std::map<std::string, std::string> told_policies_;  // the trouble with each
+  struct Learned {
+    std::optional<Timestamp> known_state;
+    std::optional<std::uint64_t> backlog_bytes;
+  };
+  std::map<ItemId, Learned> learned_;
+  std::atomic<bool> has_ended_ = false;
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any poked_;
   bool is_poked_ = false;

@@ -48,17 +48,36 @@ Status RemoveIfGone(Environment& environment, Vault& vault, const ItemId& id) {
 
 }  // namespace
 
+Result<WaitingChanges> WaitingChangesOf(Environment& environment, const std::string& vault_id,
+                                        const ItemId& item) {
+  const LogSets sets(environment.fs,
+                     JoinPath(ChangesDirectoryOf(environment, vault_id), item.value));
+  ASR_TRY(const auto ids, sets.ListWaiting());
+  ASR_TRY(const auto waiting, sets.ReadWaiting());
+  WaitingChanges changes{.item = item, .point_count = ids.size()};
+  std::uint64_t first_bytes = 0;
+  for (const LogSet& set : waiting) {
+    for (const LoggedDisk& disk : set.disks) changes.bytes += sets.LogBytes(disk);
+    if (&set == &waiting.front()) first_bytes = changes.bytes;
+  }
+  if (waiting.empty()) return changes;
+  ASR_TRY(const auto noted, sets.NotedPoint());
+  // When the first set began is known from what it builds on.
+  const bool knows_begin = noted && noted->id == waiting.front().point.parent;
+  const Timestamp from = knows_begin ? noted->time : waiting.front().point.time;
+  const double seconds = std::chrono::duration<double>(waiting.back().point.time - from).count();
+  const std::uint64_t grown_bytes = changes.bytes - (knows_begin ? 0 : first_bytes);
+  if (seconds > 0) changes.bytes_per_second = static_cast<double>(grown_bytes) / seconds;
+  return changes;
+}
+
 Result<std::vector<WaitingChanges>> ListWaitingChanges(Environment& environment,
                                                        const std::string& vault_id) {
   ASR_TRY(const auto items, ItemsWithChanges(environment, vault_id));
   std::vector<WaitingChanges> waiting;
   for (const ItemId& item : items) {
-    const LogSets sets(environment.fs,
-                       JoinPath(ChangesDirectoryOf(environment, vault_id), item.value));
-    ASR_TRY(const auto points, sets.ListWaiting());
-    if (points.empty()) continue;
-    ASR_TRY(const std::uint64_t bytes, sets.WaitingBytes());
-    waiting.push_back({.item = item, .point_count = points.size(), .bytes = bytes});
+    ASR_TRY(WaitingChanges changes, WaitingChangesOf(environment, vault_id, item));
+    if (changes.point_count > 0) waiting.push_back(std::move(changes));
   }
   return waiting;
 }

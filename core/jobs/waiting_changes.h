@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,15 @@ namespace asr {
 struct WaitingChanges {
   ItemId item;
   std::size_t point_count = 0;  // that would be made of them
-  std::uint64_t bytes = 0;      // of the logs
+  std::uint64_t bytes = 0;      // of the logs, on their file systems
+  // How fast they grew, over all of them. nullopt if that cannot be told.
+  std::optional<double> bytes_per_second = {};
 };
+
+// Opens no vault, and changes nothing.
+[[nodiscard]] Result<WaitingChanges> WaitingChangesOf(Environment& environment,
+                                                      const std::string& vault_id,
+                                                      const ItemId& item);
 
 // Sets that were not sent yet, sorted by item. Opens no vault, and changes nothing.
 [[nodiscard]] Result<std::vector<WaitingChanges>> ListWaitingChanges(Environment& environment,

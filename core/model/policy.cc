@@ -24,6 +24,9 @@ constexpr seconds kMostAppConsistent = hours{12};
 constexpr seconds kMostAge = hours{24} * 3650;
 constexpr std::size_t kMostTiers = 16;
 constexpr std::size_t kLongestName = 64;
+constexpr seconds kLeastRetryDelay{1};
+constexpr seconds kMostRetryDelay = hours{24};
+constexpr std::size_t kMostRetryDelays = 16;
 // Of kMostPointsOfAnItem, what the tier that keeps all may take in the standard grid.
 constexpr std::int64_t kMostUnthinnedPoints = 360;
 constexpr const char* kRetentionForms =
@@ -40,6 +43,25 @@ Error OutOfRange(const char* option, seconds value, const std::string& range) {
 
 Error BadRetention(const std::string& text, const std::string& problem) {
   return Invalid(fmt::format("--retention {}: {}", text, problem)).WithAction(kRetentionForms);
+}
+
+Error BadRetryDelays(const std::string& text, const std::string& problem) {
+  return Invalid(fmt::format("--retry-delays {}: {}", text, problem))
+      .WithAction("give 1 to 16 delays from 1s to 24h, like 1m,2m,4m,8m,10m,30m; the last repeats");
+}
+
+std::optional<std::string> ProblemOfDelays(const std::vector<seconds>& delays) {
+  if (delays.empty()) return "there is no delay";
+  if (delays.size() > kMostRetryDelays) {
+    return fmt::format("{} delays are more than the {} there may be", delays.size(),
+                       kMostRetryDelays);
+  }
+  for (const seconds delay : delays) {
+    if (delay < kLeastRetryDelay || delay > kMostRetryDelay) {
+      return fmt::format("{} is out of range: 1s to 24h", FormatDuration(delay));
+    }
+  }
+  return std::nullopt;
 }
 
 std::string FormatGrid(const std::vector<RetentionTier>& tiers) {
@@ -188,6 +210,30 @@ std::string FormatRetention(const std::vector<RetentionTier>& tiers) {
   return tiers == StandardRetention(limit) ? FormatDuration(limit) : FormatGrid(tiers);
 }
 
+std::vector<seconds> StandardRetryDelays() {
+  return {minutes{1}, minutes{2}, minutes{4}, minutes{8}, minutes{10}, minutes{30}};
+}
+
+Result<std::vector<seconds>> ParseRetryDelays(const std::string& text) {
+  std::vector<seconds> delays;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string part = text.substr(begin, end - begin);
+    const auto delay = ParseDuration(part);
+    if (!delay) return Fail(BadRetryDelays(text, fmt::format("'{}' is no duration", part)));
+    delays.push_back(*delay);
+    begin = end + 1;
+  }
+  if (const auto problem = ProblemOfDelays(delays)) return Fail(BadRetryDelays(text, *problem));
+  return delays;
+}
+
+std::string FormatRetryDelays(const std::vector<seconds>& delays) {
+  std::string text;
+  for (const seconds delay : delays) text += (text.empty() ? "" : ",") + FormatDuration(delay);
+  return text;
+}
+
 std::size_t CountRetainedPoints(const std::vector<RetentionTier>& tiers, seconds frequency) {
   std::int64_t count = 0;
   seconds begin{0};
@@ -212,6 +258,9 @@ Status ValidatePolicy(const Policy& policy) {
   ASR_CHECK(CheckStart(policy.start));
   if (const auto problem = ProblemOf(policy.retention)) {
     return Fail(BadRetention(FormatRetention(policy.retention), *problem));
+  }
+  if (const auto problem = ProblemOfDelays(policy.retry_delays)) {
+    return Fail(BadRetryDelays(FormatRetryDelays(policy.retry_delays), *problem));
   }
   return CheckCount(policy);
 }

@@ -17,12 +17,17 @@ struct RetentionTier {
   bool operator==(const RetentionTier&) const = default;
 };
 
+// How long after a failed cycle the next try begins: the first after the first failure in a row,
+// and so on; the last one repeats. 1, 2, 4, 8, 10 minutes, then 30.
+[[nodiscard]] std::vector<std::chrono::seconds> StandardRetryDelays();
+
 struct Policy {
   std::string name;                        // letters, digits, "-", "_", "."; at most 64
   std::chrono::seconds frequency{300};     // 5 s .. 24 h
   std::chrono::seconds app_consistent{0};  // 0 = never, or 1 h .. 12 h
   std::string start = "now";               // of the initial replication: "now" or "HH:MM"
   std::vector<RetentionTier> retention;    // ascending by age; never empty
+  std::vector<std::chrono::seconds> retry_delays = StandardRetryDelays();  // 1 to 16, 1 s .. 24 h
   bool operator==(const Policy&) const = default;
 };
 
@@ -43,6 +48,10 @@ inline constexpr std::size_t kLeastPointsOfAnItem = 3;   // the newest ones alwa
 
 // What ParseRetention reads back as the same tiers: a limit where they are its standard grid.
 [[nodiscard]] std::string FormatRetention(const std::vector<RetentionTier>& tiers);
+
+// "1m,2m,4m,8m,10m,30m". kUsage (kPolicyInvalid) for anything else, and for delays out of range.
+[[nodiscard]] Result<std::vector<std::chrono::seconds>> ParseRetryDelays(const std::string& text);
+[[nodiscard]] std::string FormatRetryDelays(const std::vector<std::chrono::seconds>& delays);
 
 // How many points the grid keeps of a VM that makes one at each `frequency` (> 0).
 [[nodiscard]] std::size_t CountRetainedPoints(const std::vector<RetentionTier>& tiers,

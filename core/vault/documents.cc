@@ -142,12 +142,17 @@ Result<VaultIdentity> DecodeIdentity(const std::string& name, const std::string&
 }
 
 std::string EncodePolicy(const Policy& policy) {
-  return WriteDocument({{"version", kDocumentVersion},
-                        {"name", policy.name},
-                        {"frequencySeconds", policy.frequency.count()},
-                        {"retention", FormatRetention(policy.retention)},
-                        {"appConsistentSeconds", policy.app_consistent.count()},
-                        {"start", policy.start}});
+  Json document = {{"version", kDocumentVersion},
+                   {"name", policy.name},
+                   {"frequencySeconds", policy.frequency.count()},
+                   {"retention", FormatRetention(policy.retention)},
+                   {"appConsistentSeconds", policy.app_consistent.count()},
+                   {"start", policy.start}};
+  // Programs that do not know it pass over it, and retry as they always did.
+  if (policy.retry_delays != StandardRetryDelays()) {
+    document["retryDelays"] = FormatRetryDelays(policy.retry_delays);
+  }
+  return WriteDocument(document);
 }
 
 Result<Policy> DecodePolicy(const std::string& name, const std::string& text) {
@@ -160,7 +165,11 @@ Result<Policy> DecodePolicy(const std::string& name, const std::string& text) {
       std::chrono::seconds(static_cast<std::int64_t>(reader.Unsigned("appConsistentSeconds")));
   policy.start = reader.Text("start");
   const std::string retention = reader.Text("retention");
+  const std::string delays = reader.TextOr("retryDelays", "");
   ASR_CHECK(reader.status());
+  if (!delays.empty()) {
+    ASR_TRY(policy.retry_delays, ParseRetryDelays(delays));
+  }
   ASR_TRY(policy.retention, ParseRetention(retention));
   return policy;
 }

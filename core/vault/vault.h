@@ -113,10 +113,13 @@ class Vault {
   // For one whose document cannot be read, which LeaseItem refuses. kState (kItemState) if it can
   // be by now; kBusy (kItemBusy) while another process works on it.
   [[nodiscard]] Status DeleteDamagedItem(const ItemId& id);
+  // Of a directory: it still holds this vault. kIo (kVaultUnreachable, retryable) if not. Elsewhere
+  // each request tells that by itself.
+  [[nodiscard]] Status CheckPlace();
   // Held while it is decided whether a VM becomes a new item: two at once must not make two.
   [[nodiscard]] Result<std::unique_ptr<Lease>> LeaseNewItems();
-  // kBusy (kItemBusy) naming the owner if another process works on the item. The lease's item is
-  // as it is now; `item` only says which.
+  // After CheckPlace. kBusy (kItemBusy) naming the owner if another process works on the item. The
+  // lease's item is as it is now; `item` only says which.
   [[nodiscard]] Result<std::unique_ptr<ItemLease>> LeaseItem(const Item& item);
 
   // Of several answers about one item; with kAll they cost one request mostly.

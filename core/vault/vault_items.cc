@@ -236,7 +236,25 @@ Result<std::unique_ptr<Lease>> Vault::AcquireItem(const ItemId& id, const std::s
   return Fail(std::move(error));
 }
 
+// A mount point without its file system takes whatever is written to it.
+Status Vault::CheckPlace() {
+  if (is_on_azure()) return {};
+  const std::string document(layout::kVaultDocument);
+  const auto text = store_->Get(document);
+  const auto identity =
+      text ? DecodeIdentity(document, *text) : Result<VaultIdentity>(Fail(text.error()));
+  if (identity && identity->id == identity_.id) return {};
+  if (!identity && !IsNotFound(identity.error())) return Fail(identity.error());
+  return Fail(MakeError(ErrorKind::kIo, ErrorCode::kVaultUnreachable,
+                        fmt::format("vault {} is not in {} any more", name_, store_->Description()))
+                  .WithCause("its file system is not mounted")
+                  .WithCause("another vault took its place")
+                  .WithAction("mount it and run the same command again; look: asr vault list")
+                  .Retryable());
+}
+
 Result<std::unique_ptr<ItemLease>> Vault::LeaseItem(const Item& item) {
+  ASR_CHECK(CheckPlace());
   ASR_TRY(auto lease, AcquireItem(item.id, item.name));
   constexpr std::size_t kAllLevels = 4;
   ASR_CHECK(store_->RemoveUnfinished(layout::ItemPrefix(item.id), kAllLevels));

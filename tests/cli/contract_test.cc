@@ -50,12 +50,12 @@ TEST_F(ContractTest, JsonKeysAreThoseOfTheManual) {
                                               "bytesCleared", "bytesResumed", "bytesSeeded"));
   EXPECT_THAT(job["startTime"].get<std::string>(), MatchesRegex(kTime));
   const Json item = cli.Json("items show web");
-  EXPECT_THAT(
-      Keys(item),
-      ElementsAre("id", "name", "host", "vault", "policy", "protectionState", "replicationHealth",
-                  "resyncState", "testFailoverState", "activeLocation", "allowedOperations",
-                  "healthErrors", "disks", "latestPoint", "rpoSeconds", "backlogBytes",
-                  "targetSettings", "testFailover", "pausedSince", "missedCycles", "retry"));
+  EXPECT_THAT(Keys(item), ElementsAre("id", "name", "host", "vault", "policy", "protectionState",
+                                      "replicationHealth", "resyncState", "testFailoverState",
+                                      "activeLocation", "allowedOperations", "healthErrors",
+                                      "disks", "latestPoint", "rpoSeconds", "backlogBytes",
+                                      "backlogPoints", "backlogBytesPerSecond", "targetSettings",
+                                      "testFailover", "pausedSince", "missedCycles", "retry"));
   EXPECT_THAT(Keys(item["targetSettings"]),
               ElementsAre("memoryBytes", "cpuCount", "network", "signOfLife", "signOfLifeSeconds"));
   EXPECT_THAT(Keys(item["disks"][0]), ElementsAre("name", "path", "sizeBytes"));
@@ -220,7 +220,14 @@ TEST_F(ContractTest, PolicySetKeepsWhatIsNotGiven) {
   EXPECT_EQ(changed["frequencySeconds"], 900);
   EXPECT_EQ(changed["retention"], made["retention"]);
   EXPECT_EQ(changed["appConsistentSeconds"], 7200);
-  EXPECT_EQ(cli.Json("policy show p"), changed);
+  EXPECT_EQ(changed["retryDelays"], "1m,2m,4m,8m,10m,30m");
+  const Json delayed = cli.Json("policy set p --retry-delays 5s,60s,24h");
+  EXPECT_EQ(delayed["retryDelays"], "5s,1m,24h");
+  EXPECT_EQ(delayed["appConsistentSeconds"], 7200);
+  EXPECT_EQ(cli.Json("policy show p"), delayed);
+  EXPECT_EQ(cli.Json("policy set p --frequency 10m")["retryDelays"], "5s,1m,24h");
+  EXPECT_EQ(cli.Run("policy set p --retry-delays 25h").exit_code, 2);
+  EXPECT_EQ(cli.Run("policy set p --retry-delays soon").exit_code, 2);
 }
 
 TEST_F(ContractTest, NoWaitNeedsAnAgent) {

@@ -86,6 +86,10 @@ TEST(DocumentsTest, ReadBackAsWritten) {
 
   Policy policy{.name = "gold", .retention = StandardRetention(std::chrono::hours(24))};
   EXPECT_EQ(DecodePolicy("policy", EncodePolicy(policy)).value(), policy);
+  // Older programs neither write nor know it.
+  EXPECT_EQ(EncodePolicy(policy).find("retryDelays"), std::string::npos);
+  policy.retry_delays = {std::chrono::seconds(5), std::chrono::hours(24)};
+  EXPECT_EQ(DecodePolicy("policy", EncodePolicy(policy)).value(), policy);
 
   const Proof proof{.verified_at = {},
                     .booted = true,

@@ -176,6 +176,30 @@ TEST(PolicyTest, AnOverfullGridIsAnsweredWithOneThatFits) {
   EXPECT_TRUE(ValidatePolicy(policy).has_value());
 }
 
+TEST(PolicyTest, RetryDelaysAreReadAndWritten) {
+  EXPECT_EQ(FormatRetryDelays(StandardRetryDelays()), "1m,2m,4m,8m,10m,30m");
+  for (const char* text : {"1s", "1m,2m,4m,8m,10m,30m", "24h,1s,90s"}) {
+    const auto delays = ParseRetryDelays(text);
+    ASSERT_TRUE(delays.has_value()) << text;
+    EXPECT_EQ(FormatRetryDelays(*delays), text);
+  }
+  std::string sixteen = "1s";
+  for (int i = 1; i < 16; ++i) sixteen += ",1s";
+  EXPECT_TRUE(ParseRetryDelays(sixteen).has_value());
+  for (const std::string& text :
+       {std::string(), std::string("0"), std::string("25h"), std::string("1m,"), std::string(",1m"),
+        std::string("1m,soon"), sixteen + ",1s"}) {
+    const auto delays = ParseRetryDelays(text);
+    ASSERT_FALSE(delays.has_value()) << text;
+    EXPECT_EQ(delays.error().code, ErrorCode::kPolicyInvalid);
+    EXPECT_THAT(delays.error().message, HasSubstr("--retry-delays " + text));
+    EXPECT_FALSE(delays.error().action.empty());
+  }
+  Policy policy = Valid();
+  policy.retry_delays.clear();
+  EXPECT_FALSE(ValidatePolicy(policy).has_value());
+}
+
 TEST(PolicyTest, LimitsOfTheRangesAreInside) {
   for (const char* start : {"now", "00:00", "23:59"}) {
     Policy policy = Valid();

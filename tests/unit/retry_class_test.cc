@@ -4,6 +4,9 @@
 
 #include <fstream>
 #include <sstream>
+#include <vector>
+
+#include "core/model/policy.h"
 
 namespace asr {
 namespace {
@@ -59,10 +62,20 @@ TEST(RetryClassTest, DelaysGrowToHalfAnHour) {
   const std::vector<minutes> expected = {minutes{1},  minutes{2},  minutes{4}, minutes{8},
                                          minutes{10}, minutes{30}, minutes{30}};
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_EQ(RetryDelay(static_cast<int>(i) + 1), expected[i]);
+    EXPECT_EQ(RetryDelay(static_cast<int>(i) + 1, StandardRetryDelays()), expected[i]);
   }
-  EXPECT_EQ(RetryDelay(0), minutes{1});
-  EXPECT_EQ(RetryDelay(1'000'000), minutes{30});
+  EXPECT_EQ(RetryDelay(0, StandardRetryDelays()), minutes{1});
+  EXPECT_EQ(RetryDelay(1'000'000, StandardRetryDelays()), minutes{30});
+}
+
+TEST(RetryClassTest, OfAPolicysDelaysTheLastRepeats) {
+  using std::chrono::seconds;
+  const std::vector<seconds> delays = {seconds{5}, seconds{1}, seconds{90}};
+  const std::vector<seconds> expected = {seconds{5}, seconds{1}, seconds{90}, seconds{90}};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(RetryDelay(static_cast<int>(i) + 1, delays), expected[i]);
+  }
+  EXPECT_EQ(RetryDelay(7, {seconds{3}}), seconds{3});
 }
 
 }  // namespace

@@ -153,6 +153,21 @@ TEST_F(ScheduleTest, ATryThatChangedNothingIsNotRepeatedAtOnce) {
   EXPECT_THAT(Decide({item}, kNow + minutes{10} + seconds{5}).starts, SizeIs(1));
 }
 
+TEST_F(ScheduleTest, APolicysDelaysMayBeShorterOrLonger) {
+  ScheduledItem item = Make("a", kNow);
+  item.is_failing = true;
+  item.shortest_retry_delay = seconds{2};
+  item.longest_retry_delay = hours{24};
+  item.next_try = kNow + seconds{2};
+  EXPECT_THAT(Decide({item}, kNow + seconds{1}).starts, IsEmpty());
+  EXPECT_THAT(Decide({item}, kNow + seconds{2}).starts, SizeIs(1));
+  // A day is no sign of a clock that was put back; two are.
+  item.next_try = kNow + hours{24};
+  EXPECT_EQ(schedule.DueAt(item, kNow + seconds{1}), kNow + hours{24});
+  item.next_try = kNow + hours{48};
+  EXPECT_EQ(schedule.DueAt(item, kNow + seconds{2}), kNow + seconds{2});
+}
+
 TEST_F(ScheduleTest, WhatWasPausedMissedNothing) {
   ScheduledItem item = Make("a", kNow);
   item.frequency = seconds{5};

@@ -1,0 +1,103 @@
+// What the agent knows of its items: read from the vaults' views, noted for others.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/jobs/agent_loop.h"
+
+namespace asr {
+
+std::string AgentLoop::CounterKey(const ItemKey& key) {
+  return key.vault_id + "/" + key.item.value;
+}
+
+Status AgentLoop::ReadItems() {
+  ASR_TRY(const auto rows, environment_.state.ListItemSchedules());
+  std::map<ItemKey, const ItemSchedule*> by_key;
+  for (const ItemSchedule& row : rows) by_key[{row.vault_id, row.item}] = &row;
+  std::map<ItemKey, Known> known;
+  for (const auto& watch : watches_) {
+    const auto view = watch->view();
+    for (const WatchedItem& watched : view->items) {
+      Known one{.watched = watched, .scheduled = {}, .vault_name = view->vault_name};
+      one.scheduled.key = {view->vault_id, watched.item.id};
+      one.scheduled.host = watched.item.host;
+      one.scheduled.frequency = watched.policy.frequency;
+      one.scheduled.app_consistent = watched.policy.app_consistent;
+      const auto& delays = watched.policy.retry_delays;
+      one.scheduled.shortest_retry_delay = std::ranges::min(delays);
+      one.scheduled.longest_retry_delay = std::ranges::max(delays);
+      if (const auto found = by_key.find(one.scheduled.key); found != by_key.end()) {
+        const ItemSchedule& row = *found->second;
+        one.scheduled.last_start = row.last_start;
+        one.scheduled.last_app_consistent = row.last_app_consistent;
+        one.scheduled.is_paused = row.paused_since.has_value();
+        one.scheduled.is_failing = row.retry.has_value();
+        if (row.retry) one.scheduled.next_try = row.retry->next_try;
+      }
+      const ItemKey key = one.scheduled.key;
+      known.insert_or_assign(key, std::move(one));
+    }
+  }
+  ASR_CHECK(ForgetOthers(rows, known));
+  known_ = std::move(known);
+  SeedCounters();
+  return {};
+}
+
+// Items that have left their vault, and those of vaults that are not registered here any more.
+Status AgentLoop::ForgetOthers(const std::vector<ItemSchedule>& rows,
+                               const std::map<ItemKey, Known>& known) {
+  std::map<std::string, bool> is_listed;  // by vault
+  for (const auto& watch : watches_) {
+    const auto view = watch->view();
+    is_listed[view->vault_id] = is_listed[view->vault_id] || view->is_listed;
+  }
+  for (const ItemSchedule& row : rows) {
+    const ItemKey key{row.vault_id, row.item};
+    if (row.vm.empty() || known.contains(key)) continue;
+    const auto vault = is_listed.find(row.vault_id);
+    const bool has_left = vault == is_listed.end() ? knows_vaults_ : vault->second;
+    if (!has_left) continue;
+    ASR_CHECK(environment_.state.NoteScheduled(row.vault_id, row.item, "", "", std::nullopt));
+    noted_.erase(key);
+    Tell(LogLevel::kInfo, "it is not replicated any more", row.vault, row.vm);
+  }
+  return {};
+}
+
+// Until an item's first cycle has ended, what was found when the agent started stands for it.
+void AgentLoop::SeedCounters() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, known] : known_) {
+    ItemCounters& counters = counters_[CounterKey(key)];
+    counters.vm = known.watched.item.name;
+    counters.vault = known.vault_name;
+    counters.frequency = known.scheduled.frequency;
+    if (counters.cycles > 0) continue;
+    counters.last_good_start = known.watched.known_state;
+    counters.backlog_bytes = known.watched.backlog_bytes.value_or(0);
+  }
+}
+
+// What others see of the schedule is written down when it changes.
+Status AgentLoop::NoteMembers() {
+  const Timestamp now = environment_.clock.Now();
+  const auto running = jobs_.Running();
+  for (const auto& [key, known] : known_) {
+    const auto noted = noted_.find(key);
+    const auto due = schedule_.DueAt(known.scheduled, now);
+    if (noted != noted_.end() && (noted->second == due || running.contains(key))) continue;
+    ASR_CHECK(environment_.state.NoteScheduled(key.vault_id, key.item, known.watched.item.name,
+                                               known.vault_name, due));
+    if (noted == noted_.end()) {
+      Tell(LogLevel::kInfo, fmt::format("replicated every {} s", known.scheduled.frequency.count()),
+           known.vault_name, known.watched.item.name);
+    }
+    noted_.insert_or_assign(key, due);
+  }
+  return {};
+}
+
+}  // namespace asr

@@ -1,0 +1,33 @@
+// While the vault cannot be reached, what changes in a live VM is logged on this machine: each time
+// one set of change logs, which becomes a recovery point once the vault is back
+// (man/asr-hrl.5, "While the vault is away").
+#pragma once
+
+#include <memory>
+
+#include "core/jobs/environment.h"
+#include "core/jobs/job_run.h"
+#include "core/jobs/log_sets.h"
+#include "core/model/item.h"
+#include "core/vault/vault.h"
+
+namespace asr {
+
+// Of two processes of this machine one works on the item's logs, whether the vault's lease can be
+// had or not. kBusy (kItemBusy, retryable) if another one does.
+[[nodiscard]] Result<std::unique_ptr<FileLock>> LockSpool(Environment& environment,
+                                                          const Vault& vault, const Item& item);
+
+// After a cycle: from here on an outage of the vault can begin.
+[[nodiscard]] Status NoteForOutage(LogSets& sets, const RecoveryPoint& newest);
+
+// True if the vault cannot be reached, or refuses us for now; its contents are not to blame.
+[[nodiscard]] bool IsOfAway(const Error& error);
+
+// After a cycle that failed for `reason`. Where that is the vault, logs what changed since the last
+// set that waits, or since the newest point; `item` is as it was last seen. Returns the reason,
+// with what waits now; and a warning says why nothing could be logged.
+[[nodiscard]] Error LogWhileAway(Environment& environment, Vault& vault, const Item& item,
+                                 JobRun& run, const Error& reason);
+
+}  // namespace asr

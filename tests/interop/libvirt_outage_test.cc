@@ -1,0 +1,184 @@
+// The vault cannot be reached while a live guest goes on writing.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "core/jobs/environment.h"
+#include "core/jobs/replicate.h"
+#include "core/jobs/vaults.h"
+#include "tests/support/live_world.h"
+
+namespace asr::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Json = LiveWorld::Json;
+
+class Warnings : public ProgressSink {
+ public:
+  void TaskStarted(const std::string&, std::uint64_t) override {}
+  void TaskAdvanced(std::uint64_t) override {}
+  void TaskEnded(bool) override {}
+  void Warn(const std::string& message) override { text += message + "\n"; }
+  std::string text;
+};
+
+class LibvirtOutageTest : public ::testing::Test {
+ protected:
+  // As a process that has the vault open when the outage begins.
+  void Open() {
+    auto state = StateDatabase::Open(PosixFileSystem(), SystemClock(), world_.state_directory());
+    ASSERT_TRUE(state) << state.error().Line();
+    state_ = *std::move(state);
+    environment_ =
+        std::make_unique<Environment>(Environment{.fs = PosixFileSystem(),
+                                                  .clock = SystemClock(),
+                                                  .state = *state_,
+                                                  .progress = warnings_,
+                                                  .state_directory = world_.state_directory(),
+                                                  .stop = {},
+                                                  .program = ASR_BINARY});
+    auto vault = OpenVault(*environment_, "lab");
+    ASSERT_TRUE(vault) << vault.error().Line();
+    vault_ = *std::move(vault);
+    const auto item = vault_->FindItem("web");
+    ASSERT_TRUE(item) << item.error().Line();
+    item_ = *item;
+  }
+  void SetVaultAway(bool is_away) {
+    const std::string here = world_.directory() / "vault";
+    const std::string away = world_.directory() / "elsewhere";
+    std::filesystem::rename(is_away ? here : away, is_away ? away : here);
+  }
+  // A cycle while it is away.
+  Job ReplicateInVain() {
+    const auto outcome = Replicate(*environment_, *vault_, item_);
+    EXPECT_TRUE(outcome) << outcome.error().Line();
+    if (!outcome) return {};
+    EXPECT_EQ(outcome->job.state, JobState::kFailed);
+    EXPECT_TRUE(outcome->job.retryable);
+    return outcome->job;
+  }
+  std::size_t PointCount() { return world_.AsrJson("points list web").size(); }
+  void ExpectNothingToSend(const LibvirtGuest& guest) {
+    guest.StopWriting();
+    world_.AsrJson("replicate web");
+    const Json compared = world_.AsrJson("resync web --now");
+    EXPECT_EQ(compared.at("stats").at("bytesSent"), 0) << compared.dump();
+    EXPECT_EQ(compared.at("stats").at("bytesCleared"), 0);
+    guest.StartWriting();
+  }
+
+  LiveWorld world_;
+  Warnings warnings_;
+  std::unique_ptr<StateDatabase> state_;
+  std::unique_ptr<Environment> environment_;
+  std::unique_ptr<Vault> vault_;
+  Item item_;
+};
+
+TEST_F(LibvirtOutageTest, EachCycleOfItBecomesAPointOnceTheVaultIsBack) {
+  LibvirtGuest guest({.name = "web", .disks = {{}, {}}});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  world_.AsrJson("replicate web");
+  const std::size_t before = PointCount();
+  Open();
+  SetVaultAway(true);
+  std::vector<std::int64_t> synced;
+  for (int i = 0; i < 4; ++i) {
+    synced.push_back(guest.WaitForMoreSynced(3));
+    const Job job = ReplicateInVain();
+    ASSERT_TRUE(job.error);
+    EXPECT_THAT(job.error->causes.back(), HasSubstr(fmt::format("changes of {} recovery", i + 1)));
+  }
+  EXPECT_EQ(warnings_.text, "");
+  const CommandOutput status = world_.TryAsr("status");
+  EXPECT_NE(status.exit_code, 0);
+  EXPECT_THAT(status.text, HasSubstr("of changes of VM "));
+  EXPECT_THAT(status.text, HasSubstr("4 points; they grow by "));
+  guest.WaitForMoreSynced(3);
+  SetVaultAway(false);
+  EXPECT_EQ(world_.AsrJson("items show web").at("backlogPoints"), 4);
+  world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  Json points = world_.AsrJson("points list web");  // the newest first
+  ASSERT_EQ(points.size(), before + 5);
+  for (std::size_t i = 0; i < synced.size(); ++i) {
+    const std::string id = points[4 - i].at("id");
+    const GuestJournal journal = world_.Restore(guest, id, JournalState::kCrash);
+    EXPECT_EQ(journal.problem, "") << id;
+    EXPECT_GE(journal.SyncedNumber(), synced[i]) << id;
+    if (i + 1 == synced.size()) continue;
+    EXPECT_LT(journal.SyncedNumber(), synced[i + 1] + 3) << id;
+  }
+  world_.Asr("points verify web");
+  ExpectNothingToSend(guest);
+  EXPECT_EQ(
+      MustRunShell(fmt::format("ls {} | grep -c -e scratch -e hrl || true", guest.directory())),
+      "0\n");
+  EXPECT_EQ(MustRunShell("virsh -c qemu:///system checkpoint-list web --name | grep -c ^asr-"),
+            "1\n");
+}
+
+// What does not fit into logs is found by the guest's own bitmap once the vault is back.
+TEST_F(LibvirtOutageTest, LogsStopAtTheirLimitAndNothingIsLost) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  world_.AsrJson("replicate web");
+  world_.AsrJson("config set log-limit-percent 5");  // 12.8 MiB
+  Open();
+  SetVaultAway(true);
+  ReplicateInVain();
+  EXPECT_EQ(warnings_.text, "");
+  guest.WriteRandomFile("/data/random", 16 * kMiB);
+  const std::int64_t synced = guest.WaitForMoreSynced(3);
+  const Job job = ReplicateInVain();
+  EXPECT_THAT(warnings_.text, HasSubstr("is not logged while the vault cannot be reached"));
+  EXPECT_THAT(job.error->causes.back(), HasSubstr("changes of 1 recovery points"));
+  SetVaultAway(false);
+  world_.AsrJson("config set log-limit-percent 50");
+  const std::size_t before = PointCount();
+  const Json replicated = world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  EXPECT_EQ(PointCount(), before + 2);
+  const GuestJournal journal =
+      world_.Restore(guest, replicated.at("point").at("id"), JournalState::kCrash);
+  EXPECT_EQ(journal.problem, "");
+  EXPECT_GE(journal.SyncedNumber(), synced);
+  ExpectNothingToSend(guest);
+}
+
+// QEMU dies, and the guest starts anew: a bitmap that was born since the last clean end is gone.
+TEST_F(LibvirtOutageTest, AGuestThatIsStartedAnewIsComparedOnceTheVaultIsBack) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  world_.AsrJson("replicate web");
+  Open();
+  SetVaultAway(true);
+  ReplicateInVain();
+  guest.KillQemu();
+  guest.Start();
+  const std::int64_t synced = guest.WaitForMoreSynced(3);
+  ReplicateInVain();
+  EXPECT_THAT(warnings_.text, HasSubstr("is not logged while the vault cannot be reached"));
+  SetVaultAway(false);
+  const std::size_t before = PointCount();
+  const Json replicated = world_.AsrJson("replicate web");
+  EXPECT_EQ(PointCount(), before + 2);
+  const GuestJournal journal =
+      world_.Restore(guest, replicated.at("point").at("id"), JournalState::kCrash);
+  EXPECT_EQ(journal.problem, "");
+  EXPECT_GE(journal.SyncedNumber(), synced);
+  ExpectNothingToSend(guest);
+}
+
+}  // namespace
+}  // namespace asr::testing
