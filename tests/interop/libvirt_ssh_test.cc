@@ -135,6 +135,26 @@ TEST_F(LibvirtSshTest, ALineThatBreaksCostsTheCycleAndNoMore) {
   ExpectExact(guest);
 }
 
+// Whatever it cannot do while nobody gets there.
+TEST_F(LibvirtSshTest, AGuardWhoseLineIsCutActsOnceItIsBack) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  guest.WriteRandomFile("/data/large", 20 * kMiB);
+  AsrProcess process = Start("replicate", guest);
+  ASSERT_TRUE(StopWithJob(process, guest));
+  MustRunShell("mv /run/lab/home/.ssh/config /run/lab/away && kill -KILL $(pgrep -x ssh)");
+  process.Kill();
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  EXPECT_TRUE(HasJob(guest));
+  EXPECT_EQ(world_.TryAsr("replicate web").exit_code, 1);
+  MustRunShell("mv /run/lab/away /run/lab/home/.ssh/config");
+  ExpectNothingLeft(guest);
+  EXPECT_EQ(guest.State(), "running");
+  ExpectExact(guest);
+}
+
 TEST_F(LibvirtSshTest, WhatIsWrongWithKeysIsNamedWithItsCure) {
   MustRunShell("ssh-keygen -q -t ed25519 -N '' -f /run/lab/other_key; : >/run/lab/no_hosts");
   const auto add = [&](const std::string& uri) {
