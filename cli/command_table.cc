@@ -194,6 +194,7 @@ const std::vector<Command>& Commands() {
     AddConfigCommands(all);
     AddCompletionCommands(all);
     AddProtectCommands(all);
+    AddDoctorCommands(all);
     AddAgentCommands(all);
     AddItemCommands(all);
     AddPointsCommands(all);

@@ -66,6 +66,7 @@ void AddJobsCommands(std::vector<Command>& commands);
 void AddDiskCommands(std::vector<Command>& commands);
 void AddHrlCommands(std::vector<Command>& commands);
 void AddStatusCommands(std::vector<Command>& commands);
+void AddDoctorCommands(std::vector<Command>& commands);
 void AddAgentCommands(std::vector<Command>& commands);
 void AddThrottleCommands(std::vector<Command>& commands);
 void AddConfigCommands(std::vector<Command>& commands);

@@ -112,7 +112,8 @@ void AddHostCommands(std::vector<Command>& commands) {
              .Option("--path", "DIR", options->path,
                      "of a folder host: each sub-directory with disk images is a VM",
                      ValueKind::kDirectory)
-             .Option("--uri", "URI", options->uri, "of a libvirt host, as in qemu:///system",
+             .Option("--uri", "URI", options->uri,
+                     "of a libvirt host: qemu:///system, or qemu+ssh://root@HOST/system",
                      ValueKind::kFree);
          return [options](Session& session) { return RunAdd(session, *options); };
        }});

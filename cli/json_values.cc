@@ -124,6 +124,12 @@ Json PointJson(const RecoveryPoint& point, const PointFacts& facts) {
     entry["sizeBytes"] = disk.size_bytes;
     json["disks"].push_back(std::move(entry));
   }
+  json["nvram"] = nullptr;
+  if (point.firmware) {
+    json["nvram"] = Json();
+    json["nvram"]["bytes"] = point.firmware->size_bytes;
+    json["nvram"]["format"] = point.firmware->format;
+  }
   json["changedBytes"] = point.changed_bytes;
   // A point without its document, which seals it, does not exist.
   json["sealed"] = true;

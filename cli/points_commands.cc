@@ -29,6 +29,7 @@ struct PointOptions {
   std::string point;                           // empty: latest
   std::optional<std::string> screenshot = {};  // where to write it
   std::optional<std::string> domain_xml = {};  // the same
+  std::optional<std::string> nvram = {};       // the same
 };
 
 // What a table shows of a long list.
@@ -128,6 +129,13 @@ Status WriteDomainXml(Session& session, const RecoveryPoint& point, const std::s
   return WriteNewFile(session, path, point.settings.domain_xml);
 }
 
+Status WriteFirmware(Session& session, Vault& vault, const RecoveryPoint& point,
+                     const std::string& file) {
+  ASR_TRY(const std::string path, session.AbsolutePath(file));
+  ASR_TRY(const std::string content, vault.ReadFirmware(point));
+  return WriteNewFile(session, path, content);
+}
+
 Status RunShow(Session& session, const PointOptions& options) {
   ASR_TRY(const PointSelector selector, ParsePointSelector(options.point));
   ASR_TRY(const Item item, session.FindItemToRead(options.vm));
@@ -137,6 +145,7 @@ Status RunShow(Session& session, const PointOptions& options) {
     ASR_CHECK(WriteScreenshot(session, *vault, point, *options.screenshot));
   }
   if (options.domain_xml) ASR_CHECK(WriteDomainXml(session, point, *options.domain_xml));
+  if (options.nvram) ASR_CHECK(WriteFirmware(session, *vault, point, *options.nvram));
   return PrintPoint(session, *vault, item, point);
 }
 
@@ -237,7 +246,9 @@ VerbRunner DeclareShow(VerbArguments& arguments) {
       .Option("--screenshot", "FILE", options->screenshot,
               "write the picture of the newest test's screen there, as PNG", ValueKind::kFile)
       .Option("--domain-xml", "FILE", options->domain_xml,
-              "write there how libvirt described the VM, for virsh define", ValueKind::kFile);
+              "write there how libvirt described the VM, for virsh define", ValueKind::kFile)
+      .Option("--nvram", "FILE", options->nvram,
+              "write there what the VM's UEFI firmware kept in its variables", ValueKind::kFile);
   return [options](Session& session) { return RunShow(session, *options); };
 }
 

@@ -18,9 +18,9 @@ class StopOnSignals {
   std::thread watcher_;
 };
 
-// From here on a peer that goes away is an error of the call that writes to it, and ends the process
-// only if it is whoever reads our stdout. (libnbd and libvirt write to sockets without asking for
-// silence.)
+// From here on a peer that goes away is an error of the call that writes to it, and ends the
+// process only if it is whoever reads our stdout. (libnbd and libvirt write to sockets without
+// asking for silence.)
 void OutliveBrokenSockets();
 
 // From here on SIGHUP asks to read everything anew, and does not end the process.

@@ -184,6 +184,15 @@ const View& CheckView() {
   return view;
 }
 
+const View& DoctorView() {
+  static const View view = {
+      .columns = {Make("State", "/state", Kind::kState), Make("What", "/name"),
+                  Elastic("Detail", "/detail"), Elastic("What to do", "/action")},
+      .fields = {},
+      .sections = {}};
+  return view;
+}
+
 const View& ItemView() {
   static const View view = {
       .columns = {Make("Name", "/name"), Optional("Host", "/host"),

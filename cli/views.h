@@ -13,6 +13,7 @@ namespace asr {
 [[nodiscard]] const View& VmView();
 [[nodiscard]] const View& PolicyView();
 [[nodiscard]] const View& CheckView();
+[[nodiscard]] const View& DoctorView();
 [[nodiscard]] const View& ItemView();
 [[nodiscard]] const View& PointView();
 [[nodiscard]] const View& PinView();

@@ -19,8 +19,9 @@ struct MachineSpec {
   std::string name;
   std::string directory;  // absolute; exists; what the machine needs and writes goes there
   MachineSettings settings;
-  int generation = 1;              // 1 = BIOS, 2 = UEFI; decided, unlike settings.generation
-  std::vector<MachineDisk> disks;  // the first is booted
+  int generation = 1;                   // 1 = BIOS, 2 = UEFI; decided, unlike settings.generation
+  std::vector<MachineDisk> disks;       // the first is booted
+  std::string firmware_variables = {};  // raw content; empty: those of a new machine
 };
 
 // What stands in a machine's directory. The names are relative: QEMU runs in there, which keeps

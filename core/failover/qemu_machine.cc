@@ -59,9 +59,28 @@ bool HasHardwareVirtualization(FileSystem& fs) {
   return flags.find(" vmx ") != std::string::npos || flags.find(" svm ") != std::string::npos;
 }
 
-Status CopyVariables(FileSystem& fs, const Firmware& firmware, const std::string& directory) {
-  ASR_TRY(const std::string variables, ReadWholeFile(fs, firmware.variables));
-  return WriteFileAtomic(fs, JoinPath(directory, kFirmwareVariablesName), AsBytes(variables));
+// The VM's own, if they are of this firmware: its code and its variables share a flash of fixed
+// parts. A firmware that does not find its way there looks for a boot loader by itself.
+Status CopyVariables(FileSystem& fs, const Firmware& firmware, const MachineSpec& spec) {
+  ASR_TRY(std::string variables, ReadWholeFile(fs, firmware.variables));
+  if (spec.firmware_variables.size() == variables.size()) variables = spec.firmware_variables;
+  return WriteFileAtomic(fs, JoinPath(spec.directory, kFirmwareVariablesName), AsBytes(variables));
+}
+
+bool IsInstalled(FileSystem& fs, const Firmware& firmware) {
+  return Exists(fs, firmware.code) && Exists(fs, firmware.variables);
+}
+
+// Of the builds that are installed, the one that the VM's variables are of; else the first.
+const Firmware* FirmwareFor(FileSystem& fs, const MachineSpec& spec) {
+  const Firmware* found = nullptr;
+  for (const Firmware& firmware : kFirmware) {
+    if (!IsInstalled(fs, firmware)) continue;
+    const auto variables = fs.Stat(firmware.variables);
+    if (variables && variables->size_bytes == spec.firmware_variables.size()) return &firmware;
+    if (found == nullptr) found = &firmware;
+  }
+  return found;
 }
 
 Result<QemuHost> PrepareHost(FileSystem& fs, const MachineSpec& spec) {
@@ -72,14 +91,14 @@ Result<QemuHost> PrepareHost(FileSystem& fs, const MachineSpec& spec) {
   }
   host.hardware = HasHardwareVirtualization(fs);
   if (spec.generation != 2) return host;
-  for (const Firmware& firmware : kFirmware) {
-    if (!Exists(fs, firmware.code) || !Exists(fs, firmware.variables)) continue;
-    host.firmware_code = firmware.code;
-    ASR_CHECK(CopyVariables(fs, firmware, spec.directory));
-    return host;
+  const Firmware* const firmware = FirmwareFor(fs, spec);
+  if (firmware == nullptr) {
+    return Fail(Missing("the UEFI firmware that a VM of generation 2 needs is not on this machine",
+                        "ovmf"));
   }
-  return Fail(
-      Missing("the UEFI firmware that a VM of generation 2 needs is not on this machine", "ovmf"));
+  host.firmware_code = firmware->code;
+  ASR_CHECK(CopyVariables(fs, *firmware, spec));
+  return host;
 }
 
 void RemoveTraces(FileSystem& fs, const std::string& directory) {

@@ -6,9 +6,11 @@
 #include <fmt/format.h>
 
 #include "core/jobs/hosts.h"
+#include "core/source/firmware_variables.h"
 #include "core/source/folder_snapshot.h"
 #include "core/source/live_snapshot.h"
 #include "core/source/release_tracking.h"
+#include "core/source/remote_images.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -52,6 +54,19 @@ Result<std::vector<VmDisk>> DisksOf(const Item& item, const VirtualMachine& vm) 
     disks.push_back(*found);
   }
   return disks;
+}
+
+// A file of that name on this machine is none of the VM's images.
+Result<std::unique_ptr<SourceSnapshot>> OpenRemoteImages(Environment& environment,
+                                                         const std::string& uri,
+                                                         const VirtualMachine& vm,
+                                                         const std::vector<VmDisk>& disks) {
+  ASR_TRY(auto images, RemoteImages::Open(environment.clock.Now(),
+                                          {.uri = uri, .uuid = vm.uuid, .name = vm.name}, disks));
+  images->TakeFirmware(FirmwareOrWarning(environment.fs, images->line(), vm.settings.domain_xml,
+                                         vm.name,
+                                         [&](auto& why) { environment.progress.Warn(why); }));
+  return images;
 }
 
 Result<std::unique_ptr<SourceSnapshot>> OpenImages(Environment& environment, const Item& item,
@@ -122,7 +137,15 @@ Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment, con
                                                    const SnapshotWish& wish) {
   ASR_TRY(auto disks, DisksOf(item, vm));
   if (vm.is_live()) return BeginJob(environment, item, vm, std::move(disks), wish);
-  return OpenImages(environment, item, disks);
+  if (!vm.uuid.empty()) {
+    ASR_TRY(const HostRegistration host, environment.state.FindHost(vm.host));
+    ASR_TRY(const LibvirtUri place, ParseLibvirtUri(host.path));
+    if (place.ssh) return OpenRemoteImages(environment, host.path, vm, disks);
+  }
+  ASR_TRY(auto images, OpenImages(environment, item, disks));
+  images->TakeFirmware(FirmwareOrWarning(environment.fs, nullptr, vm.settings.domain_xml, vm.name,
+                                         [&](auto& why) { environment.progress.Warn(why); }));
+  return images;
 }
 
 Status ReleaseTracking(Environment& environment, const Item& item) {
@@ -137,7 +160,8 @@ Result<std::vector<std::uint64_t>> EstimateReads(Environment& environment, const
                                                  const VirtualMachine& vm) {
   ASR_TRY(const auto disks, DisksOf(item, vm));
   std::vector<std::uint64_t> bytes;
-  if (vm.is_live()) {
+  // A hypervisor tells.
+  if (!vm.uuid.empty()) {
     for (const VmDisk& disk : disks) bytes.push_back(disk.allocated_bytes);
     return bytes;
   }

@@ -30,7 +30,9 @@ Status RemoveAll(Environment& environment, Vault& vault, const ItemLease& lease,
     ASR_CHECK(ready);
     ASR_CHECK(RemovePoint(vault, lease, replicas, removal.id));
   }
-  return {};
+  // Others have none.
+  const bool has_firmware = lease.item().settings.generation == 2;
+  return has_firmware && !removals.empty() ? vault.RemoveLostFirmware(lease.item().id) : Status();
 }
 
 void WarnOfPins(Environment& environment, const Item& item, const PinListing& pins) {

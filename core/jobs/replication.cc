@@ -139,6 +139,7 @@ RecoveryPoint DescribePoint(const Item& item, const SourceSnapshot& source,
   point.time = source.taken();
   point.consistency = source.consistency();
   point.checkpoint = source.checkpoint();
+  point.firmware = source.firmware();
   point.item = item.id;
   point.epoch = item.epoch;
   point.generation = item.generation;

@@ -8,6 +8,7 @@
 #include "core/jobs/job_run.h"
 #include "core/jobs/point_pin.h"
 #include "core/vault/layout.h"
+#include "storage/base/checksum.h"
 #include "storage/base/text.h"
 #include "storage/image/image_writer.h"
 
@@ -25,7 +26,33 @@ struct RestoreStep {
 struct RestoreWork {
   RecoveryPoint point;
   std::vector<RestoreStep> steps;
+  std::string firmware_path = {};  // of its variables; empty: they are not restored, or are there
 };
+
+std::string FirmwarePath(const RestoreRequest& request, const FirmwareVariables& firmware) {
+  return JoinPath(request.directory, firmware.format == "raw"
+                                         ? kRestoredFirmwareName
+                                         : "firmware-variables." + firmware.format);
+}
+
+Error ExistsAlready(const std::string& path) {
+  return MakeError(ErrorKind::kState, ErrorCode::kAlreadyExists,
+                   fmt::format("{} exists already", path))
+      .WithAction("restore to another directory, or replace it with --force");
+}
+
+// Beside the disks, if all of these are wanted.
+Status PlanFirmware(Environment& environment, const RestoreRequest& request, RestoreWork& work) {
+  const auto& firmware = work.point.firmware;
+  if (!firmware || !request.disks.empty()) return {};
+  const std::string path = FirmwarePath(request, *firmware);
+  const auto there = ReadWholeFile(environment.fs, path);
+  const bool is_done = there && ToHex(ComputeSha256(AsBytes(*there))) == firmware->sha256;
+  if (is_done) return {};
+  if (!request.overwrite && Exists(environment.fs, path)) return Fail(ExistsAlready(path));
+  work.firmware_path = path;
+  return {};
+}
 
 // A disk's name is its image's stem, which may hold anything but '/'.
 std::string ImageName(const DiskName& disk, const std::string& format) {
@@ -94,13 +121,12 @@ Result<RestoreWork> PlanWork(Environment& environment, Vault& vault, const Item&
     const std::string& path = image.path;
     const bool is_done = IsRestored(environment.fs, image, work.point, disk);
     if (!is_done && !request.overwrite && Exists(environment.fs, path)) {
-      return Fail(MakeError(ErrorKind::kState, ErrorCode::kAlreadyExists,
-                            fmt::format("{} exists already", path))
-                      .WithAction("restore to another directory, or replace it with --force"));
+      return Fail(ExistsAlready(path));
     }
     ASR_TRY(const std::uint64_t bytes, BytesToRestore(vault, work.point, disk));
     work.steps.push_back({disk, image, bytes, is_done});
   }
+  ASR_CHECK(PlanFirmware(environment, request, work));
   return work;
 }
 
@@ -136,6 +162,12 @@ Result<Plan> PlanRestore(Environment& environment, Vault& vault, const Item& ite
                           .disk = step.disk.name.value,
                           .bytes = step.bytes});
   }
+  if (!work.firmware_path.empty()) {
+    plan.steps.push_back({.step = fmt::format("Restore to {}", work.firmware_path),
+                          .item = item.name,
+                          .disk = "",
+                          .bytes = work.point.firmware->size_bytes});
+  }
   return plan;
 }
 
@@ -151,6 +183,12 @@ Result<Job> RestorePoint(Environment& environment, Vault& vault, const Item& ite
                             [&](TaskProgress& progress) {
                               return RunStep(environment, vault, work.point, step, run, progress);
                             }));
+    }
+    if (!work.firmware_path.empty()) {
+      ASR_CHECK(run.RunTask("Restore firmware variables", 0, [&](TaskProgress&) -> Status {
+        ASR_TRY(const std::string content, vault.ReadFirmware(work.point));
+        return WriteFileAtomic(environment.fs, work.firmware_path, AsBytes(content));
+      }));
     }
     for (const RestoreStep& step : work.steps) ForgetRestored(environment.fs, step.image);
     return {};

@@ -169,6 +169,12 @@ class TestFailoverRun {
                        [&](TaskProgress& progress) { return RestoreOne(disk, path, progress); }));
       spec.disks.push_back({.path = path, .logical_sector_bytes = disk.logical_sector_bytes});
     }
+    // A test without them tells nearly as much as one with them.
+    if (point_.firmware && point_.firmware->format == "raw") {
+      auto variables = vault_.ReadFirmware(point_);
+      if (variables) spec.firmware_variables = *std::move(variables);
+      if (!variables) environment_.progress.Warn(variables.error().Line());
+    }
     if (spec.generation == 0) {
       ASR_TRY(const auto boot, OpenDisk(environment_.fs, spec.disks.front().path, "raw"));
       ASR_TRY(const BootDisk found, DetectBootDisk(*boot));

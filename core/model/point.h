@@ -48,6 +48,15 @@ struct Proof {
   bool operator==(const Proof&) const = default;
 };
 
+// A UEFI's variables as the hypervisor keeps them in a file: boot entries, keys of secure boot.
+struct FirmwareVariables {
+  std::string format;  // "raw", "qcow2"
+  std::uint64_t size_bytes = 0;
+  std::string sha256;   // 64 hex digits
+  std::string content;  // of the file; empty once it is in a blob of its own
+  bool operator==(const FirmwareVariables&) const = default;
+};
+
 // Never changed once sealed. The id names the snapshots of all its blobs too.
 struct RecoveryPoint {
   PointId id;
@@ -63,6 +72,7 @@ struct RecoveryPoint {
   // Of the source: where its hypervisor notes changes since this point under a name of ours, that
   // name. Empty: the next delta compares the disks.
   std::string checkpoint = {};
+  std::optional<FirmwareVariables> firmware = {};
   bool operator==(const RecoveryPoint&) const = default;
 };
 

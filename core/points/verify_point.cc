@@ -28,7 +28,7 @@ bool HasSnapshotBetween(const std::vector<SnapshotId>& snapshots, const PointId&
 }  // namespace
 
 std::string DiskDamage::Text() const {
-  std::string text = fmt::format("disk {}: ", disk.value);
+  std::string text = disk.value.empty() ? "" : fmt::format("disk {}: ", disk.value);
   if (chunk_count > 0) {
     text += fmt::format("{} {} of 64 KiB {} not hold what was replicated, the first at offset {}",
                         chunk_count, chunk_count == 1 ? "chunk" : "chunks",
@@ -49,6 +49,12 @@ Result<std::vector<DiskDamage>> PointVerifier::Verify(const RecoveryPoint& point
     ASR_TRY(DiskDamage damage, VerifyDisk(point, disk));
     if (!damage.is_whole()) damaged.push_back(std::move(damage));
   }
+  if (!point.firmware) return damaged;
+  const auto firmware = vault_.ReadFirmware(point);
+  if (firmware) return damaged;
+  const bool is_damage = IsOfStoredBytes(firmware.error()) && !IsNotFound(firmware.error());
+  if (!is_damage) return Fail(firmware.error());
+  damaged.push_back({.disk = {}, .problem = firmware.error().message});
   return damaged;
 }
 

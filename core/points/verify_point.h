@@ -27,7 +27,7 @@ struct VerifyOptions {
 
 // What is wrong with one disk of a point.
 struct DiskDamage {
-  DiskName disk;
+  DiskName disk;  // empty: it is about the firmware's variables
   // Chunks that do not hold what was replicated, and the disk's offset of the first of them.
   std::uint64_t chunk_count = 0;
   std::uint64_t first_offset = 0;

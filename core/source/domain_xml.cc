@@ -153,7 +153,10 @@ Result<DomainDescription> ParseDomainXml(const std::string& xml) {
     return Fail(NoDescription("it has no name or no UUID"));
   }
   description.settings = SettingsOf(domain);
-  description.nvram_path = domain.child("os").child("nvram").text().as_string();
+  const Node nvram = domain.child("os").child("nvram");
+  description.nvram_path =
+      nvram.child("source").attribute("file").as_string(nvram.text().as_string());
+  description.nvram_format = nvram.attribute("format").as_string("raw");
   description.has_guest_agent = HasGuestAgent(domain);
   for (const DiskElement& element : DisksOf(domain)) {
     if (HoldsNothing(element.node)) continue;
@@ -165,6 +168,11 @@ Result<DomainDescription> ParseDomainXml(const std::string& xml) {
     description.disks.push_back(std::move(disk));
   }
   AddHostDevices(domain, description);
+  if (domain.child("devices").child("tpm")) {
+    description.warnings.emplace_back(
+        "what its TPM holds is not replicated: keys that are sealed there are lost with the host, "
+        "so keep the recovery key of an encrypted disk elsewhere");
+  }
   return description;
 }
 

@@ -14,7 +14,8 @@ struct DomainDescription {
   std::string name;
   std::string uuid;
   MachineSettings settings;
-  std::string nvram_path;     // empty: it has none
+  std::string nvram_path;  // of the firmware's variables; empty: it has none
+  std::string nvram_format = "raw";
   std::vector<VmDisk> disks;  // without their sizes
   std::vector<std::string> warnings;
   bool has_guest_agent = false;  // a channel for it, which a running guest has open

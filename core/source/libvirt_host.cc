@@ -80,6 +80,15 @@ Result<LibvirtHost> LibvirtHost::Connect(const std::string& uri) {
   return LibvirtHost(*libvirt, std::shared_ptr<virConnect>(connection, close));
 }
 
+Result<LibvirtHost::Versions> LibvirtHost::FindVersions() const {
+  Versions versions;
+  if (libvirt_->ConnectGetLibVersion(connection_.get(), &versions.libvirt) != 0 ||
+      libvirt_->ConnectGetVersion(connection_.get(), &versions.qemu) != 0) {
+    return Fail(Unreachable("cannot ask for versions", TextOf(*libvirt_)));
+  }
+  return versions;
+}
+
 Result<std::vector<LibvirtDomain>> LibvirtHost::ListDomains() const {
   virDomainPtr* domains = nullptr;
   const int count = libvirt_->ConnectListAllDomains(connection_.get(), &domains, 0);

@@ -81,6 +81,12 @@ class LibvirtHost {
   // kUnsupported without libvirt's library; kBusy (kHostUnreachable, retryable) if nobody answers.
   [[nodiscard]] static Result<LibvirtHost> Connect(const std::string& uri);
 
+  // Each is 1'000'000 x major + 1000 x minor + release.
+  struct Versions {
+    unsigned long libvirt = 0;  // of its daemon
+    unsigned long qemu = 0;
+  };
+  [[nodiscard]] Result<Versions> FindVersions() const;
   [[nodiscard]] Result<std::vector<LibvirtDomain>> ListDomains() const;
   [[nodiscard]] Result<LibvirtDomain> FindDomain(const std::string& uuid) const;
 

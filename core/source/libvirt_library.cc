@@ -1,50 +1,46 @@
 #include "core/source/libvirt_library.h"
 
-#include <dlfcn.h>
+#include "storage/base/shared_library.h"
 
 namespace asr {
 namespace {
 
-template <class Function>
-bool Find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(::dlsym(library, name));
-  return function != nullptr;
-}
-
-bool FindAll(void* library, LibvirtLibrary& libvirt) {
-  return Find(library, "virInitialize", libvirt.Initialize) &&
-         Find(library, "virSetErrorFunc", libvirt.SetErrorFunc) &&
-         Find(library, "virGetLastError", libvirt.GetLastError) &&
-         Find(library, "virConnectOpen", libvirt.ConnectOpen) &&
-         Find(library, "virConnectOpenReadOnly", libvirt.ConnectOpenReadOnly) &&
-         Find(library, "virConnectClose", libvirt.ConnectClose) &&
-         Find(library, "virConnectListAllDomains", libvirt.ConnectListAllDomains) &&
-         Find(library, "virConnectGetLibVersion", libvirt.ConnectGetLibVersion) &&
-         Find(library, "virDomainLookupByUUIDString", libvirt.DomainLookupByUUIDString) &&
-         Find(library, "virDomainFree", libvirt.DomainFree) &&
-         Find(library, "virDomainGetName", libvirt.DomainGetName) &&
-         Find(library, "virDomainGetID", libvirt.DomainGetID) &&
-         Find(library, "virDomainGetState", libvirt.DomainGetState) &&
-         Find(library, "virDomainGetXMLDesc", libvirt.DomainGetXMLDesc) &&
-         Find(library, "virDomainGetBlockInfo", libvirt.DomainGetBlockInfo) &&
-         Find(library, "virDomainResume", libvirt.DomainResume) &&
-         Find(library, "virDomainFSFreeze", libvirt.DomainFSFreeze) &&
-         Find(library, "virDomainFSThaw", libvirt.DomainFSThaw) &&
-         Find(library, "virDomainGetJobInfo", libvirt.DomainGetJobInfo) &&
-         Find(library, "virDomainGetBlockJobInfo", libvirt.DomainGetBlockJobInfo) &&
-         Find(library, "virDomainBlockJobAbort", libvirt.DomainBlockJobAbort) &&
-         Find(library, "virDomainAgentSetResponseTimeout", libvirt.DomainAgentSetResponseTimeout) &&
-         Find(library, "virDomainAbortJob", libvirt.DomainAbortJob) &&
-         Find(library, "virDomainBackupBegin", libvirt.DomainBackupBegin) &&
-         Find(library, "virDomainBackupGetXMLDesc", libvirt.DomainBackupGetXMLDesc) &&
-         Find(library, "virDomainListAllCheckpoints", libvirt.DomainListAllCheckpoints) &&
-         Find(library, "virDomainCheckpointLookupByName", libvirt.DomainCheckpointLookupByName) &&
-         Find(library, "virDomainCheckpointGetName", libvirt.DomainCheckpointGetName) &&
-         Find(library, "virDomainCheckpointDelete", libvirt.DomainCheckpointDelete) &&
-         Find(library, "virDomainCheckpointFree", libvirt.DomainCheckpointFree) &&
-         Find(library, "virDomainListAllSnapshots", libvirt.DomainListAllSnapshots) &&
-         Find(library, "virDomainSnapshotGetName", libvirt.DomainSnapshotGetName) &&
-         Find(library, "virDomainSnapshotFree", libvirt.DomainSnapshotFree);
+bool FindAll(SharedLibrary library, LibvirtLibrary& libvirt) {
+  return library.Find("virInitialize", libvirt.Initialize)
+      .Find("virSetErrorFunc", libvirt.SetErrorFunc)
+      .Find("virGetLastError", libvirt.GetLastError)
+      .Find("virConnectOpen", libvirt.ConnectOpen)
+      .Find("virConnectOpenReadOnly", libvirt.ConnectOpenReadOnly)
+      .Find("virConnectClose", libvirt.ConnectClose)
+      .Find("virConnectListAllDomains", libvirt.ConnectListAllDomains)
+      .Find("virConnectGetLibVersion", libvirt.ConnectGetLibVersion)
+      .Find("virConnectGetVersion", libvirt.ConnectGetVersion)
+      .Find("virDomainLookupByUUIDString", libvirt.DomainLookupByUUIDString)
+      .Find("virDomainFree", libvirt.DomainFree)
+      .Find("virDomainGetName", libvirt.DomainGetName)
+      .Find("virDomainGetID", libvirt.DomainGetID)
+      .Find("virDomainGetState", libvirt.DomainGetState)
+      .Find("virDomainGetXMLDesc", libvirt.DomainGetXMLDesc)
+      .Find("virDomainGetBlockInfo", libvirt.DomainGetBlockInfo)
+      .Find("virDomainResume", libvirt.DomainResume)
+      .Find("virDomainFSFreeze", libvirt.DomainFSFreeze)
+      .Find("virDomainFSThaw", libvirt.DomainFSThaw)
+      .Find("virDomainGetJobInfo", libvirt.DomainGetJobInfo)
+      .Find("virDomainGetBlockJobInfo", libvirt.DomainGetBlockJobInfo)
+      .Find("virDomainBlockJobAbort", libvirt.DomainBlockJobAbort)
+      .Find("virDomainAgentSetResponseTimeout", libvirt.DomainAgentSetResponseTimeout)
+      .Find("virDomainAbortJob", libvirt.DomainAbortJob)
+      .Find("virDomainBackupBegin", libvirt.DomainBackupBegin)
+      .Find("virDomainBackupGetXMLDesc", libvirt.DomainBackupGetXMLDesc)
+      .Find("virDomainListAllCheckpoints", libvirt.DomainListAllCheckpoints)
+      .Find("virDomainCheckpointLookupByName", libvirt.DomainCheckpointLookupByName)
+      .Find("virDomainCheckpointGetName", libvirt.DomainCheckpointGetName)
+      .Find("virDomainCheckpointDelete", libvirt.DomainCheckpointDelete)
+      .Find("virDomainCheckpointFree", libvirt.DomainCheckpointFree)
+      .Find("virDomainListAllSnapshots", libvirt.DomainListAllSnapshots)
+      .Find("virDomainSnapshotGetName", libvirt.DomainSnapshotGetName)
+      .Find("virDomainSnapshotFree", libvirt.DomainSnapshotFree)
+      .has_all();
 }
 
 // It prints what goes wrong, unless somebody else takes it.
@@ -52,14 +48,12 @@ void Ignore(void* /*user_data*/, virErrorPtr /*error*/) {}
 
 const LibvirtLibrary* Load() {
   static LibvirtLibrary libvirt{};
-  void* library = ::dlopen("libvirt.so.0", RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr || !FindAll(library, libvirt)) return nullptr;
+  if (!FindAll(SharedLibrary("libvirt.so.0"), libvirt)) return nullptr;
   // Of the same package.
-  void* qemu = ::dlopen("libvirt-qemu.so.0", RTLD_NOW | RTLD_LOCAL);
-  constexpr const char* kMonitorCommand = "virDomainQemuMonitorCommand";
-  if (qemu == nullptr || !Find(qemu, kMonitorCommand, libvirt.DomainQemuMonitorCommand)) {
-    return nullptr;
-  }
+  const bool has_qemu = SharedLibrary("libvirt-qemu.so.0")
+                            .Find("virDomainQemuMonitorCommand", libvirt.DomainQemuMonitorCommand)
+                            .has_all();
+  if (!has_qemu) return nullptr;
   if (libvirt.Initialize() != 0) return nullptr;
   libvirt.SetErrorFunc(nullptr, Ignore);
   return &libvirt;

@@ -20,6 +20,7 @@ struct LibvirtLibrary {
   decltype(&virConnectClose) ConnectClose;
   decltype(&virConnectListAllDomains) ConnectListAllDomains;
   decltype(&virConnectGetLibVersion) ConnectGetLibVersion;
+  decltype(&virConnectGetVersion) ConnectGetVersion;
   decltype(&virDomainLookupByUUIDString) DomainLookupByUUIDString;
   decltype(&virDomainFree) DomainFree;
   decltype(&virDomainGetName) DomainGetName;

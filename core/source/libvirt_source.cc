@@ -7,28 +7,12 @@
 
 #include "core/source/domain_xml.h"
 #include "core/source/libvirt_host.h"
-#include "core/source/libvirt_uri.h"
 
 namespace asr {
 namespace {
 
-// A file of that name on this machine is none of its images.
-void RefuseToReadRemotely(VirtualMachine& vm) {
-  vm.in_use = MakeError(ErrorKind::kBusy, ErrorCode::kVmNotProtectable,
-                        fmt::format("VM {} is off, and its images lie on another machine, which "
-                                    "shows the disks of running VMs only",
-                                    vm.name))
-                  .WithAction(
-                      "start it; nothing was lost, the next cycle goes on. A VM that stays "
-                      "off is replicated by asr on its host, with --uri qemu:///system")
-                  .Retryable();
-  vm.reasons.push_back(vm.in_use->message + ": start it");
-}
-
 // What is wrong with one VM hides no other.
 VirtualMachine Describe(const LibvirtSource& host, const LibvirtDomain& domain) {
-  const auto place = ParseLibvirtUri(host.uri);
-  const bool is_remote = place && place->ssh;
   VirtualMachine vm;
   vm.name = domain.name();
   vm.host = host.name;
@@ -50,7 +34,6 @@ VirtualMachine Describe(const LibvirtSource& host, const LibvirtDomain& domain) 
       if (!disk.refusal.empty()) vm.reasons.push_back(RefusalReason(disk));
       vm.disks.push_back(std::move(disk));
     }
-    if (is_remote && vm.power_state == VmPowerState::kOff) RefuseToReadRemotely(vm);
     if (vm.disks.empty()) vm.reasons.emplace_back("it has no disk that could be replicated");
     ASR_TRY(const auto snapshots, domain.ListInternalSnapshots());
     if (!snapshots.empty()) {

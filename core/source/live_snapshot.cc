@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/source/domain_xml.h"
+#include "core/source/firmware_variables.h"
 #include "core/source/lost_backup.h"
 #include "core/source/release_tracking.h"
 #include "storage/base/checksum.h"
@@ -16,9 +17,6 @@
 
 namespace asr {
 namespace {
-
-using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
 constexpr std::size_t kSocketDigits = 8;
 
@@ -92,9 +90,16 @@ Status LiveSnapshot::Start() {
   ASR_CHECK(ChooseBase());
   ASR_CHECK(guard_->WaitUntilReady());
   ASR_CHECK(BeginJob());
+  TakeFirmware(FirmwareOrWarning(fs_, line_.get(), domain_.Xml().value_or(""), request_.vm_name,
+                                 request_.warn));
   Status opened = OpenDisks();
-  if (!opened) return Fail(Explain(std::move(opened).error()));
-  return {};
+  if (opened) return {};
+  Error error = Explain(std::move(opened).error());
+  // Whether that user may connect to QEMU's socket over there, ssh alone knows.
+  if (line_ != nullptr && !line_->Said().empty()) {
+    error = std::move(error).WithCause("ssh says: " + line_->Said());
+  }
+  return Fail(std::move(error));
 }
 
 Status LiveSnapshot::OpenLine() {
@@ -150,26 +155,6 @@ std::string LiveSnapshot::ScratchPathOf(const VmDisk& disk) const {
   }
   if (IsDevice(disk)) return JoinPath(directory_, disk.name.value + ".asr-scratch");
   return disk.path + ".asr-scratch";
-}
-
-// Of a run that died together with its guard. The note goes once the guest is surely thawed, or was
-// started anew.
-Status LiveSnapshot::EndOldFreeze() {
-  const auto run = ReadWholeFile(fs_, NotePath());
-  if (!run && IsNotFound(run.error())) return {};
-  ASR_CHECK(run);
-  if (*run == fmt::format("{}", domain_.run_id())) {
-    const auto thawed = domain_.Thaw();
-    if (!thawed) {
-      request_.warn(
-          fmt::format("VM {}: its file systems may be frozen since a cycle that was cut, "
-                      "and its guest agent does not thaw them: {}; reset the VM if it "
-                      "does not answer at all",
-                      request_.vm_name, thawed.error().Line()));
-      return {};
-    }
-  }
-  return fs_.RemoveFile(NotePath());
 }
 
 Status LiveSnapshot::EndOldJob() {
@@ -307,66 +292,6 @@ Status LiveSnapshot::BeginWith(const std::string& base) {
   // The rest of a job that was lost, and whose copying has ended.
   ASR_TRY(const bool has_ended, EndLostBackup(domain_));
   return has_ended ? domain_.BeginBackup(backup_xml, checkpoint_xml) : begun;
-}
-
-std::string LiveSnapshot::WhyNotFrozen() const {
-  const auto xml = domain_.Xml();
-  if (!xml) return xml.error().Line();
-  const auto description = ParseDomainXml(*xml);
-  if (!description) return description.error().Line();
-  return description->has_guest_agent ? "" : "no guest agent is connected";
-}
-
-// What cannot be frozen makes a crash-consistent point.
-Status LiveSnapshot::Freeze() {
-  const auto warn = [this](const std::string& why) {
-    request_.warn(
-        fmt::format("VM {}: the point is crash-consistent, for its file systems were not "
-                    "frozen: {}",
-                    request_.vm_name, why));
-  };
-  if (const std::string why = WhyNotFrozen(); !why.empty()) {
-    warn(why);
-    return {};
-  }
-  ASR_CHECK(guard_->Freezing());
-  ASR_CHECK(fs_.CreateDirectories(request_.note_directory));
-  ASR_CHECK(WriteFileAtomic(fs_, NotePath(), AsBytes(fmt::format("{}", domain_.run_id()))));
-  freeze_began_ = steady_clock::now();
-  const auto count = domain_.Freeze();
-  if (count && *count > 0) consistency_ = Consistency::kApp;
-  if (!count) warn(count.error().Line() + "; likely its guest agent does not answer");
-  if (count && *count == 0) warn("its guest agent found none to freeze");
-  return {};
-}
-
-// Also after a freeze that failed: it may have got half-way, or come late. Only a thaw that the
-// agent has answered ends the guard's care.
-Status LiveSnapshot::Thaw() {
-  if (!freeze_began_) return {};
-  const bool was_frozen = consistency_ == Consistency::kApp;
-  const auto count = domain_.Thaw();
-  const auto duration =
-      std::chrono::duration_cast<milliseconds>(steady_clock::now() - *freeze_began_);
-  if (!count) {
-    // Of an agent that never answered, no more can be had.
-    if (was_frozen) return Fail(count.error());
-    return {};
-  }
-  freeze_began_.reset();
-  // A note that stays costs the next cycle a thaw, and no more.
-  static_cast<void>(fs_.RemoveFile(NotePath()));
-  ASR_CHECK(guard_->Thawed());
-  if (!was_frozen) return {};
-  // The guard, or somebody else, thawed it before the job began, perhaps.
-  if (*count == 0 || duration >= request_.freeze_limit) {
-    consistency_ = Consistency::kCrash;
-    request_.warn(
-        fmt::format("VM {}: the point is crash-consistent, for its file systems were "
-                    "thawed before it was taken, perhaps",
-                    request_.vm_name));
-  }
-  return {};
 }
 
 Status LiveSnapshot::OpenDisks() {

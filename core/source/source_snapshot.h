@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/model/changed_extents.h"
@@ -35,6 +37,9 @@ class SourceSnapshot {
   // No write that was done before it is missing.
   [[nodiscard]] Timestamp taken() const { return taken_; }
   [[nodiscard]] Consistency consistency() const { return consistency_; }
+  // As it was about then; none: it has none, or it could not be read.
+  [[nodiscard]] const std::optional<FirmwareVariables>& firmware() const { return firmware_; }
+  void TakeFirmware(std::optional<FirmwareVariables> firmware) { firmware_ = std::move(firmware); }
   // The name under which the host notes what changes from the instant on; empty: it does not.
   [[nodiscard]] const std::string& checkpoint() const { return checkpoint_; }
 
@@ -71,6 +76,7 @@ class SourceSnapshot {
   Timestamp taken_{};
   Consistency consistency_ = Consistency::kCrash;
   std::string checkpoint_;
+  std::optional<FirmwareVariables> firmware_;
   bool starts_tracking_ = false;
   bool is_live_ = false;
 };

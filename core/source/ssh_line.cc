@@ -27,6 +27,7 @@ using std::chrono::steady_clock;
 constexpr std::chrono::seconds kReadyLimit{45};
 constexpr std::chrono::seconds kRunLimit{60};
 constexpr std::chrono::seconds kEndPause{2};
+constexpr std::size_t kMostSaidBytes = 300;
 constexpr std::size_t kMostOutputBytes = 128 * kMiB;
 
 // ssh has a syntax of its own for the two paths of a forward, and for what stands for other things.
@@ -138,6 +139,8 @@ Result<std::unique_ptr<SshLine>> SshLine::Start(const SshTarget& target,
                     .WithAction("install it: apt install openssh-client"));
   }
   std::vector<std::string> arguments = {program, "-T", "-e", "none"};
+  // Of a socket over there that it may not connect to, it says so at this level.
+  if (!remote_socket.empty()) arguments.insert(arguments.end(), {"-o", "LogLevel=INFO"});
   const auto options = SshOptions(target);
   arguments.insert(arguments.end(), options.begin(), options.end());
   std::string socket_path;
@@ -167,12 +170,19 @@ Result<std::unique_ptr<SshLine>> SshLine::Start(const SshTarget& target,
       new SshLine(target, *std::move(process), std::move(ours), std::move(socket_path)));
 }
 
+std::string SshLine::Said() const {
+  std::string said = process_.ErrorText();
+  // Whatever greeting came first.
+  if (said.size() > kMostSaidBytes) said.erase(0, said.size() - kMostSaidBytes);
+  std::erase(said, '\r');
+  std::ranges::replace(said, '\n', ' ');
+  return said;
+}
+
 // ssh that ends says why a moment later.
 Error SshLine::Lost(const std::string& what) {
   static_cast<void>(process_.Wait(kEndPause));
-  std::string said = process_.ErrorText();
-  std::ranges::replace(said, '\n', ' ');
-  return SshError(target_, what, said);
+  return SshError(target_, what, Said());
 }
 
 Status SshLine::WaitUntilReady() {

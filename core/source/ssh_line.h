@@ -47,6 +47,9 @@ class SshLine {
   // The other machine answers.
   [[nodiscard]] Status Check();
 
+  // The end of what ssh has said on its stderr, in one line.
+  [[nodiscard]] std::string Said() const;
+
   [[nodiscard]] const std::string& socket_path() const { return socket_path_; }
   // Those who are connected stay so; its name goes, so that nothing is left if we are killed.
   void HideSocket();

@@ -64,6 +64,18 @@ Status StateDatabase::SetSetting(const std::string& key, const std::string& valu
   return {};
 }
 
+Status StateDatabase::CheckIntegrity() {
+  const std::lock_guard lock(implementation_->mutex);
+  ASR_TRY(SqlStatement row, implementation_->database.Prepare("PRAGMA quick_check(1)", {}));
+  ASR_TRY(const bool found, row.Step());
+  if (found && row.Text(0) == "ok") return {};
+  return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kDatabase,
+                        fmt::format("{} is damaged: {}", implementation_->database.path(),
+                                    found ? row.Text(0) : "nothing can be read"))
+                  .WithAction("move it away: asr makes a new one, and everything needed to recover "
+                              "is in the vaults; connect them and add the hosts again"));
+}
+
 Result<std::optional<std::string>> StateDatabase::FindSetting(const std::string& key) {
   const std::lock_guard lock(implementation_->mutex);
   ASR_TRY(SqlStatement row,

@@ -210,6 +210,9 @@ class StateDatabase {
   [[nodiscard]] Result<std::vector<AgentRequest>> ListRequests();
   [[nodiscard]] Status RemoveRequest(std::int64_t number);
 
+  // Looks at all of its pages. kCorrupt, with what SQLite says, if one is damaged.
+  [[nodiscard]] Status CheckIntegrity();
+
   // Settings of `asr config`. Find: nullopt if not set.
   [[nodiscard]] Status SetSetting(const std::string& key, const std::string& value);
   [[nodiscard]] Result<std::optional<std::string>> FindSetting(const std::string& key);

@@ -7,6 +7,7 @@
 #include "core/vault/document_reader.h"
 #include "core/vault/document_text.h"
 #include "core/vault/layout.h"
+#include "storage/auth/crypto.h"
 
 namespace asr {
 namespace {
@@ -249,6 +250,34 @@ Result<Item> DecodeItem(const std::string& name, const std::string& text) {
   return Finish(reader, std::move(item));
 }
 
+namespace {
+
+Json EncodeFirmware(const FirmwareVariables& firmware) {
+  Json json = {
+      {"format", firmware.format}, {"bytes", firmware.size_bytes}, {"sha256", firmware.sha256}};
+  if (!firmware.content.empty()) json["content"] = Base64Encode(AsBytes(firmware.content));
+  return json;
+}
+
+FirmwareVariables DecodeFirmware(DocumentReader& reader) {
+  DocumentReader json = reader.Object("nvram");
+  FirmwareVariables firmware{.format = json.Text("format"),
+                             .size_bytes = json.Unsigned("bytes"),
+                             .sha256 = json.Text("sha256"),
+                             .content = ""};
+  if (json.Has("content")) {
+    if (auto content = Base64Decode(json.Text("content"))) {
+      firmware.content = *std::move(content);
+    } else {
+      json.Reject("content", "Base64");
+    }
+  }
+  reader.Adopt(json);
+  return firmware;
+}
+
+}  // namespace
+
 std::string EncodePoint(const RecoveryPoint& point) {
   Json disks = Json::array();
   for (const PointDisk& disk : point.disks) {
@@ -272,6 +301,7 @@ std::string EncodePoint(const RecoveryPoint& point) {
                    {"disks", disks},
                    {"machine", EncodeSettings(point.settings)}};
   if (!point.checkpoint.empty()) document["checkpoint"] = point.checkpoint;
+  if (point.firmware) document["nvram"] = EncodeFirmware(*point.firmware);
   return WriteDocument(document);
 }
 
@@ -304,6 +334,7 @@ Result<RecoveryPoint> DecodePoint(const std::string& name, const std::string& te
   }
   point.settings = DecodeSettings(reader);
   point.checkpoint = reader.TextOr("checkpoint", "");
+  if (reader.Has("nvram")) point.firmware = DecodeFirmware(reader);
   return Finish(reader, std::move(point));
 }
 

@@ -21,6 +21,7 @@ namespace asr {
 [[nodiscard]] std::string EncodeItem(const Item& item);
 [[nodiscard]] Result<Item> DecodeItem(const std::string& name, const std::string& text);
 
+// With the content of its firmware's variables, if the point has it.
 [[nodiscard]] std::string EncodePoint(const RecoveryPoint& point);
 [[nodiscard]] Result<RecoveryPoint> DecodePoint(const std::string& name, const std::string& text);
 

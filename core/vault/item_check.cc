@@ -208,6 +208,17 @@ void ItemCheck::SortPointBlob(const std::string& blob, const std::string& name) 
     dropped_.insert(dropped);
     return;
   }
+  if (const PointId kept{layout::FirmwareStem(StemBetween(name, "points/", ""))};
+      ParseCompactTime(kept.value)) {
+    ++report_.blob_count;
+    if (IsGone(layout::PointDocument(id_, kept))) {
+      findings_.Add(Severity::kNote, blob,
+                    "no point has these firmware variables: a seal or a removal runs, or was "
+                    "interrupted",
+                    "nothing: they go with the next point that retention removes");
+    }
+    return;
+  }
   const std::string point = StemBetween(name, "points/", kJson);
   if (!point.empty()) {
     // Marks are listed before documents.
@@ -306,6 +317,7 @@ void ItemCheck::CheckPoint(const PointId& id) {
                               id.value, point->epoch),
                   "bring the newest item.json back, if there is a copy");
   }
+  if (point->firmware) CheckFirmware(*point);
   if (!report_.identity) return;
   for (const PointDisk& disk : point->disks) CheckSnapshot(*point, disk);
 }

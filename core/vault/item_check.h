@@ -35,6 +35,7 @@ class ItemCheck {
   void CountUnknown(const ItemDisk& disk);
   void CheckPoint(const PointId& id);
   void CheckSnapshot(const RecoveryPoint& point, const PointDisk& disk);
+  void CheckFirmware(const RecoveryPoint& point);
   void CheckUnsealed();
   void AddLostPoints(const std::set<SnapshotId>& unsealed);
   void CheckPin(const std::string& blob);

@@ -83,6 +83,19 @@ void ItemCheck::CheckPin(const std::string& blob) {
   }
 }
 
+void ItemCheck::CheckFirmware(const RecoveryPoint& point) {
+  const std::string blob = layout::FirmwareBlob(id_, point.id);
+  const auto bytes = store_.Get(blob);
+  if (!bytes && !IsNotFound(bytes.error())) return findings_.Add(blob, bytes.error());
+  if (!bytes && IsGone(layout::PointDocument(id_, point.id))) return;
+  if (bytes && ToHex(ComputeSha256(AsBytes(*bytes))) == point.firmware->sha256) return;
+  findings_.Add(Severity::kError, blob,
+                bytes ? "the firmware variables are not those that were kept"
+                      : "the point's firmware variables are missing",
+                "bring the blob back from a copy of the vault; the point's disks do not need it, "
+                "and another point's variables may do");
+}
+
 void ItemCheck::CheckScreenshot(const std::string& proof, const Screenshot& screenshot) {
   const auto bytes = store_.Get(screenshot.path);
   if (!bytes && !IsNotFound(bytes.error())) return findings_.Add(screenshot.path, bytes.error());

@@ -6,6 +6,18 @@
 #include <fmt/format.h>
 
 namespace asr::layout {
+namespace {
+
+constexpr std::string_view kDroppedEnding = ".dropped";
+constexpr std::string_view kFirmwareEnding = ".nvram";
+
+// "" if it has another ending.
+std::string StemBefore(std::string_view name, std::string_view ending) {
+  if (!name.ends_with(ending)) return "";
+  return std::string(name.substr(0, name.size() - ending.size()));
+}
+
+}  // namespace
 
 std::string EscapeSegment(std::string_view name) {
   std::string segment;
@@ -71,14 +83,16 @@ std::string PointDocument(const ItemId& item, const PointId& point) {
 }
 
 std::string DroppedMark(const ItemId& item, const PointId& point) {
-  return fmt::format("{}{}.dropped", PointsPrefix(item), point.value);
+  return fmt::format("{}{}{}", PointsPrefix(item), point.value, kDroppedEnding);
 }
 
-std::string DroppedStem(std::string_view name) {
-  constexpr std::string_view kEnding = ".dropped";
-  if (!name.ends_with(kEnding)) return "";
-  return std::string(name.substr(0, name.size() - kEnding.size()));
+std::string DroppedStem(std::string_view name) { return StemBefore(name, kDroppedEnding); }
+
+std::string FirmwareBlob(const ItemId& item, const PointId& point) {
+  return fmt::format("{}{}{}", PointsPrefix(item), point.value, kFirmwareEnding);
 }
+
+std::string FirmwareStem(std::string_view name) { return StemBefore(name, kFirmwareEnding); }
 
 std::string ProofPrefix(const ItemId& item, const PointId& point) {
   return fmt::format("{}{}.proof/", PointsPrefix(item), point.value);

@@ -37,6 +37,10 @@ inline constexpr std::string_view kNewItemsLease = "items/lease";
 // "POINT.dropped" -> "POINT"; "" for any other name.
 [[nodiscard]] std::string DroppedStem(std::string_view name);
 [[nodiscard]] std::string ProofPrefix(const ItemId& item, const PointId& point);
+// "items/ITEM/points/POINT.nvram"
+[[nodiscard]] std::string FirmwareBlob(const ItemId& item, const PointId& point);
+// "POINT.nvram" -> "POINT"; "" for any other name.
+[[nodiscard]] std::string FirmwareStem(std::string_view name);
 // The blob of the picture that belongs to the proof document `proof`.
 [[nodiscard]] std::string ScreenshotOf(std::string_view proof);
 [[nodiscard]] std::string PinsPrefix(const ItemId& item);  // "items/ITEM/pins/"

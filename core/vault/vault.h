@@ -139,6 +139,11 @@ class Vault {
   // place of what ForbidSeal left, as it was read last.
   [[nodiscard]] Status PutPoint(const RecoveryPoint& point,
                                 PutCondition condition = PutCondition::kIfAbsent);
+  // What the point's firmware kept. kNotFound if that is nothing, or its point went meanwhile;
+  // kCorrupt (kPointCorrupt) if it is missing or not what was kept.
+  [[nodiscard]] Result<std::string> ReadFirmware(const RecoveryPoint& point);
+  // Blobs of firmware that a seal or a removal which was cut has left. For the item's writer.
+  [[nodiscard]] Status RemoveLostFirmware(const ItemId& item);
   [[nodiscard]] Status DeletePointDocument(const ItemId& item, const PointId& point);
 
   // Proof: each test or check adds a document, unless the point is gone. It takes the place of

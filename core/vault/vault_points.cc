@@ -1,5 +1,6 @@
 // The part of a vault that is about recovery points: their documents, proofs and pins.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -75,9 +76,51 @@ Result<RecoveryPoint> Vault::ReadPoint(const ItemId& item, const PointId& point)
   return DecodePoint(blob, text);
 }
 
+// What the document names is there, and durable, before it.
 Status Vault::PutPoint(const RecoveryPoint& point, PutCondition condition) {
-  return store_->Put(layout::PointDocument(point.item, point.id), AsBytes(EncodePoint(point)),
-                     condition);
+  const std::string name = layout::PointDocument(point.item, point.id);
+  if (!point.firmware || point.firmware->content.empty()) {
+    return store_->Put(name, AsBytes(EncodePoint(point)), condition);
+  }
+  ASR_CHECK(
+      store_->Put(layout::FirmwareBlob(point.item, point.id), AsBytes(point.firmware->content)));
+  RecoveryPoint document = point;
+  document.firmware->content.clear();
+  return store_->Put(name, AsBytes(EncodePoint(document)), condition);
+}
+
+Result<std::string> Vault::ReadFirmware(const RecoveryPoint& point) {
+  if (!point.firmware) {
+    return Fail(ErrorKind::kNotFound, ErrorCode::kBlobNotFound,
+                fmt::format("no firmware variables are kept of point {}", point.id.value));
+  }
+  const std::string blob = layout::FirmwareBlob(point.item, point.id);
+  auto content = store_->Get(blob);
+  if (content && ToHex(ComputeSha256(AsBytes(*content))) == point.firmware->sha256) return content;
+  if (!content && !IsNotFound(content.error())) return content;
+  // Retention removes the document first.
+  ASR_CHECK(store_->Get(layout::PointDocument(point.item, point.id)));
+  return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kPointCorrupt,
+                        fmt::format("{} {}", blob,
+                                    content ? "does not hold the firmware variables that were kept"
+                                            : "is missing"))
+                  .WithCause("the disk or the file system under the vault lost or changed bytes")
+                  .WithCause("somebody changed the vault's files by hand")
+                  .WithAction("bring it back from a copy of the vault; the point's disks do not "
+                              "need it, and those of another point may do"));
+}
+
+Status Vault::RemoveLostFirmware(const ItemId& item) {
+  ASR_TRY(const auto names, store_->ListNames(layout::PointsPrefix(item)));
+  std::set<std::string> points;
+  for (const std::string& name : names) points.insert(DocumentStem(name));
+  for (const std::string& name : names) {
+    const std::string point = layout::FirmwareStem(name);
+    // A newer one may be about to be sealed, by somebody who does not know yet that he is late.
+    if (point.empty() || points.contains(point) || point > *points.rbegin()) continue;
+    ASR_CHECK(store_->Delete(layout::FirmwareBlob(item, {point})));
+  }
+  return {};
 }
 
 Status Vault::MakePointDurable(const ItemId& item, const PointId& point) {
@@ -89,8 +132,13 @@ Status Vault::MakePointDurable(const ItemId& item, const PointId& point) {
 
 Status Vault::DeletePointDocument(const ItemId& item, const PointId& point) {
   ASR_CHECK(store_->Delete(layout::PointDocument(item, point)));
-  ASR_TRY(const auto proofs, store_->List(layout::ProofPrefix(item, point)));
-  for (const BlobInfo& proof : proofs) ASR_CHECK(store_->Delete(proof.name));
+  const std::string proofs = layout::ProofPrefix(item, point);
+  const std::string firmware = layout::FirmwareBlob(item, point);
+  ASR_TRY(const auto blobs, store_->List(layout::PointsPrefix(item) + point.value + "."));
+  for (const BlobInfo& blob : blobs) {
+    if (blob.name == firmware || blob.name.starts_with(proofs))
+      ASR_CHECK(store_->Delete(blob.name));
+  }
   return {};
 }
 

@@ -2,107 +2,49 @@
 
 #include <utility>
 
+#include "storage/blob/forwarding_store.h"
+
 namespace asr {
 namespace {
 
-class ThrottledPageBlob : public PageBlob {
+class ThrottledPageBlob : public ForwardingPageBlob {
  public:
   ThrottledPageBlob(std::unique_ptr<PageBlob> base, const AdmitBytes& admit)
-      : base_(std::move(base)), admit_(admit) {}
+      : ForwardingPageBlob(std::move(base)), admit_(admit) {}
 
-  std::uint64_t size_bytes() const override { return base_->size_bytes(); }
-  Status Read(std::uint64_t offset_bytes, MutableByteSpan out) override {
-    return base_->Read(offset_bytes, out);
-  }
-  Result<std::vector<Extent>> OwnExtents(Extent range) override { return base_->OwnExtents(range); }
-  Result<std::vector<Extent>> DataExtents(Extent range) override {
-    return base_->DataExtents(range);
-  }
   Status Write(std::uint64_t offset_bytes, ByteSpan bytes) override {
     ASR_CHECK(admit_(bytes.size()));
-    return base_->Write(offset_bytes, bytes);
+    return base().Write(offset_bytes, bytes);
   }
-  Result<bool> CopyFrom(const SnapshotId& source, Extent range, std::uint64_t crc64) override {
-    return base_->CopyFrom(source, range, crc64);
-  }
-  Result<bool> CopyFromOrigin(CopyOrigin& origin, Extent range, std::uint64_t crc64) override {
-    return base_->CopyFromOrigin(origin, range, crc64);
-  }
-  Status Clear(Extent range) override { return base_->Clear(range); }
-  Status Preserve(const std::vector<Extent>& ranges) override { return base_->Preserve(ranges); }
-  Status KeepInstead(std::uint64_t offset_bytes, ByteSpan bytes) override {
-    return base_->KeepInstead(offset_bytes, bytes);
-  }
-  Status Resize(std::uint64_t size_bytes) override { return base_->Resize(size_bytes); }
-  Status Flush() override { return base_->Flush(); }
-  std::string opened_content_name() const override { return base_->opened_content_name(); }
-  Result<std::string> ContentName() override { return base_->ContentName(); }
-  Status CreateSnapshot(const SnapshotId& id) override { return base_->CreateSnapshot(id); }
-  Result<std::vector<SnapshotId>> ListSnapshots() override { return base_->ListSnapshots(); }
-  Status PrepareDelete(const SnapshotId& id) override { return base_->PrepareDelete(id); }
-  Status DeleteSnapshot(const SnapshotId& id) override { return base_->DeleteSnapshot(id); }
 
  private:
-  std::unique_ptr<PageBlob> base_;
   const AdmitBytes admit_;
 };
 
-class ThrottledStore : public BlobStore {
+class ThrottledStore : public ForwardingStore {
  public:
   ThrottledStore(std::unique_ptr<BlobStore> base, AdmitBytes admit)
-      : base_(std::move(base)), admit_(std::move(admit)) {}
+      : ForwardingStore(std::move(base)), admit_(std::move(admit)) {}
 
-  std::string Description() const override { return base_->Description(); }
-  bool ShowsOnlyDurable() const override { return base_->ShowsOnlyDurable(); }
-  std::optional<Timestamp> ServerTime() const override { return base_->ServerTime(); }
-  Result<std::string> Get(const std::string& name) override { return base_->Get(name); }
   Status Put(const std::string& name, ByteSpan bytes, PutCondition condition) override {
     ASR_CHECK(admit_(bytes.size()));
-    return base_->Put(name, bytes, condition);
-  }
-  Status Delete(const std::string& name) override { return base_->Delete(name); }
-  Result<std::vector<BlobInfo>> List(const std::string& prefix) override {
-    return base_->List(prefix);
-  }
-  Result<std::vector<std::string>> ListNames(const std::string& prefix) override {
-    return base_->ListNames(prefix);
-  }
-  Result<std::unique_ptr<BlobView>> View(const std::string& prefix, ViewDepth depth) override {
-    return base_->View(prefix, depth);
+    return base().Put(name, bytes, condition);
   }
   Result<std::unique_ptr<PageBlob>> CreatePageBlob(const std::string& name,
                                                    std::uint64_t size_bytes) override {
-    ASR_TRY(auto blob, base_->CreatePageBlob(name, size_bytes));
+    ASR_TRY(auto blob, base().CreatePageBlob(name, size_bytes));
     return Wrap(std::move(blob));
   }
   Result<std::unique_ptr<PageBlob>> OpenPageBlob(const std::string& name) override {
-    ASR_TRY(auto blob, base_->OpenPageBlob(name));
+    ASR_TRY(auto blob, base().OpenPageBlob(name));
     return Wrap(std::move(blob));
   }
-  Result<std::unique_ptr<PageBlobReader>> OpenPageBlobReader(
-      const std::string& name, const std::optional<SnapshotId>& snapshot) override {
-    return base_->OpenPageBlobReader(name, snapshot);
-  }
-  Result<std::vector<SnapshotId>> ListSnapshots(const std::string& name) override {
-    return base_->ListSnapshots(name);
-  }
-  Result<std::vector<BlobRemains>> ListRemains(const std::string& prefix) override {
-    return base_->ListRemains(prefix);
-  }
-  Result<std::unique_ptr<Lease>> AcquireLease(const std::string& name) override {
-    return base_->AcquireLease(name);
-  }
-  Status RemoveUnfinished(const std::string& prefix, std::size_t levels) override {
-    return base_->RemoveUnfinished(prefix, levels);
-  }
-  Status RemovePlace() override { return base_->RemovePlace(); }
 
  private:
   Result<std::unique_ptr<PageBlob>> Wrap(std::unique_ptr<PageBlob> blob) {
     return std::unique_ptr<PageBlob>(std::make_unique<ThrottledPageBlob>(std::move(blob), admit_));
   }
 
-  std::unique_ptr<BlobStore> base_;
   const AdmitBytes admit_;
 };
 

@@ -284,6 +284,7 @@ def look(asr, directory):
     asr.run("vault show main", "vault-show")
     asr.run("vault check main", "vault-check")
     asr.run("status", "status")
+    asr.run("doctor", "doctor")
     make_change_log(directory / "log.hrl")
     asr.run("hrl show log.hrl", "hrl")
     asr.run("hrl verify log.hrl", "hrl")

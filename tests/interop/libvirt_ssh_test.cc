@@ -95,7 +95,6 @@ TEST_F(LibvirtSshTest, DeltasAndAnAppConsistentPointOfAGuestBehindSsh) {
   ExpectExact(guest);
   EXPECT_EQ(RunShell(fmt::format("ls {} | grep -e scratch -e hrl", guest.directory())).text, "");
   ExpectNothingLeft(guest);
-  EXPECT_EQ(RunShell("ls -d /tmp/asr-ssh-*").exit_code, 2);
   world_.AsrJson("disable " + name);
   EXPECT_EQ(Virsh({"checkpoint-list", name, "--name"}), "");
 }
@@ -136,6 +135,26 @@ TEST_F(LibvirtSshTest, ALineThatBreaksCostsTheCycleAndNoMore) {
   ExpectExact(guest);
 }
 
+// Whatever it cannot do while nobody gets there.
+TEST_F(LibvirtSshTest, AGuardWhoseLineIsCutActsOnceItIsBack) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  guest.WriteRandomFile("/data/large", 20 * kMiB);
+  AsrProcess process = Start("replicate", guest);
+  ASSERT_TRUE(StopWithJob(process, guest));
+  MustRunShell("mv /run/lab/home/.ssh/config /run/lab/away && kill -KILL $(pgrep -x ssh)");
+  process.Kill();
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  EXPECT_TRUE(HasJob(guest));
+  EXPECT_EQ(world_.TryAsr("replicate web").exit_code, 1);
+  MustRunShell("mv /run/lab/away /run/lab/home/.ssh/config");
+  ExpectNothingLeft(guest);
+  EXPECT_EQ(guest.State(), "running");
+  ExpectExact(guest);
+}
+
 TEST_F(LibvirtSshTest, WhatIsWrongWithKeysIsNamedWithItsCure) {
   MustRunShell("ssh-keygen -q -t ed25519 -N '' -f /run/lab/other_key; : >/run/lab/no_hosts");
   const auto add = [&](const std::string& uri) {
@@ -159,19 +178,54 @@ TEST_F(LibvirtSshTest, WhatIsWrongWithKeysIsNamedWithItsCure) {
       "'qemu+ssh://root@lab-host/system?known_hosts=/run/lab/no_hosts&no_verify=1'");
 }
 
-TEST_F(LibvirtSshTest, AGuestThatIsOffIsNotTakenForAFileOfThisMachine) {
+TEST_F(LibvirtSshTest, TheImagesOfAGuestThatIsOffAreReadThere) {
   LibvirtGuest guest({.name = "web"});
   guest.Start();
   guest.WaitForSynced(5);
   world_.AsrJson("enable web --policy gold");
   guest.Shutdown();
-  const CommandOutput off = world_.TryAsr("replicate web");
-  EXPECT_EQ(off.exit_code, 1);
-  EXPECT_THAT(off.text, HasSubstr("its images lie on another machine"));
-  world_.AsrJson("disable web --keep-data");
+  const std::int64_t at_shutdown = guest.LastSynced();
+  const Json off = world_.AsrJson("replicate web");
+  EXPECT_TRUE(off.at("point").at("new").get<bool>());
   EXPECT_THAT(world_.said(), IsEmpty());
+  const GuestJournal journal =
+      world_.Restore(guest, off.at("point").at("id").get<std::string>(), JournalState::kFrozen);
+  EXPECT_EQ(journal.problem, "");
+  EXPECT_EQ(journal.SyncedNumber(), at_shutdown);
+  EXPECT_FALSE(world_.AsrJson("replicate web").at("point").at("new").get<bool>());
+  ExpectNothingLeft(guest);
+  // Killed while it reads them.
+  for (int delay_ms = 300; delay_ms <= 1200; delay_ms += 300) {
+    AsrProcess process = Start("replicate", guest);
+    std::this_thread::sleep_for(milliseconds(delay_ms));
+    process.Kill();
+  }
+  ExpectNothingLeft(guest);
+  for (int i = 0; i < 50 && RunShell("pgrep -x qemu-nbd").text != ""; ++i) {
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  EXPECT_EQ(RunShell("pgrep -a -x qemu-nbd").text, "");
   guest.Start();
   guest.WaitForMoreSynced(2);
+  ExpectExact(guest);
+  guest.Shutdown();
+  world_.AsrJson("disable web --keep-data");
+  EXPECT_THAT(world_.said(), IsEmpty());
+}
+
+// What QEMU has open is not read behind its back.
+TEST_F(LibvirtSshTest, ImagesThatSomebodyWritesAreNotRead) {
+  LibvirtGuest guest({.name = "web"});
+  world_.AsrJson("enable web --policy gold");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  MustRunShell(
+      fmt::format("qemu-nbd --fork --pid-file=/run/lab/writer --socket=/run/lab/nbd --persistent "
+                  "-f qcow2 {}",
+                  guest.disks()[0]));
+  const CommandOutput locked = world_.TryAsr("replicate web");
+  EXPECT_EQ(locked.exit_code, 1);
+  EXPECT_THAT(locked.text, HasSubstr("ASR1107"));
+  MustRunShell("kill $(cat /run/lab/writer)");
 }
 
 // The guard looks at the other machine's disks.

@@ -78,6 +78,10 @@ TEST(DocumentsTest, ReadBackAsWritten) {
   EXPECT_EQ(DecodePoint("point", EncodePoint(point)).value(), point);
   RecoveryPoint first = point;
   first.parent.reset();
+  first.firmware = {.format = "qcow2",
+                    .size_bytes = 3,
+                    .sha256 = std::string(64, 'a'),
+                    .content = std::string("\0\xff\n", 3)};
   EXPECT_EQ(DecodePoint("point", EncodePoint(first)).value(), first);
 
   Policy policy{.name = "gold", .retention = StandardRetention(std::chrono::hours(24))};

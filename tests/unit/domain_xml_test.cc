@@ -53,6 +53,12 @@ TEST(DomainXmlTest, KnowsUefiByItsLoader) {
   ASSERT_TRUE(by_loader.has_value());
   EXPECT_EQ(by_loader->settings.generation, 2);
   EXPECT_EQ(by_loader->nvram_path, "/vars.fd");
+  EXPECT_EQ(by_loader->nvram_format, "raw");
+  const auto by_source = ParseDomainXml(
+      DomainWith("", "<nvram type='file' format='qcow2'><source file='/vars.qcow2'/></nvram>"));
+  ASSERT_TRUE(by_source);
+  EXPECT_EQ(by_source->nvram_path, "/vars.qcow2");
+  EXPECT_EQ(by_source->nvram_format, "qcow2");
   const std::string automatic = "<domain><name>a</name><uuid>b</uuid><os firmware='efi'/></domain>";
   EXPECT_EQ(ParseDomainXml(automatic)->settings.generation, 2);
 }

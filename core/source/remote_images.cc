@@ -1,0 +1,169 @@
+#include "core/source/remote_images.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/source/libvirt_host.h"
+#include "storage/base/checksum.h"
+#include "storage/base/text.h"
+
+namespace asr {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kTouchInterval{20};
+constexpr int kNoSuchProgram = 127;  // as a shell says it
+constexpr std::size_t kPlaceDigits = 16;
+
+Error Changed(const std::string& what) {
+  return MakeError(ErrorKind::kBusy, ErrorCode::kImageChanged, what)
+      .WithCause("the VM was started, or its image is being copied or merged")
+      .WithAction("nothing: the next try finds the VM as it is then")
+      .Retryable();
+}
+
+// Serves the image until the shell ends, or nobody has touched `alive` for three minutes: behind a
+// line that went dead, sshd may wait for hours, and the image's lock would keep the VM from being
+// started.
+std::string ServerCommand(const std::string& place, const VmDisk& disk) {
+  return fmt::format(
+      "(umask 077 && mkdir {0} && : >{0}/alive) && "
+      "end() {{ kill \"$(cat {0}/pid 2>/dev/null)\" 2>/dev/null; rm -rf {0}; }} && "
+      "trap end EXIT && trap 'exit 1' HUP TERM && "
+      "(umask 077 && exec qemu-nbd --fork --pid-file={0}/pid --read-only --persistent --shared=16 "
+      "--socket={0}/nbd --format={1} -- {2} 2>&1) && "
+      "{{ (while sleep 15; do [ -d {0} ] || exit; "
+      "[ -z \"$(find {0}/alive -mmin +2)\" ] || {{ end; exit; }}; done) >/dev/null 2>&1 & }}",
+      place, disk.format, ShellQuote(disk.path));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RemoteImages>> RemoteImages::Open(Timestamp now, RemoteVm vm,
+                                                         const std::vector<VmDisk>& disks) {
+  ASR_TRY(const LibvirtUri place, ParseLibvirtUri(vm.uri));
+  if (!place.ssh) {
+    return Fail(ErrorKind::kInternal, ErrorCode::kInternal, "images of this machine are files");
+  }
+  std::unique_ptr<RemoteImages> images(new RemoteImages(std::move(vm)));
+  images->taken_ = now;
+  images->is_live_ = true;
+  for (const VmDisk& disk : disks) {
+    Status added = images->AddDisk(*place.ssh, disk);
+    if (!added) return Fail(images->InThis(std::move(added).error(), disk.name.value));
+  }
+  // Only now: from here on the locks keep it off.
+  ASR_CHECK(images->RequireOff());
+  return images;
+}
+
+Error RemoteImages::InThis(Error error, const std::string& disk) const {
+  return std::move(error)
+      .WithContext(fmt::format("disk {}", disk))
+      .WithContext(fmt::format("VM {}", vm_.name));
+}
+
+Status RemoteImages::RequireOff() const {
+  ASR_TRY(const LibvirtHost host, LibvirtHost::Connect(vm_.uri));
+  ASR_TRY(const LibvirtDomain domain, host.FindDomain(vm_.uuid));
+  ASR_TRY(const VmPowerState state, domain.State());
+  if (state == VmPowerState::kOff) return {};
+  return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kVmStateChanged,
+                        fmt::format("VM {} was started just now", vm_.name))
+                  .WithAction("nothing: the next try takes it as it runs")
+                  .Retryable());
+}
+
+Status RemoteImages::AddDisk(const SshTarget& ssh, const VmDisk& wanted) {
+  auto line = std::make_unique<Line>();
+  line->place = "/tmp/asr-image-" + ToHex(RandomBits()).substr(0, kPlaceDigits);
+  line->path = wanted.path;
+  ASR_TRY(line->ssh, SshLine::Start(ssh, line->place + "/nbd"));
+  ASR_CHECK(line->ssh->WaitUntilReady());
+  ASR_TRY(line->stamp, StampOf(*line));
+  ASR_CHECK(Serve(*line, wanted));
+  line->last_touched = steady_clock::now();
+  ASR_TRY(auto disk, NbdDisk::Open({.socket_path = line->ssh->socket_path(),
+                                    .export_name = "",
+                                    .image_path = wanted.path,
+                                    .format = wanted.format == "qcow2" ? ImageFormat::kQcow2
+                                                                       : ImageFormat::kRaw,
+                                    .logical_sector_bytes = wanted.logical_sector_bytes,
+                                    .on_read = [line = line.get()] { Touch(*line); }}));
+  line->ssh->HideSocket();
+  // A raw image's last, odd sector is filled up.
+  if (disk->size_bytes() != wanted.size_bytes) {
+    return Fail(Changed(fmt::format("the image has {} bytes and had {} a moment ago",
+                                    disk->size_bytes(), wanted.size_bytes)));
+  }
+  disks_.push_back({.name = wanted.name,
+                    .disk = std::move(disk),
+                    .image_path = wanted.path,
+                    .log_directory = ""});
+  lines_.push_back(std::move(line));
+  return {};
+}
+
+Status RemoteImages::Serve(Line& line, const VmDisk& wanted) const {
+  ASR_TRY(const SshLine::Answer answer, line.ssh->Run(ServerCommand(line.place, wanted)));
+  if (answer.exit_code == 0) return {};
+  if (answer.exit_code == kNoSuchProgram) {
+    return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kHostUnreachable,
+                          "images of VMs that are off are read by qemu-nbd, which its host does "
+                          "not have")
+                    .WithAction("install it there (apt install qemu-utils), or start the VM"));
+  }
+  if (answer.output.find("\" lock") != std::string::npos) {
+    return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kImageInUse,
+                          "another QEMU has the image open for writing")
+                    .WithCause(answer.output)
+                    .WithAction("nothing, if the VM was just started: the next try takes it as it "
+                                "runs; else wait until that has ended")
+                    .Retryable());
+  }
+  return Fail(MakeError(ErrorKind::kIo, ErrorCode::kIo,
+                        fmt::format("its host cannot show {}: {}", line.path, answer.output))
+                  .WithCause("the user of the URI may not read it: connect as root")
+                  .Retryable());
+}
+
+Result<std::string> RemoteImages::StampOf(Line& line) const {
+  const std::string command =
+      fmt::format("stat -L -c '%d %i %s %y %z' -- {} 2>&1", ShellQuote(line.path));
+  const std::lock_guard lock(line.mutex);
+  ASR_TRY(SshLine::Answer answer, line.ssh->Run(command));
+  if (answer.exit_code == 0) return std::move(answer.output);
+  return Fail(MakeError(ErrorKind::kIo, ErrorCode::kIo,
+                        fmt::format("its host cannot look at its image: {}", answer.output))
+                  .Retryable());
+}
+
+Status RemoteImages::Verify() const {
+  for (std::size_t i = 0; i < lines_.size(); ++i) {
+    const std::string& disk = disks_[i].name.value;
+    const auto stamp = StampOf(*lines_[i]);
+    if (!stamp) return Fail(InThis(stamp.error(), disk));
+    if (*stamp == lines_[i]->stamp) continue;
+    return Fail(
+        InThis(Changed(fmt::format("{} was changed while it was read", lines_[i]->path)), disk));
+  }
+  return RequireOff();
+}
+
+void RemoteImages::Touch() {
+  for (const auto& line : lines_) Touch(*line);
+}
+
+// From any thread; one that would have to wait need not. A line that is lost shows at the next
+// read.
+void RemoteImages::Touch(Line& line) {
+  const std::unique_lock lock(line.mutex, std::try_to_lock);
+  const auto now = steady_clock::now();
+  if (!lock || now - line.last_touched < kTouchInterval) return;
+  line.last_touched = now;
+  static_cast<void>(line.ssh->Run(fmt::format(": >{}/alive", line.place)));
+}
+
+}  // namespace asr

@@ -1,0 +1,71 @@
+// Disks of a running guest grow, and are added to it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tests/support/live_world.h"
+
+namespace asr::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Json = LiveWorld::Json;
+
+TEST(LibvirtDisksTest, AGrownAndAnAddedDiskAreFollowed) {
+  LiveWorld world;
+  LibvirtGuest guest({.name = "web", .machine = "pc"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  const Json enabled = world.AsrJson("enable web --policy gold");
+  const std::string old_point = world.AsrJson("points list web")[0].at("id");
+
+  Virsh({"blockresize", "web", "vda", "300M"});
+  guest.RunInGuest("dd if=/dev/urandom of=/dev/vda bs=1M seek=290 count=4 conv=notrunc && sync");
+  const std::string added = guest.directory() + "/added.qcow2";
+  MustRunShell("qemu-img create -q -f qcow2 " + added + " 64M");
+  Virsh({"attach-disk", "web", added, "vdb", "--subdriver", "qcow2", "--live"});
+  guest.RunInGuest("dd if=/dev/urandom of=/dev/vdb bs=1M seek=3 count=2 conv=notrunc && sync");
+  const std::int64_t synced = guest.WaitForMoreSynced(2);
+
+  const Json followed = world.AsrJson("replicate web");
+  EXPECT_THAT(world.said(), HasSubstr("disk vda has grown from 268435456 to 314572800 bytes"));
+  EXPECT_THAT(world.said(), HasSubstr("disk vdb was added"));
+  // Its 6 MiB, and what the guest has written meanwhile.
+  EXPECT_LT(followed.at("stats").at("bytesSent"), 12 * kMiB) << followed.dump();
+  const Json disks = world.AsrJson("items show web").at("disks");
+  ASSERT_EQ(disks.size(), 2U);
+  EXPECT_EQ(disks[0].at("sizeBytes"), 300 * kMiB);
+  EXPECT_EQ(disks[1].at("sizeBytes"), 64 * kMiB);
+
+  // From now on by bitmaps alone, of both.
+  guest.RunInGuest("dd if=/dev/urandom of=/dev/vdb bs=1M seek=40 count=1 conv=notrunc && sync");
+  const Json delta = world.AsrJson("replicate web");
+  EXPECT_THAT(world.said(), IsEmpty());
+  EXPECT_LT(delta.at("stats").at("bytesRead"), 8 * kMiB) << delta.dump();
+
+  guest.StopWriting();
+  const Json last = world.AsrJson("replicate web");
+  const Json compared = world.AsrJson("resync web --now");
+  EXPECT_EQ(compared.at("stats").at("bytesSent"), 0) << compared.dump();
+  guest.StartWriting();
+  const GuestJournal journal = world.Restore(guest, old_point, JournalState::kCrash);
+  EXPECT_EQ(journal.problem, "");
+  const std::string to = world.directory() / "restored";
+  world.Asr(fmt::format("restore web --point {} --to {} --format raw",
+                        last.at("point").at("id").get<std::string>(), to));
+  EXPECT_EQ(std::filesystem::file_size(to + "/vda.raw"), 300 * kMiB);
+  // What QEMU reads of it, through the lock of the running one.
+  MustRunShell(
+      fmt::format("qemu-img convert -U -O raw {0} {1}.raw && cmp {1}.raw {1}/vdb.raw && rm {1}.raw",
+                  added, to));
+  const GuestJournal grown = ReadGuestJournal({to + "/vda.raw"}, JournalState::kCrash);
+  EXPECT_EQ(grown.problem, "");
+  EXPECT_GE(grown.SyncedNumber(), synced);
+  world.Asr("points verify web");
+  EXPECT_EQ(world.TryAsr("vault check").exit_code, 0);
+}
+
+}  // namespace
+}  // namespace asr::testing
