@@ -129,6 +129,7 @@ void AgentLoop::LookAtVaults() {
   knows_vaults_ = false;
   limits_.jobs = Setting(kMostJobsSetting, kDefaultMostJobs);
   limits_.jobs_of_a_host = Setting(kMostJobsOfAHostSetting, kDefaultMostJobsOfAHost);
+  if (auto hosts = environment_.state.ListHosts()) hosts_ = *std::move(hosts);
   const auto vaults = environment_.state.ListVaults();
   if (!vaults) {
     TellTrouble(Fail(vaults.error()));
@@ -163,6 +164,7 @@ void AgentLoop::LookAtVaults() {
 Status AgentLoop::Pass() {
   RemoveOldJobs();
   ASR_CHECK(ReadItems());
+  LookAtHosts();
   ASR_CHECK(NoteMembers());
   ASR_CHECK(TakeRequests());
   return StartDue();

@@ -10,6 +10,7 @@
 
 #include "core/jobs/agent.h"
 #include "core/jobs/agent_jobs.h"
+#include "core/jobs/host_watch.h"
 #include "core/jobs/replicate.h"
 #include "core/jobs/vault_watch.h"
 
@@ -32,6 +33,7 @@ class AgentLoop {
   };
 
   void LookAtVaults();
+  void LookAtHosts();
   void LookAtClock();
   [[nodiscard]] Status Pass();
   [[nodiscard]] Status ReadItems();
@@ -66,6 +68,9 @@ class AgentLoop {
   std::vector<std::unique_ptr<VaultWatch>> watches_;
   std::vector<std::unique_ptr<VaultWatch>> retired_;  // whose vaults are not registered any more
   bool knows_vaults_ = false;                         // watches_ are all there are
+  std::vector<HostRegistration> hosts_;
+  std::vector<std::unique_ptr<HostWatch>> host_watches_;
+  std::vector<std::unique_ptr<HostWatch>> retired_hosts_;
   std::map<ItemKey, Known> known_;
   std::map<ItemKey, std::optional<Timestamp>> noted_;  // members, and the due that was noted
   std::optional<double> vaults_seen_seconds_;

@@ -29,7 +29,8 @@ Status AgentLoop::TakeRequests() {
         break;
       case AgentRequest::Kind::kCancel: {
         const auto job = environment_.state.FindJob(request.subject);
-        if (job && jobs_.Cancel(job->item, job->vault)) {
+        // One that has ended meanwhile is not the next cycle of its VM.
+        if (job && IsRunning(job->state) && jobs_.Cancel(job->item, job->vault)) {
           Tell(LogLevel::kInfo, fmt::format("job {} is cancelled", job->id.value), job->vault,
                job->item);
         }

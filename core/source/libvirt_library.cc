@@ -42,7 +42,19 @@ bool FindAll(void* library, LibvirtLibrary& libvirt) {
          Find(library, "virDomainCheckpointFree", libvirt.DomainCheckpointFree) &&
          Find(library, "virDomainListAllSnapshots", libvirt.DomainListAllSnapshots) &&
          Find(library, "virDomainSnapshotGetName", libvirt.DomainSnapshotGetName) &&
-         Find(library, "virDomainSnapshotFree", libvirt.DomainSnapshotFree);
+         Find(library, "virDomainSnapshotFree", libvirt.DomainSnapshotFree) &&
+         Find(library, "virEventRegisterDefaultImpl", libvirt.EventRegisterDefaultImpl) &&
+         Find(library, "virEventRunDefaultImpl", libvirt.EventRunDefaultImpl) &&
+         Find(library, "virEventAddTimeout", libvirt.EventAddTimeout) &&
+         Find(library, "virEventUpdateTimeout", libvirt.EventUpdateTimeout) &&
+         Find(library, "virConnectDomainEventRegisterAny", libvirt.ConnectDomainEventRegisterAny) &&
+         Find(library, "virConnectDomainEventDeregisterAny",
+              libvirt.ConnectDomainEventDeregisterAny) &&
+         Find(library, "virConnectRegisterCloseCallback", libvirt.ConnectRegisterCloseCallback) &&
+         Find(library, "virConnectUnregisterCloseCallback",
+              libvirt.ConnectUnregisterCloseCallback) &&
+         Find(library, "virConnectSetKeepAlive", libvirt.ConnectSetKeepAlive) &&
+         Find(library, "virDomainGetUUIDString", libvirt.DomainGetUUIDString);
 }
 
 // It prints what goes wrong, unless somebody else takes it.

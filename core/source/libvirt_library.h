@@ -42,6 +42,16 @@ struct LibvirtLibrary {
   decltype(&virDomainListAllSnapshots) DomainListAllSnapshots;
   decltype(&virDomainSnapshotGetName) DomainSnapshotGetName;
   decltype(&virDomainSnapshotFree) DomainSnapshotFree;
+  decltype(&virEventRegisterDefaultImpl) EventRegisterDefaultImpl;
+  decltype(&virEventRunDefaultImpl) EventRunDefaultImpl;
+  decltype(&virEventAddTimeout) EventAddTimeout;
+  decltype(&virEventUpdateTimeout) EventUpdateTimeout;
+  decltype(&virConnectDomainEventRegisterAny) ConnectDomainEventRegisterAny;
+  decltype(&virConnectDomainEventDeregisterAny) ConnectDomainEventDeregisterAny;
+  decltype(&virConnectRegisterCloseCallback) ConnectRegisterCloseCallback;
+  decltype(&virConnectUnregisterCloseCallback) ConnectUnregisterCloseCallback;
+  decltype(&virConnectSetKeepAlive) ConnectSetKeepAlive;
+  decltype(&virDomainGetUUIDString) DomainGetUUIDString;
 };
 
 // kUnsupported, with the package's name, if it is not installed. It stays loaded.
