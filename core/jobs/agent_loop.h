@@ -1,6 +1,7 @@
 // The agent's one thread that decides; what it decides is done by others.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -78,7 +79,8 @@ class AgentLoop {
   Timestamp clock_seen_;
   double clock_seen_seconds_;
   std::string told_;
-  std::mutex mutex_;                              // guards what follows
+  std::atomic<bool> wants_look_ = false;  // a job has ended that may have changed a vault's items
+  std::mutex mutex_;                      // guards what follows
   std::map<std::string, ItemCounters> counters_;  // by "VAULT/ITEM", ids
   AgentJobs jobs_;                                // last: its threads use the others
 };

@@ -102,6 +102,7 @@ void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::
     }
   };
   const Status outcome = run();
+  wants_look_ = true;
   if (!outcome) {
     Tell(LogLevel::kError, fmt::format("job {} failed: {}", job.id.value, outcome.error().Line()),
          job.vault, job.item);

@@ -167,7 +167,8 @@ TEST_F(RetriesTest, AJobIsQueuedWithItsRequestAndGivenUpOnlyBeforeItBegins) {
   job.id = NewJobId(clock.Now());
   job.type = "Replicate";
   job.start_time = clock.Now();
-  ASSERT_TRUE(state->QueueJob(job, {.words = "w"}, clock.Now() + seconds{9}));
+  ASSERT_TRUE(
+      state->QueueJob(job, {.words = "w", .working_directory = "/"}, clock.Now() + seconds{9}));
   const auto requests = *state->ListRequests();
   ASSERT_EQ(requests.size(), 1U);
   EXPECT_EQ(requests[0].kind, AgentRequest::Kind::kRun);
@@ -175,7 +176,7 @@ TEST_F(RetriesTest, AJobIsQueuedWithItsRequestAndGivenUpOnlyBeforeItBegins) {
   EXPECT_EQ(requests[0].due, clock.Now() + seconds{9});
   EXPECT_EQ(state->FindJobCommand(job.id)->words, "w");
   // The same job once more: neither it nor a request.
-  EXPECT_FALSE(state->QueueJob(job, {.words = "w"}, clock.Now()));
+  EXPECT_FALSE(state->QueueJob(job, {.words = "w", .working_directory = "/"}, clock.Now()));
   EXPECT_EQ(state->ListRequests()->size(), 1U);
   Job cancelled = job;
   cancelled.state = JobState::kCancelled;
@@ -196,7 +197,6 @@ TEST_F(RetriesTest, AJobIsQueuedWithItsRequestAndGivenUpOnlyBeforeItBegins) {
 
 TEST_F(RetriesTest, APolicysDelaysAreTheOnesOfItsItem) {
   const std::vector<seconds> delays = {seconds{2}, seconds{7}};
-  const ItemId item{"web-00000002"};
   for (const seconds delay : {seconds{2}, seconds{7}, seconds{7}}) {
     ASSERT_TRUE(NoteReplicationEnd(*environment, "v", item, Fail(Unreachable()), delays));
     EXPECT_EQ(state->FindItemSchedule("v", item)->retry->next_try, clock.Now() + delay);
