@@ -115,7 +115,9 @@ TEST_F(AgentRecoveryTest, OneVmInTwoVaultsIsReplicatedIntoBoth) {
     EXPECT_TRUE(BecomesTrue([&] { return points("main") >= wanted && points("second") >= wanted; }))
         << Log();
   }
-  for (const Json& item : Status()["items"]) EXPECT_EQ(item["missedCycles"], 0) << item;
+  const Json status = Status();
+  EXPECT_EQ(status["items"].size(), 2U);
+  for (const Json& item : status["items"]) EXPECT_EQ(item["missedCycles"], 0) << item;
   EXPECT_EQ(cli.Json("jobs list --state Failed").size(), 0U);
   for (const char* vault : {"main", "second"}) {
     EXPECT_EQ(cli.Run(std::string("points verify web --vault ") + vault).exit_code, 0);
