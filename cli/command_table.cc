@@ -203,6 +203,7 @@ const std::vector<Command>& Commands() {
     AddTestFailoverCommands(all);
     AddStatusCommands(all);
     AddJobsCommands(all);
+    AddEventCommands(all);
     AddDiskCommands(all);
     AddHrlCommands(all);
     return all;

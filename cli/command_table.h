@@ -63,6 +63,7 @@ void AddPinCommands(std::vector<Command>& commands);
 void AddRecoverCommands(std::vector<Command>& commands);
 void AddTestFailoverCommands(std::vector<Command>& commands);
 void AddJobsCommands(std::vector<Command>& commands);
+void AddEventCommands(std::vector<Command>& commands);
 void AddDiskCommands(std::vector<Command>& commands);
 void AddHrlCommands(std::vector<Command>& commands);
 void AddStatusCommands(std::vector<Command>& commands);

@@ -121,7 +121,7 @@ Status CancelQueued(Session& session, Environment& environment, Job job) {
   job.state = JobState::kCancelled;
   job.retryable = true;
   job.end_time = session.Now();
-  ASR_CHECK(environment.state.UpdateJob(job));
+  ASR_CHECK(environment.state.UpdateQueuedJob(job));
   session.Print(JobJson(job), JobView());
   return {};
 }
@@ -129,8 +129,12 @@ Status CancelQueued(Session& session, Environment& environment, Job job) {
 Status RunCancel(Session& session, const std::string& id) {
   constexpr double kLimitSeconds = 60;
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
-  ASR_TRY(const Job job, environment->state.FindJob(id));
-  if (job.state == JobState::kNotStarted) return CancelQueued(session, *environment, job);
+  ASR_TRY(Job job, environment->state.FindJob(id));
+  if (job.state == JobState::kNotStarted) {
+    const Status cancelled = CancelQueued(session, *environment, job);
+    if (cancelled || cancelled.error().code != ErrorCode::kJobState) return cancelled;
+    ASR_TRY(job, environment->state.FindJob(id));  // it has begun just now
+  }
   if (!IsRunning(job.state)) {
     const std::string next = job.state == JobState::kSucceeded ? "show" : "retry";
     return Fail(WrongState(job, "cancelled",

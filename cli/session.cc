@@ -217,8 +217,7 @@ Status Session::LeaveToAgent(const std::string& type, const std::string& vm, Tim
   job.type = type;
   job.item = vm;
   job.vault = vault->name();
-  ASR_CHECK(environment->state.InsertJob(job, command_));
-  ASR_CHECK(environment->state.AddRequest(AgentRequest::Kind::kRun, job.id.value, due));
+  ASR_CHECK(environment->state.QueueJob(job, command_, due));
   Print(JobJson(job), JobView());
   Note(fmt::format("The agent runs it; follow it: asr jobs watch {}", job.id.value));
   return {};

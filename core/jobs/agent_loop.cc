@@ -11,6 +11,7 @@
 
 #include "core/jobs/retries.h"
 #include "core/jobs/send_changes.h"
+#include "core/vault/layout.h"
 
 namespace asr {
 namespace {
@@ -49,6 +50,15 @@ Status OutcomeOf(const Result<ReplicateOutcome>& outcome) {
   const Job& job = outcome->job;
   if (job.state == JobState::kSucceeded) return {};
   return Fail(job.error.value_or(Error{}));
+}
+
+// In the directory of a file system that is not mounted there is no item, and nothing to lock.
+Status RequireThere(Vault& vault) {
+  if (vault.is_on_azure()) return {};
+  const auto document = vault.store().Get(std::string(layout::kVaultDocument));
+  if (document) return {};
+  if (!IsNotFound(document.error())) return Fail(document.error());
+  return Fail(NoVaultAt(vault.store().Description()).WithContext("vault " + vault.name()));
 }
 
 double SecondsBetween(Timestamp begin, Timestamp end) {
@@ -120,6 +130,9 @@ std::size_t AgentLoop::Setting(const char* key, int fallback) {
 }
 
 void AgentLoop::LookAtVaults() {
+  if (wants_look_.exchange(false)) {
+    for (const auto& watch : watches_) watch->Poke();
+  }
   const double now = environment_.clock.MonotonicSeconds();
   const bool is_reload = settings_.take_reload();
   if (!is_reload && vaults_seen_seconds_ && now - *vaults_seen_seconds_ < kSecondsBetweenLooks) {
@@ -129,6 +142,7 @@ void AgentLoop::LookAtVaults() {
   knows_vaults_ = false;
   limits_.jobs = Setting(kMostJobsSetting, kDefaultMostJobs);
   limits_.jobs_of_a_host = Setting(kMostJobsOfAHostSetting, kDefaultMostJobsOfAHost);
+  if (auto hosts = environment_.state.ListHosts()) hosts_ = *std::move(hosts);
   const auto vaults = environment_.state.ListVaults();
   if (!vaults) {
     TellTrouble(Fail(vaults.error()));
@@ -163,6 +177,7 @@ void AgentLoop::LookAtVaults() {
 Status AgentLoop::Pass() {
   RemoveOldJobs();
   ASR_CHECK(ReadItems());
+  LookAtHosts();
   ASR_CHECK(NoteMembers());
   ASR_CHECK(TakeRequests());
   return StartDue();
@@ -238,6 +253,7 @@ void AgentLoop::RunCycle(const Known& known, bool app_consistent, const std::sto
   const double begun = environment_.clock.MonotonicSeconds();
   const auto replicate = [&]() -> Result<ReplicateOutcome> {
     try {
+      ASR_CHECK(RequireThere(*known.watched.vault));
       return Replicate(environment, *known.watched.vault, known.watched.item,
                        {.app_consistent = app_consistent});
     } catch (const std::exception& exception) {

@@ -1,6 +1,7 @@
 // The agent's one thread that decides; what it decides is done by others.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -10,6 +11,7 @@
 
 #include "core/jobs/agent.h"
 #include "core/jobs/agent_jobs.h"
+#include "core/jobs/host_watch.h"
 #include "core/jobs/replicate.h"
 #include "core/jobs/vault_watch.h"
 
@@ -32,6 +34,7 @@ class AgentLoop {
   };
 
   void LookAtVaults();
+  void LookAtHosts();
   void LookAtClock();
   [[nodiscard]] Status Pass();
   [[nodiscard]] Status ReadItems();
@@ -66,6 +69,9 @@ class AgentLoop {
   std::vector<std::unique_ptr<VaultWatch>> watches_;
   std::vector<std::unique_ptr<VaultWatch>> retired_;  // whose vaults are not registered any more
   bool knows_vaults_ = false;                         // watches_ are all there are
+  std::vector<HostRegistration> hosts_;
+  std::vector<std::unique_ptr<HostWatch>> host_watches_;
+  std::vector<std::unique_ptr<HostWatch>> retired_hosts_;
   std::map<ItemKey, Known> known_;
   std::map<ItemKey, std::optional<Timestamp>> noted_;  // members, and the due that was noted
   std::optional<double> vaults_seen_seconds_;
@@ -73,7 +79,8 @@ class AgentLoop {
   Timestamp clock_seen_;
   double clock_seen_seconds_;
   std::string told_;
-  std::mutex mutex_;                              // guards what follows
+  std::atomic<bool> wants_look_ = false;  // a job has ended that may have changed a vault's items
+  std::mutex mutex_;                      // guards what follows
   std::map<std::string, ItemCounters> counters_;  // by "VAULT/ITEM", ids
   AgentJobs jobs_;                                // last: its threads use the others
 };

@@ -29,7 +29,8 @@ Status AgentLoop::TakeRequests() {
         break;
       case AgentRequest::Kind::kCancel: {
         const auto job = environment_.state.FindJob(request.subject);
-        if (job && jobs_.Cancel(job->item, job->vault)) {
+        // One that has ended meanwhile is not the next cycle of its VM.
+        if (job && IsRunning(job->state) && jobs_.Cancel(job->item, job->vault)) {
           Tell(LogLevel::kInfo, fmt::format("job {} is cancelled", job->id.value), job->vault,
                job->item);
         }
@@ -101,6 +102,7 @@ void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::
     }
   };
   const Status outcome = run();
+  wants_look_ = true;
   if (!outcome) {
     Tell(LogLevel::kError, fmt::format("job {} failed: {}", job.id.value, outcome.error().Line()),
          job.vault, job.item);

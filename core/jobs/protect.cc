@@ -6,11 +6,13 @@
 #include <fmt/format.h>
 
 #include "core/jobs/check.h"
+#include "core/jobs/first_replication.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/item_snapshot.h"
 #include "core/jobs/replication.h"
 #include "core/jobs/send_changes.h"
 #include "core/jobs/waiting_changes.h"
+#include "core/source/domain_xml.h"
 #include "core/transfer/make_equal.h"
 #include "storage/base/text.h"
 
@@ -136,46 +138,6 @@ Result<EnableTarget> FindTarget(Environment& environment, Vault& vault, const Vi
                       .warnings = std::move(warnings)};
 }
 
-Status SetState(ItemLease& lease, ProtectionState state) {
-  Item item = lease.item();
-  item.state = state;
-  return lease.PutItem(std::move(item));
-}
-
-Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualMachine& vm,
-                          const std::vector<Seed>& seeds, ItemLease& lease, JobRun& run) {
-  const Item& item = lease.item();
-  std::unique_ptr<SourceSnapshot> source;
-  Replicas replicas;
-  // Seeds may take hours: the view of the VM's disks begins after them, but what would keep it from
-  // being taken is found before.
-  const auto prepare = [&](TaskProgress&) -> Status {
-    ASR_TRY(auto snapshot, SnapshotOf(environment, item, vm));
-    if (seeds.empty()) source = std::move(snapshot);
-    ASR_TRY(replicas, OpenReplicas(vault, lease, /*create=*/true));
-    return SetState(lease, ProtectionState::kInitialReplicationInProgress);
-  };
-  ASR_CHECK(run.RunTask(seeds.empty() ? "Take snapshot" : "Prepare replica", 0, prepare));
-  if (!seeds.empty()) {
-    ASR_CHECK(FillFromSeeds(environment, vault, replicas, seeds, run));
-    ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
-      // Hours may have gone by.
-      ASR_TRY(const VirtualMachine now, FindVm(environment, vm.host + "/" + vm.name));
-      ASR_TRY(source, SnapshotOf(environment, item, now));
-      return {};
-    }));
-  }
-  ReplicationPass pass{environment, vault, lease, item, *source, replicas, run};
-  const auto seal = [&]() -> Status {
-    ASR_TRY(const std::uint64_t changed_bytes, ReplicateDisks(pass, "Initial replication of disk"));
-    ASR_CHECK(SealPass(pass, changed_bytes));
-    return {};
-  };
-  Status sealed = seal();
-  if (!sealed) return Fail(source->Explain(std::move(sealed).error()));
-  return {};
-}
-
 // Held for milliseconds by whoever enables another VM: worth some patience.
 Result<std::unique_ptr<Lease>> LeaseNewItems(Environment& environment, Vault& vault) {
   constexpr int kTries = 100;
@@ -220,8 +182,8 @@ Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
   if (points.empty()) ASR_CHECK(ReplicateFirstTime(environment, vault, vm, seeds, *lease, run));
   if (!points.empty()) ASR_CHECK(vault.MakePointDurable(id, points.front()));
   return run.RunTask("Finalize protection", 0, [&](TaskProgress&) -> Status {
-    ASR_CHECK(SetState(*lease, ProtectionState::kFinalizingProtection));
-    return SetState(*lease, ProtectionState::kProtected);
+    ASR_CHECK(SetProtectionState(*lease, ProtectionState::kFinalizingProtection));
+    return SetProtectionState(*lease, ProtectionState::kProtected);
   });
 }
 
@@ -247,6 +209,21 @@ void EndTracking(Environment& environment, const Item& item) {
   environment.progress.Warn(
       fmt::format("VM {}: a checkpoint of asr may stay on it: {}; see: virsh checkpoint-list {}",
                   item.name, released.error().Line(), ShellQuote(item.name)));
+}
+
+// Its document does not tell its VM and host any more; the definition that its newest point has
+// may.
+void EndTrackingOfDamaged(Environment& environment, Item item) {
+  const auto description = ParseDomainXml(item.settings.domain_xml);
+  const auto hosts = environment.state.ListHosts();
+  if (!description || !hosts) return;
+  item.uuid = description->uuid;
+  item.name = description->name;
+  for (const HostRegistration& host : *hosts) {
+    if (host.kind != kLibvirtKind) continue;
+    item.host = host.name;
+    EndTracking(environment, item);
+  }
 }
 
 Status RequireNoTestFailover(Environment& environment, Vault& vault, const Item& item) {
@@ -332,11 +309,11 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
       // In one step: nothing that was cut between two may later be finished by deleting the points.
       return run.RunTask("Keep recovery points", 0, [&](TaskProgress&) -> Status {
         ASR_CHECK(ForgetItem(environment, vault, item));
-        return SetState(*lease, ProtectionState::kUnprotected);
+        return SetProtectionState(*lease, ProtectionState::kUnprotected);
       });
     }
     ASR_CHECK(run.RunTask("Stop protection", 0, [&](TaskProgress&) -> Status {
-      const Status marked = SetState(*lease, ProtectionState::kDisablingProtection);
+      const Status marked = SetProtectionState(*lease, ProtectionState::kDisablingProtection);
       // A vault that is full must still let go of what it holds.
       const bool full = !marked && marked.error().kind == ErrorKind::kNoSpace;
       if (!full) ASR_CHECK(marked);
@@ -354,6 +331,7 @@ Result<Job> DeleteDamagedItem(Environment& environment, Vault& vault, const Foun
   ASR_TRY(JobRun run, JobRun::Start(environment, "DeleteItem", item.name, vault.name()));
   const Status removed = run.RunTask(
       "Remove replica", 0, [&](TaskProgress&) { return vault.DeleteDamagedItem(item.id); });
+  if (removed) EndTrackingOfDamaged(environment, item);
   if (removed) RemoveChangesOfGoneItems(environment, vault);
   return run.End(removed);
 }

@@ -139,9 +139,12 @@ Result<std::unique_ptr<Vault>> OpenVault(Environment& environment, const std::st
   ASR_TRY(const VaultRegistration registration, environment.state.FindVault(name));
   ASR_TRY(auto store, OpenVaultStore(environment, registration));
   if (environment.throttle) {
-    store = ThrottleStore(std::move(store),
-                          [throttle = environment.throttle, stop = environment.stop](
-                              std::uint64_t bytes) { return throttle->Admit(bytes, stop); });
+    // Heartbeats and other small documents do not stand in line behind gigabytes, and do not count.
+    constexpr std::uint64_t kSmallBytes = 4096;
+    store = ThrottleStore(std::move(store), [throttle = environment.throttle,
+                                             stop = environment.stop](std::uint64_t bytes) {
+      return bytes < kSmallBytes ? Status() : throttle->Admit(bytes, stop);
+    });
   }
   ASR_TRY(auto vault, Vault::Open(std::move(store), registration.name));
   if (vault->identity().id != registration.id) {

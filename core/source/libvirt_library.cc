@@ -40,6 +40,16 @@ bool FindAll(SharedLibrary library, LibvirtLibrary& libvirt) {
       .Find("virDomainListAllSnapshots", libvirt.DomainListAllSnapshots)
       .Find("virDomainSnapshotGetName", libvirt.DomainSnapshotGetName)
       .Find("virDomainSnapshotFree", libvirt.DomainSnapshotFree)
+      .Find("virEventRegisterDefaultImpl", libvirt.EventRegisterDefaultImpl)
+      .Find("virEventRunDefaultImpl", libvirt.EventRunDefaultImpl)
+      .Find("virEventAddTimeout", libvirt.EventAddTimeout)
+      .Find("virEventUpdateTimeout", libvirt.EventUpdateTimeout)
+      .Find("virConnectDomainEventRegisterAny", libvirt.ConnectDomainEventRegisterAny)
+      .Find("virConnectDomainEventDeregisterAny", libvirt.ConnectDomainEventDeregisterAny)
+      .Find("virConnectRegisterCloseCallback", libvirt.ConnectRegisterCloseCallback)
+      .Find("virConnectUnregisterCloseCallback", libvirt.ConnectUnregisterCloseCallback)
+      .Find("virConnectSetKeepAlive", libvirt.ConnectSetKeepAlive)
+      .Find("virDomainGetUUIDString", libvirt.DomainGetUUIDString)
       .has_all();
 }
 

@@ -46,6 +46,16 @@ struct LibvirtLibrary {
   decltype(&virDomainListAllSnapshots) DomainListAllSnapshots;
   decltype(&virDomainSnapshotGetName) DomainSnapshotGetName;
   decltype(&virDomainSnapshotFree) DomainSnapshotFree;
+  decltype(&virEventRegisterDefaultImpl) EventRegisterDefaultImpl;
+  decltype(&virEventRunDefaultImpl) EventRunDefaultImpl;
+  decltype(&virEventAddTimeout) EventAddTimeout;
+  decltype(&virEventUpdateTimeout) EventUpdateTimeout;
+  decltype(&virConnectDomainEventRegisterAny) ConnectDomainEventRegisterAny;
+  decltype(&virConnectDomainEventDeregisterAny) ConnectDomainEventDeregisterAny;
+  decltype(&virConnectRegisterCloseCallback) ConnectRegisterCloseCallback;
+  decltype(&virConnectUnregisterCloseCallback) ConnectUnregisterCloseCallback;
+  decltype(&virConnectSetKeepAlive) ConnectSetKeepAlive;
+  decltype(&virDomainGetUUIDString) DomainGetUUIDString;
   // Of libvirt-qemu.
   decltype(&virDomainQemuMonitorCommand) DomainQemuMonitorCommand;
 };

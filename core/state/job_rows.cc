@@ -202,19 +202,51 @@ Result<std::string> NearestJob(SqlDatabase& database, const std::string& id) {
   }
 }
 
-}  // namespace
+Error NotQueued(const JobId& job) {
+  return MakeError(ErrorKind::kState, ErrorCode::kJobState,
+                   fmt::format("job {} does not wait to be run any more", job.value))
+      .WithAction("asr jobs show " + job.value);
+}
 
-Status StateDatabase::InsertJob(const Job& job, const JobCommand& command) {
+Status AddJob(SqlDatabase& database, const Job& job, const JobCommand& command) {
   const ProcessIdentity process = CurrentProcess();
-  const std::lock_guard lock(implementation_->mutex);
-  SqlDatabase& database = implementation_->database;
-  ASR_TRY(SqlTransaction transaction, database.BeginWrite());
   ASR_CHECK(database.Run(
       "INSERT INTO jobs VALUES (NULL, ?1, '', '', '', '', 0, 0, NULL, NULL, 0, 0, 0, 0, ?2, ?3, "
       "?4, ?5, ?6, 0, 0, 0)",
       {job.id.value, process.pid, process.start_ticks, process.boot_id, command.words,
        command.working_directory}));
-  ASR_CHECK(ReplaceJob(database, database.last_insert_rowid(), job));
+  return ReplaceJob(database, database.last_insert_rowid(), job);
+}
+
+}  // namespace
+
+Status StateDatabase::InsertJob(const Job& job, const JobCommand& command) {
+  const std::lock_guard lock(implementation_->mutex);
+  SqlDatabase& database = implementation_->database;
+  ASR_TRY(SqlTransaction transaction, database.BeginWrite());
+  ASR_CHECK(AddJob(database, job, command));
+  return transaction.Commit();
+}
+
+Status StateDatabase::QueueJob(const Job& job, const JobCommand& command, Timestamp due) {
+  const std::lock_guard lock(implementation_->mutex);
+  SqlDatabase& database = implementation_->database;
+  ASR_TRY(SqlTransaction transaction, database.BeginWrite());
+  ASR_CHECK(AddJob(database, job, command));
+  ASR_CHECK(database.Run("INSERT INTO agent_requests (kind, subject, due) VALUES ('run', ?1, ?2)",
+                         {job.id.value, ToMilliseconds(due)}));
+  return transaction.Commit();
+}
+
+Status StateDatabase::UpdateQueuedJob(const Job& job) {
+  const std::lock_guard lock(implementation_->mutex);
+  SqlDatabase& database = implementation_->database;
+  ASR_TRY(SqlTransaction transaction, database.BeginWrite());
+  ASR_TRY(const auto number,
+          database.QueryInteger("SELECT number FROM jobs WHERE id = ?1 AND state = 'NotStarted'",
+                                {job.id.value}));
+  if (!number) return Fail(NotQueued(job.id));
+  ASR_CHECK(ReplaceJob(database, *number, job));
   return transaction.Commit();
 }
 
@@ -239,9 +271,7 @@ Status StateDatabase::ClaimJob(const Job& job) {
                        "process_boot_id = ?4 WHERE id = ?1 AND state = 'NotStarted'",
                        {job.id.value, process.pid, process.start_ticks, process.boot_id}));
   if (claimed == 0) {
-    return Fail(MakeError(ErrorKind::kState, ErrorCode::kJobState,
-                          fmt::format("job {} does not wait to be run any more", job.id.value))
-                    .WithAction("asr jobs show " + job.id.value));
+    return Fail(NotQueued(job.id));
   }
   ASR_TRY(const auto number,
           database.QueryInteger("SELECT number FROM jobs WHERE id = ?1", {job.id.value}));

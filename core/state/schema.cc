@@ -7,7 +7,7 @@ namespace {
 
 // Times are milliseconds since 1970 UTC. States are the words of JobStateName. Errors are JSON
 // (core/model/error_json.h).
-constexpr std::array<const char*, 9> kSteps = {R"sql(
+constexpr std::array<const char*, 10> kSteps = {R"sql(
 CREATE TABLE vaults (
   name TEXT PRIMARY KEY,
   target TEXT NOT NULL,
@@ -84,33 +84,33 @@ CREATE TABLE settings (
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 )sql",
-                                               R"sql(
+                                                R"sql(
 ALTER TABLE jobs ADD COLUMN command TEXT NOT NULL DEFAULT '';
 ALTER TABLE jobs ADD COLUMN working_directory TEXT NOT NULL DEFAULT '';
 )sql",
-                                               R"sql(
+                                                R"sql(
 ALTER TABLE test_failovers ADD COLUMN vm TEXT NOT NULL DEFAULT '';
 ALTER TABLE test_failovers ADD COLUMN cleanup_due INTEGER;
 )sql",
-                                               R"sql(
+                                                R"sql(
 ALTER TABLE vaults ADD COLUMN credential TEXT NOT NULL DEFAULT '';
 )sql",
-                                               R"sql(
+                                                R"sql(
 ALTER TABLE jobs ADD COLUMN bytes_cleared INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN bytes_resumed INTEGER NOT NULL DEFAULT 0;
 )sql",
-                                               R"sql(
+                                                R"sql(
 ALTER TABLE vaults ADD COLUMN ca_file TEXT NOT NULL DEFAULT '';
 )sql",
-                                               R"sql(
+                                                R"sql(
 ALTER TABLE jobs ADD COLUMN bytes_seeded INTEGER NOT NULL DEFAULT 0;
 )sql",
-                                               // The condition of kIsRunning (interrupted_jobs.h).
-                                               R"sql(
+                                                // The condition of kIsRunning (interrupted_jobs.h).
+                                                R"sql(
 DROP INDEX jobs_in_progress;
 CREATE INDEX jobs_running ON jobs (number) WHERE state IN ('InProgress', 'WaitingForInput');
 )sql",
-                                               R"sql(
+                                                R"sql(
 CREATE TABLE item_schedules (
   vault_id TEXT NOT NULL,
   item TEXT NOT NULL,
@@ -143,6 +143,25 @@ CREATE TABLE agent_requests (
   subject TEXT NOT NULL,
   due INTEGER NOT NULL
 ) STRICT;
+)sql",
+                                                R"sql(
+CREATE TABLE events (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  first_time INTEGER NOT NULL,
+  last_time INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  severity TEXT NOT NULL,
+  type TEXT NOT NULL,
+  vault_id TEXT NOT NULL,
+  item TEXT NOT NULL,
+  vault TEXT NOT NULL,
+  vm TEXT NOT NULL,
+  host TEXT NOT NULL,
+  message TEXT NOT NULL,
+  cause TEXT NOT NULL,
+  action TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_by_item ON events (vault_id, item, type, last_time);
 )sql"};
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/model/event.h"
 #include "core/model/ids.h"
 #include "core/model/job.h"
 #include "storage/base/process.h"
@@ -111,6 +112,13 @@ struct JobFilter {
   std::size_t limit = 0;           // 0: all
 };
 
+struct EventFilter {
+  std::string item = {};  // VM name or item's id; empty: all
+  EventSeverity least = EventSeverity::kInfo;
+  std::optional<Timestamp> since = {};  // happened last at or after
+  std::size_t limit = 0;                // 0: all
+};
+
 // Thread-safe. Every change is durable when the call returns, except a running task's progress.
 class StateDatabase {
  public:
@@ -153,6 +161,10 @@ class StateDatabase {
   // retryable, with an error that says so.
   [[nodiscard]] Status InsertJob(const Job& job, const JobCommand& command = {});
   [[nodiscard]] Status UpdateJob(const Job& job);
+  // Inserts a job that is NotStarted, and leaves it to the agent: both, or nothing.
+  [[nodiscard]] Status QueueJob(const Job& job, const JobCommand& command, Timestamp due);
+  // Replaces a job that is NotStarted still. kState (kJobState) if it has begun meanwhile.
+  [[nodiscard]] Status UpdateQueuedJob(const Job& job);
   // A queued job (NotStarted) begins: this process runs it from now on. kState if it has begun
   // already, or was cancelled.
   [[nodiscard]] Status ClaimJob(const Job& job);
@@ -200,6 +212,12 @@ class StateDatabase {
   [[nodiscard]] Status SetPaused(const std::string& vault_id, const ItemId& item,
                                  const std::optional<Timestamp>& since);
   [[nodiscard]] Status RemoveItemSchedule(const std::string& vault_id, const ItemId& item);
+
+  // Events. What happens again within five minutes counts up the event that there is, for an hour;
+  // the newest 10 000 are kept. `event.last_time` is when it happened. True: it is a new one. List:
+  // newest first.
+  [[nodiscard]] Result<bool> AddEvent(const ItemEvent& event);
+  [[nodiscard]] Result<std::vector<ItemEvent>> ListEvents(const EventFilter& filter);
 
   // The agent. Find: nullopt if there never was one; it may have ended.
   [[nodiscard]] Status PutAgent(const AgentProcess& agent);

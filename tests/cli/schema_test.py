@@ -288,6 +288,7 @@ def look(asr, directory):
     make_change_log(directory / "log.hrl")
     asr.run("hrl show log.hrl", "hrl")
     asr.run("hrl verify log.hrl", "hrl")
+    asr.run("events list --severity Warning", "events")
     jobs = asr.run("jobs list", "jobs")
     done = next(job for job in jobs if job["state"] == "Succeeded")
     failed = next(job for job in jobs if job["state"] == "Failed")

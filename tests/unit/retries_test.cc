@@ -162,6 +162,47 @@ TEST_F(RetriesTest, AQueuedJobIsClaimedOnce) {
   EXPECT_EQ(again.error().code, ErrorCode::kJobState);
 }
 
+TEST_F(RetriesTest, AJobIsQueuedWithItsRequestAndGivenUpOnlyBeforeItBegins) {
+  Job job;
+  job.id = NewJobId(clock.Now());
+  job.type = "Replicate";
+  job.start_time = clock.Now();
+  ASSERT_TRUE(
+      state->QueueJob(job, {.words = "w", .working_directory = "/"}, clock.Now() + seconds{9}));
+  const auto requests = *state->ListRequests();
+  ASSERT_EQ(requests.size(), 1U);
+  EXPECT_EQ(requests[0].kind, AgentRequest::Kind::kRun);
+  EXPECT_EQ(requests[0].subject, job.id.value);
+  EXPECT_EQ(requests[0].due, clock.Now() + seconds{9});
+  EXPECT_EQ(state->FindJobCommand(job.id)->words, "w");
+  // The same job once more: neither it nor a request.
+  EXPECT_FALSE(state->QueueJob(job, {.words = "w", .working_directory = "/"}, clock.Now()));
+  EXPECT_EQ(state->ListRequests()->size(), 1U);
+  Job cancelled = job;
+  cancelled.state = JobState::kCancelled;
+  Job claimed = job;
+  claimed.state = JobState::kInProgress;
+  ASSERT_TRUE(state->ClaimJob(claimed));
+  const Status late = state->UpdateQueuedJob(cancelled);
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, ErrorCode::kJobState);
+  EXPECT_EQ(state->FindJob(job.id.value)->state, JobState::kInProgress);
+  job.id = NewJobId(clock.Now());
+  cancelled.id = job.id;
+  ASSERT_TRUE(state->QueueJob(job, {}, clock.Now()));
+  ASSERT_TRUE(state->UpdateQueuedJob(cancelled));
+  claimed.id = job.id;
+  EXPECT_FALSE(state->ClaimJob(claimed)) << "cancelled jobs do not begin";
+}
+
+TEST_F(RetriesTest, APolicysDelaysAreTheOnesOfItsItem) {
+  const std::vector<seconds> delays = {seconds{2}, seconds{7}};
+  for (const seconds delay : {seconds{2}, seconds{7}, seconds{7}}) {
+    ASSERT_TRUE(NoteReplicationEnd(*environment, "v", item, Fail(Unreachable()), delays));
+    EXPECT_EQ(state->FindItemSchedule("v", item)->retry->next_try, clock.Now() + delay);
+  }
+}
+
 TEST_F(RetriesTest, OldJobsGoThatNobodyReads) {
   const auto add = [&](const std::string& type, JobState job_state, minutes age) {
     Job job;
