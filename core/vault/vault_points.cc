@@ -76,14 +76,30 @@ Result<RecoveryPoint> Vault::ReadPoint(const ItemId& item, const PointId& point)
   return DecodePoint(blob, text);
 }
 
+namespace {
+
+// One that is there already is what an earlier seal of this point left, or a point's.
+Status PutFirmware(BlobStore& store, const RecoveryPoint& point) {
+  const std::string name = layout::FirmwareBlob(point.item, point.id);
+  const std::string& content = point.firmware->content;
+  Status put = store.Put(name, AsBytes(content), PutCondition::kIfAbsent);
+  if (put || put.error().code != ErrorCode::kBlobExists) return put;
+  ASR_TRY(const std::string there, store.Get(name));
+  if (there == content) return {};
+  const auto document = store.Get(layout::PointDocument(point.item, point.id));
+  if (document ? !document->empty() : !IsNotFound(document.error())) return put;
+  return store.Put(name, AsBytes(content));
+}
+
+}  // namespace
+
 // What the document names is there, and durable, before it.
 Status Vault::PutPoint(const RecoveryPoint& point, PutCondition condition) {
   const std::string name = layout::PointDocument(point.item, point.id);
   if (!point.firmware || point.firmware->content.empty()) {
     return store_->Put(name, AsBytes(EncodePoint(point)), condition);
   }
-  ASR_CHECK(
-      store_->Put(layout::FirmwareBlob(point.item, point.id), AsBytes(point.firmware->content)));
+  ASR_CHECK(PutFirmware(*store_, point));
   RecoveryPoint document = point;
   document.firmware->content.clear();
   return store_->Put(name, AsBytes(EncodePoint(document)), condition);

@@ -46,7 +46,7 @@ TEST_F(DoctorTest, OfAMachineThatWorksNothingIsBroken) {
     EXPECT_EQ(StateOf(entries, name), "ok") << name << entries.dump(2);
   }
   EXPECT_EQ(StateOf(entries, "Agent"), "warning");
-  EXPECT_THAT(Entry(entries, "Agent")["action"].get<std::string>(), HasSubstr("asr-agent"));
+  EXPECT_THAT(Entry(entries, "Agent")["action"].get<std::string>(), HasSubstr("agent"));
   EXPECT_EQ(cli.Tree("vault"), before);
   const CommandResult table = cli.Run("doctor");
   EXPECT_THAT(table.out, StartsWith("State"));

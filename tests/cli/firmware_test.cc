@@ -23,7 +23,7 @@ class FirmwareCliTest : public ::testing::Test {
                         .size_bytes = content_.size(),
                         .sha256 = ToHex(ComputeSha256(AsBytes(content_))),
                         .content = content_};
-    EXPECT_TRUE(lab_.vault->PutPoint(*sealed).has_value());
+    EXPECT_TRUE(lab_.vault->PutPoint(*sealed, PutCondition::kAlways).has_value());
     blob_ = lab_.ItemPath("points/" + sealed->id.value + ".nvram");
   }
   std::string Content(const std::string& file) { return lab_.cli.ReadFile(lab_.cli.Path(file)); }

@@ -108,6 +108,18 @@ TEST_P(FirmwareTest, WhatIsMissingOrAnotherIsDamage) {
   EXPECT_EQ(vault_.ReadFirmware(sealed).error().code, ErrorCode::kPointCorrupt);
 }
 
+TEST_P(FirmwareTest, ThoseOfASealedPointStay) {
+  const RecoveryPoint sealed = PointWith("20261128T120000.000Z", "variables");
+  const std::string blob = layout::FirmwareBlob(kItem, sealed.id);
+  // What an earlier, cut seal of this point left is replaced.
+  ASSERT_TRUE(IsOk(vault_.store().Put(blob, AsBytes(std::string("earlier")))));
+  ASSERT_TRUE(IsOk(vault_.PutPoint(sealed)));
+  EXPECT_EQ(vault_.ReadFirmware(sealed).value(), "variables");
+  EXPECT_FALSE(vault_.PutPoint(PointWith("20261128T120000.000Z", "late")));
+  EXPECT_FALSE(vault_.PutPoint(sealed));
+  EXPECT_EQ(vault_.ReadFirmware(sealed).value(), "variables");
+}
+
 // A seal that was cut before the document, and a removal that was cut after it.
 TEST_P(FirmwareTest, WhatACutSealOrRemovalLeftIsRemoved) {
   const auto leave = [&](const std::string& point) {

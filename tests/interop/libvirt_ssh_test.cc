@@ -191,7 +191,9 @@ TEST_F(LibvirtSshTest, TheImagesOfAGuestThatIsOffAreReadThere) {
   const GuestJournal journal =
       world_.Restore(guest, off.at("point").at("id").get<std::string>(), JournalState::kFrozen);
   EXPECT_EQ(journal.problem, "");
-  EXPECT_EQ(journal.SyncedNumber(), at_shutdown);
+  // The last one may be synced and not said.
+  EXPECT_GE(journal.SyncedNumber(), at_shutdown);
+  EXPECT_LE(journal.SyncedNumber(), at_shutdown + 1);
   EXPECT_FALSE(world_.AsrJson("replicate web").at("point").at("new").get<bool>());
   ExpectNothingLeft(guest);
   // Killed while it reads them.
