@@ -49,7 +49,7 @@ class ThrottledPageBlob : public PageBlob {
 
 class ThrottledStore : public BlobStore {
  public:
-  ThrottledStore(std::unique_ptr<BlobStore> base, AdmitBytes admit)
+  ThrottledStore(std::shared_ptr<BlobStore> base, AdmitBytes admit)
       : base_(std::move(base)), admit_(std::move(admit)) {}
 
   std::string Description() const override { return base_->Description(); }
@@ -102,13 +102,13 @@ class ThrottledStore : public BlobStore {
     return std::unique_ptr<PageBlob>(std::make_unique<ThrottledPageBlob>(std::move(blob), admit_));
   }
 
-  std::unique_ptr<BlobStore> base_;
+  std::shared_ptr<BlobStore> base_;
   const AdmitBytes admit_;
 };
 
 }  // namespace
 
-std::unique_ptr<BlobStore> ThrottleStore(std::unique_ptr<BlobStore> store, AdmitBytes admit) {
+std::unique_ptr<BlobStore> ThrottleStore(std::shared_ptr<BlobStore> store, AdmitBytes admit) {
   return std::make_unique<ThrottledStore>(std::move(store), std::move(admit));
 }
 
