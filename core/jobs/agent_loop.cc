@@ -11,6 +11,7 @@
 
 #include "core/jobs/retries.h"
 #include "core/jobs/send_changes.h"
+#include "core/jobs/vaults.h"
 #include "core/vault/layout.h"
 
 namespace asr {
@@ -248,14 +249,16 @@ void AgentLoop::RunCycle(const Known& known, bool app_consistent, const std::sto
                           .ca_file = environment_.ca_file,
                           .variables = environment_.variables,
                           .command = settings_.command_of(vm, known.vault_name),
+                          .throttle = environment_.throttle,
                           .program = environment_.program};
+  std::shared_ptr<Vault> vault = known.watched.vault;
+  if (environment.throttle) vault = ThrottledVault(environment, vault);
   const Timestamp start = environment_.clock.Now();
   const double begun = environment_.clock.MonotonicSeconds();
   const auto replicate = [&]() -> Result<ReplicateOutcome> {
     try {
-      ASR_CHECK(RequireThere(*known.watched.vault));
-      return Replicate(environment, *known.watched.vault, known.watched.item,
-                       {.app_consistent = app_consistent});
+      ASR_CHECK(RequireThere(*vault));
+      return Replicate(environment, *vault, known.watched.item, {.app_consistent = app_consistent});
     } catch (const std::exception& exception) {
       // One VM's trouble is not the end of all others' replication.
       return Fail(ErrorKind::kInternal, ErrorCode::kInternal,

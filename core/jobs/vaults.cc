@@ -56,6 +56,13 @@ Result<VaultRegistration> RegisterAccess(Environment& environment, const VaultRe
   return environment.state.FindVault(known.name);
 }
 
+std::unique_ptr<BlobStore> Throttled(const Environment& environment,
+                                     std::shared_ptr<BlobStore> store) {
+  return ThrottleStore(std::move(store),
+                       [throttle = environment.throttle, stop = environment.stop](
+                           std::uint64_t bytes) { return throttle->Admit(bytes, stop); });
+}
+
 }  // namespace
 
 PlaceAccess AccessOf(const Environment& environment, const VaultRegistration* known) {
@@ -135,17 +142,15 @@ std::string NetworkWarning(Environment& environment, const VaultRegistration& re
       registration.name, *type);
 }
 
+std::unique_ptr<Vault> ThrottledVault(const Environment& environment,
+                                      const std::shared_ptr<Vault>& vault) {
+  return vault->Through(Throttled(environment, std::shared_ptr<BlobStore>(vault, &vault->store())));
+}
+
 Result<std::unique_ptr<Vault>> OpenVault(Environment& environment, const std::string& name) {
   ASR_TRY(const VaultRegistration registration, environment.state.FindVault(name));
   ASR_TRY(auto store, OpenVaultStore(environment, registration));
-  if (environment.throttle) {
-    // Heartbeats and other small documents do not stand in line behind gigabytes, and do not count.
-    constexpr std::uint64_t kSmallBytes = 4096;
-    store = ThrottleStore(std::move(store), [throttle = environment.throttle,
-                                             stop = environment.stop](std::uint64_t bytes) {
-      return bytes < kSmallBytes ? Status() : throttle->Admit(bytes, stop);
-    });
-  }
+  if (environment.throttle) store = Throttled(environment, std::move(store));
   ASR_TRY(auto vault, Vault::Open(std::move(store), registration.name));
   if (vault->identity().id != registration.id) {
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kVaultUnreachable,

@@ -46,6 +46,11 @@ struct ForgottenAccess {
 [[nodiscard]] Result<std::unique_ptr<Vault>> OpenVaultForNames(Environment& environment,
                                                                const std::string& name);
 
+// `vault`, which was opened without a throttle, for one job: what it sends waits for the
+// environment's throttle, which it must have, and no longer than until its stop.
+[[nodiscard]] std::unique_ptr<Vault> ThrottledVault(const Environment& environment,
+                                                    const std::shared_ptr<Vault>& vault);
+
 // Takes its registration away, and what this machine keeps of its lists,
 // digests and leases. Its data stays.
 [[nodiscard]] Status ForgetVault(Environment& environment, const VaultRegistration& registration);

@@ -23,6 +23,12 @@ Error WithNearestName(Error error, const std::string& name, const std::vector<st
 Vault::Vault(std::unique_ptr<BlobStore> store, std::string name, VaultIdentity identity)
     : store_(std::move(store)), name_(std::move(name)), identity_(std::move(identity)) {}
 
+std::unique_ptr<Vault> Vault::Through(std::unique_ptr<BlobStore> store) const {
+  std::unique_ptr<Vault> vault(new Vault(std::move(store), name_, identity_));
+  if (digest_cache_) vault->KeepDigests(*digest_cache_);
+  return vault;
+}
+
 bool Vault::is_on_azure() const {
   const std::string place = store_->Description();
   return place.starts_with("https://") || place.starts_with("http://");

@@ -85,6 +85,9 @@ class Vault {
   [[nodiscard]] static Result<std::unique_ptr<Vault>> Open(std::unique_ptr<BlobStore> store,
                                                            const std::string& name);
 
+  // The same vault by another store, which leads to the same place. Sends no request.
+  [[nodiscard]] std::unique_ptr<Vault> Through(std::unique_ptr<BlobStore> store) const;
+
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const VaultIdentity& identity() const { return identity_; }
   [[nodiscard]] BlobStore& store() { return *store_; }

@@ -55,7 +55,7 @@ class ForwardingPageBlob : public PageBlob {
 
 class ForwardingStore : public BlobStore {
  public:
-  explicit ForwardingStore(std::unique_ptr<BlobStore> base) : base_(std::move(base)) {}
+  explicit ForwardingStore(std::shared_ptr<BlobStore> base) : base_(std::move(base)) {}
 
   std::string Description() const override { return base_->Description(); }
   bool ShowsOnlyDurable() const override { return base_->ShowsOnlyDurable(); }
@@ -103,7 +103,7 @@ class ForwardingStore : public BlobStore {
   [[nodiscard]] BlobStore& base() { return *base_; }
 
  private:
-  std::unique_ptr<BlobStore> base_;
+  std::shared_ptr<BlobStore> base_;
 };
 
 }  // namespace asr

@@ -23,7 +23,7 @@ class ThrottledPageBlob : public ForwardingPageBlob {
 
 class ThrottledStore : public ForwardingStore {
  public:
-  ThrottledStore(std::unique_ptr<BlobStore> base, AdmitBytes admit)
+  ThrottledStore(std::shared_ptr<BlobStore> base, AdmitBytes admit)
       : ForwardingStore(std::move(base)), admit_(std::move(admit)) {}
 
   Status Put(const std::string& name, ByteSpan bytes, PutCondition condition) override {
@@ -50,7 +50,7 @@ class ThrottledStore : public ForwardingStore {
 
 }  // namespace
 
-std::unique_ptr<BlobStore> ThrottleStore(std::unique_ptr<BlobStore> store, AdmitBytes admit) {
+std::unique_ptr<BlobStore> ThrottleStore(std::shared_ptr<BlobStore> store, AdmitBytes admit) {
   return std::make_unique<ThrottledStore>(std::move(store), std::move(admit));
 }
 

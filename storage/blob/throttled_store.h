@@ -14,7 +14,7 @@ using AdmitBytes = std::function<Status(std::uint64_t bytes)>;
 
 // `store` with documents and pages that are admitted before they are written. What it is asked to
 // clear, copy or read passes at once.
-[[nodiscard]] std::unique_ptr<BlobStore> ThrottleStore(std::unique_ptr<BlobStore> store,
+[[nodiscard]] std::unique_ptr<BlobStore> ThrottleStore(std::shared_ptr<BlobStore> store,
                                                        AdmitBytes admit);
 
 }  // namespace asr

@@ -172,6 +172,20 @@ TEST_F(AgentTest, ACancelledJobLeavesTheAgentRunning) {
   EXPECT_EQ(Status()["running"], true);
 }
 
+TEST_F(AgentTest, ACancelDoesNotWaitForASlowLine) {
+  AddBusyVm("big", 32);
+  cli.Json("throttle set --work-mbps 1 --other-mbps 1");  // a chunk takes half a minute
+  const auto agent = StartAgent();
+  ASSERT_TRUE(BecomesTrue([&] { return !JobsOf("big", "InProgress").empty(); })) << Log();
+  const std::string id = JobsOf("big", "InProgress")[0]["id"];
+  SystemClock().SleepSeconds(2);
+  const double begun = SystemClock().MonotonicSeconds();
+  EXPECT_EQ(cli.Json("jobs cancel " + id)["state"], "Cancelled");
+  EXPECT_LT(SystemClock().MonotonicSeconds() - begun, 5) << Log();
+  // Nor does the sign of life stand in line behind what is sent.
+  EXPECT_FALSE(std::filesystem::is_empty(cli.Path("vault/agents")));
+}
+
 TEST_F(AgentTest, NoMoreIsSentThanTheLineMayCarry) {
   const Json set = cli.Json("throttle set --work-hours 8:00-9:00 --work-mbps 8 --other-mbps 8");
   EXPECT_EQ(set["currentMbps"], 8);

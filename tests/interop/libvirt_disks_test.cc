@@ -29,11 +29,12 @@ TEST(LibvirtDisksTest, AGrownAndAnAddedDiskAreFollowed) {
   guest.RunInGuest("dd if=/dev/urandom of=/dev/vdb bs=1M seek=3 count=2 conv=notrunc && sync");
   const std::int64_t synced = guest.WaitForMoreSynced(2);
 
-  const Json followed = world.AsrJson("replicate web");
+  const Json followed = world.AsrJson("replicate web").at("job");
   EXPECT_THAT(world.said(), HasSubstr("disk vda has grown from 268435456 to 314572800 bytes"));
   EXPECT_THAT(world.said(), HasSubstr("disk vdb was added"));
   // Its 6 MiB, and what the guest has written meanwhile.
-  EXPECT_LT(followed.at("stats").at("bytesSent"), 12 * kMiB) << followed.dump();
+  EXPECT_LT(followed.at("stats").at("bytesSent").get<std::uint64_t>(), 12 * kMiB)
+      << followed.dump();
   const Json disks = world.AsrJson("items show web").at("disks");
   ASSERT_EQ(disks.size(), 2U);
   EXPECT_EQ(disks[0].at("sizeBytes"), 300 * kMiB);
@@ -41,9 +42,9 @@ TEST(LibvirtDisksTest, AGrownAndAnAddedDiskAreFollowed) {
 
   // From now on by bitmaps alone, of both.
   guest.RunInGuest("dd if=/dev/urandom of=/dev/vdb bs=1M seek=40 count=1 conv=notrunc && sync");
-  const Json delta = world.AsrJson("replicate web");
+  const Json delta = world.AsrJson("replicate web").at("job");
   EXPECT_THAT(world.said(), IsEmpty());
-  EXPECT_LT(delta.at("stats").at("bytesRead"), 8 * kMiB) << delta.dump();
+  EXPECT_LT(delta.at("stats").at("bytesRead").get<std::uint64_t>(), 8 * kMiB) << delta.dump();
 
   guest.StopWriting();
   const Json last = world.AsrJson("replicate web");
