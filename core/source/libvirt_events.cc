@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "core/source/libvirt_host.h"
 #include "core/source/libvirt_library.h"
 
 namespace asr {
@@ -160,8 +161,9 @@ Error Unreachable(const LibvirtLibrary& libvirt, const std::string& what) {
 
 class LibvirtEvents::Implementation {
  public:
-  Implementation(const LibvirtLibrary& libvirt, virConnectPtr connection, Listener listener)
-      : libvirt_(libvirt), connection_(connection), ear_(std::make_shared<Ear>()) {
+  Implementation(const LibvirtLibrary& libvirt, std::shared_ptr<virConnect> connection,
+                 Listener listener)
+      : libvirt_(libvirt), connection_(std::move(connection)), ear_(std::make_shared<Ear>()) {
     ear_->listener = std::move(listener);
     ear_->libvirt = &libvirt;
   }
@@ -173,29 +175,29 @@ class LibvirtEvents::Implementation {
       ear_->is_open = false;
     }
     for (const int callback : callbacks_) {
-      libvirt_.ConnectDomainEventDeregisterAny(connection_, callback);
+      libvirt_.ConnectDomainEventDeregisterAny(connection_.get(), callback);
     }
-    if (hears_close_) libvirt_.ConnectUnregisterCloseCallback(connection_, OnClosed);
-    libvirt_.ConnectClose(connection_);
+    if (hears_close_) libvirt_.ConnectUnregisterCloseCallback(connection_.get(), OnClosed);
   }
 
   Status Listen() {
     ASR_CHECK(Register(VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(OnLifecycle)));
     ASR_CHECK(Register(VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, VIR_DOMAIN_EVENT_CALLBACK(OnIoError)));
     auto* const ear = new SharedEar(ear_);
-    hears_close_ = libvirt_.ConnectRegisterCloseCallback(connection_, OnClosed, ear, FreeEar) == 0;
+    hears_close_ =
+        libvirt_.ConnectRegisterCloseCallback(connection_.get(), OnClosed, ear, FreeEar) == 0;
     if (!hears_close_) FreeEar(ear);
     if (!hears_close_) return Fail(Unreachable(libvirt_, "cannot listen to the host"));
     // A host that is gone without a word is noticed; one that cannot say so is a local socket.
     constexpr int kSeconds = 5;
     constexpr unsigned int kTries = 3;
-    static_cast<void>(libvirt_.ConnectSetKeepAlive(connection_, kSeconds, kTries));
+    static_cast<void>(libvirt_.ConnectSetKeepAlive(connection_.get(), kSeconds, kTries));
     return {};
   }
 
   Result<std::vector<DomainSummary>> ListDomains() const {
     virDomainPtr* domains = nullptr;
-    const int count = libvirt_.ConnectListAllDomains(connection_, &domains, 0);
+    const int count = libvirt_.ConnectListAllDomains(connection_.get(), &domains, 0);
     if (count < 0) return Fail(Unreachable(libvirt_, "cannot list the host's VMs"));
     std::vector<DomainSummary> list;
     for (int i = 0; i < count; ++i) {
@@ -213,7 +215,7 @@ class LibvirtEvents::Implementation {
   }
 
   Result<DomainRunState> RunStateOf(const std::string& uuid) const {
-    virDomainPtr domain = libvirt_.DomainLookupByUUIDString(connection_, uuid.c_str());
+    virDomainPtr domain = libvirt_.DomainLookupByUUIDString(connection_.get(), uuid.c_str());
     if (domain == nullptr) {
       const virErrorPtr error = libvirt_.GetLastError();
       if (error != nullptr && error->code == VIR_ERR_NO_DOMAIN) return DomainRunState::kGone;
@@ -233,8 +235,8 @@ class LibvirtEvents::Implementation {
 
   Status Register(int event, virConnectDomainEventGenericCallback callback) {
     auto* const ear = new SharedEar(ear_);
-    const int number =
-        libvirt_.ConnectDomainEventRegisterAny(connection_, nullptr, event, callback, ear, FreeEar);
+    const int number = libvirt_.ConnectDomainEventRegisterAny(connection_.get(), nullptr, event,
+                                                              callback, ear, FreeEar);
     if (number < 0) {
       FreeEar(ear);
       return Fail(Unreachable(libvirt_, "cannot listen to the host"));
@@ -244,7 +246,7 @@ class LibvirtEvents::Implementation {
   }
 
   const LibvirtLibrary& libvirt_;
-  virConnectPtr connection_;
+  std::shared_ptr<virConnect> connection_;
   SharedEar ear_;
   std::vector<int> callbacks_;
   bool hears_close_ = false;
@@ -261,11 +263,9 @@ Result<std::unique_ptr<LibvirtEvents>> LibvirtEvents::Connect(const std::string&
   if (!EventLoop::Of(*libvirt).runs()) {
     return Fail(Unreachable(*libvirt, "cannot begin to listen to libvirt"));
   }
-  virConnectPtr connection = libvirt->ConnectOpen(uri.c_str());
-  if (connection == nullptr) {
-    return Fail(Unreachable(*libvirt, fmt::format("cannot connect to {}", uri)));
-  }
-  auto implementation = std::make_unique<Implementation>(*libvirt, connection, std::move(listener));
+  ASR_TRY(auto connection, OpenLibvirt(*libvirt, uri));
+  auto implementation =
+      std::make_unique<Implementation>(*libvirt, std::move(connection), std::move(listener));
   ASR_CHECK(implementation->Listen());
   return std::unique_ptr<LibvirtEvents>(new LibvirtEvents(std::move(implementation)));
 }

@@ -62,22 +62,28 @@ class AgentPatience {
 
 }  // namespace
 
-Result<LibvirtHost> LibvirtHost::Connect(const std::string& uri) {
+Result<std::shared_ptr<virConnect>> OpenLibvirt(const LibvirtLibrary& libvirt,
+                                                const std::string& uri) {
   ASR_TRY(LibvirtUri place, ParseLibvirtUri(uri));
-  ASR_TRY(const LibvirtLibrary* libvirt, LoadLibvirt());
   std::optional<SshProgram> ssh;
   if (place.ssh) {
     ASR_TRY(ssh, SshProgram::Write(*place.ssh));
     place.text += "&command=" + ssh->path();
   }
-  virConnectPtr connection = libvirt->ConnectOpen(place.text.c_str());
+  virConnectPtr connection = libvirt.ConnectOpen(place.text.c_str());
   if (connection == nullptr) {
     const std::string what = fmt::format("cannot connect to {}", uri);
-    const std::string said = TextOf(*libvirt);
+    const std::string said = TextOf(libvirt);
     return Fail(place.ssh ? SshError(*place.ssh, what, said) : Unreachable(what, said));
   }
-  const auto close = [libvirt](virConnectPtr open) { libvirt->ConnectClose(open); };
-  return LibvirtHost(*libvirt, std::shared_ptr<virConnect>(connection, close));
+  const auto close = [&libvirt](virConnectPtr open) { libvirt.ConnectClose(open); };
+  return std::shared_ptr<virConnect>(connection, close);
+}
+
+Result<LibvirtHost> LibvirtHost::Connect(const std::string& uri) {
+  ASR_TRY(const LibvirtLibrary* libvirt, LoadLibvirt());
+  ASR_TRY(auto connection, OpenLibvirt(*libvirt, uri));
+  return LibvirtHost(*libvirt, std::move(connection));
 }
 
 Result<LibvirtHost::Versions> LibvirtHost::FindVersions() const {

@@ -76,6 +76,11 @@ class LibvirtDomain {
   virDomainPtr domain_;
 };
 
+// A connection to the libvirt that `uri` names, also one behind ssh. Errors as
+// LibvirtHost::Connect.
+[[nodiscard]] Result<std::shared_ptr<virConnect>> OpenLibvirt(const LibvirtLibrary& libvirt,
+                                                              const std::string& uri);
+
 class LibvirtHost {
  public:
   // kUnsupported without libvirt's library; kBusy (kHostUnreachable, retryable) if nobody answers.

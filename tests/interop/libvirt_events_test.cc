@@ -98,6 +98,24 @@ TEST_F(LibvirtEventsTest, StartsStopsKillsAndRestartsOfLibvirtdAreTold) {
   EXPECT_EQ(agent_->Wait(), 0) << Log();
 }
 
+TEST_F(LibvirtEventsTest, AHostBehindSshIsListenedToThroughItsLine) {
+  ReachLabBySsh();
+  world_.Asr("host remove kvm1");
+  world_.AsrJson("host add kvm1 --kind libvirt --uri qemu+ssh://root@lab-host/system");
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(1);
+  world_.AsrJson("enable web --policy gold");
+  StartAgent();
+  SystemClock().SleepSeconds(2);
+  guest.Destroy();
+  EXPECT_TRUE(Comes("VmStopped")) << Log();
+  agent_->Signal(SIGTERM);
+  EXPECT_EQ(agent_->Wait(), 0) << Log();
+  // The line goes with the agent.
+  EXPECT_TRUE(BecomesTrue([] { return RunShell("pgrep -x ssh").text.empty(); }));
+}
+
 TEST_F(LibvirtEventsTest, AFailedRevertIsCriticalAndItsCureWorks) {
   LibvirtGuest guest({.name = "web"});
   guest.Start();
