@@ -1,0 +1,5 @@
+# Read by ctest, once it knows all tests.
+set_tests_properties(
+  cli.AgentTest.TenVmsEveryFiveSecondsMissNoCycle
+  interop.LibvirtProofTest.TenLiveVmsEveryFiveSecondsMissNoCycle
+  PROPERTIES RUN_SERIAL TRUE)
