@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr milliseconds kPassInterval{500};
+constexpr milliseconds kShortestWait{5};
 constexpr double kSecondsBetweenLooks = 30;
 constexpr double kSecondsBetweenRemovals = 3600;
 constexpr double kClockJumpSeconds = 2;
@@ -102,7 +103,9 @@ void AgentLoop::Run() {
       counters = counters_;
     }
     settings_.on_tick(counters);
-    jobs_.WaitForChange(kPassInterval);
+    // A cycle that begins late moves all that follow it.
+    const auto until_due = std::chrono::ceil<milliseconds>(next_due_ - environment_.clock.Now());
+    jobs_.WaitForChange(std::clamp(until_due, kShortestWait, kPassInterval));
   }
   jobs_.StopAll();
   const std::size_t running = jobs_.Running().size();
@@ -211,6 +214,7 @@ Status AgentLoop::StartDue() {
   }
   const Timestamp now = environment_.clock.Now();
   const ScheduleDecision decision = schedule_.Decide(items, running, limits_, now);
+  next_due_ = decision.look_again;
   for (const CycleStart& start : decision.starts) {
     const Known& known = known_.at(start.key);
     if (!busy.insert({known.scheduled.host, known.watched.item.name}).second) continue;

@@ -76,6 +76,7 @@ class AgentLoop {
   std::map<ItemKey, std::optional<Timestamp>> noted_;  // members, and the due that was noted
   std::optional<double> vaults_seen_seconds_;
   std::optional<double> jobs_removed_seconds_;
+  Timestamp next_due_{};
   Timestamp clock_seen_;
   double clock_seen_seconds_;
   std::string told_;
