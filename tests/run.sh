@@ -45,11 +45,19 @@ step() {
   printf '%-6s %5d s\n' "$state" $((SECONDS - start))
   table+=("$(printf '%-28s %-6s %5d s' "$name" "$state" $((SECONDS - start)))")
   if [ $state = FAILED ]; then
+    show_failures "$log"
     echo "--- the end of $log:"
     tail -n 40 "$log"
     echo "---"
     return 1
   fi
+}
+
+# What the first tests that failed have said, of a log of ctest's.
+show_failures() {
+  awk '/\*\*\*(Failed|Timeout|Exception)/ { tests++; lines = 0 }
+    tests > 0 && tests <= 6 && lines++ < 30 { print substr($0, 1, 300) }
+    / Test +#[0-9]+: .*Passed/ { lines = 30 }' "$1"
 }
 
 build() {
