@@ -130,6 +130,7 @@ Json PointJson(const RecoveryPoint& point, const PointFacts& facts) {
     json["nvram"]["bytes"] = point.firmware->size_bytes;
     json["nvram"]["format"] = point.firmware->format;
   }
+  json["frozenMilliseconds"] = point.frozen ? Json(point.frozen->count()) : Json(nullptr);
   json["changedBytes"] = point.changed_bytes;
   // A point without its document, which seals it, does not exist.
   json["sealed"] = true;

@@ -248,6 +248,7 @@ const View& PointView() {
                   Optional("Verified", "/proof/verifiedAt", Kind::kAge)},
       .fields = {Make("Point", "/id"), Make("VM", "/item"), Make("Time", "/time", Kind::kTime),
                  Make("Consistency", "/consistency"),
+                 Make("Frozen, milliseconds", "/frozenMilliseconds"),
                  Make("Changed", "/changedBytes", Kind::kBytes),
                  Make("Held", "/held", Kind::kYesNo),
                  Make("Verified", "/proof/verifiedAt", Kind::kTime),

@@ -12,7 +12,6 @@
 #include "core/jobs/retries.h"
 #include "core/jobs/send_changes.h"
 #include "core/jobs/vaults.h"
-#include "core/vault/layout.h"
 
 namespace asr {
 namespace {
@@ -23,6 +22,7 @@ using std::chrono::seconds;
 
 constexpr milliseconds kPassInterval{500};
 constexpr milliseconds kShortestWait{5};
+constexpr std::chrono::minutes kFreezeRetry{15};
 constexpr double kSecondsBetweenLooks = 30;
 constexpr double kSecondsBetweenRemovals = 3600;
 constexpr double kClockJumpSeconds = 2;
@@ -52,15 +52,6 @@ Status OutcomeOf(const Result<ReplicateOutcome>& outcome) {
   const Job& job = outcome->job;
   if (job.state == JobState::kSucceeded) return {};
   return Fail(job.error.value_or(Error{}));
-}
-
-// In the directory of a file system that is not mounted there is no item, and nothing to lock.
-Status RequireThere(Vault& vault) {
-  if (vault.is_on_azure()) return {};
-  const auto document = vault.store().Get(std::string(layout::kVaultDocument));
-  if (document) return {};
-  if (!IsNotFound(document.error())) return Fail(document.error());
-  return Fail(NoVaultAt(vault.store().Description()).WithContext("vault " + vault.name()));
 }
 
 double SecondsBetween(Timestamp begin, Timestamp end) {
@@ -96,7 +87,9 @@ void AgentLoop::Run() {
     LookAtClock();
     LookAtVaults();
     jobs_.Collect();
-    TellTrouble(Pass());
+    const Status passed = Pass();
+    if (!passed) next_due_ = environment_.clock.Now() + kPassInterval;
+    TellTrouble(passed);
     std::map<std::string, ItemCounters> counters;
     {
       const std::lock_guard lock(mutex_);
@@ -261,7 +254,6 @@ void AgentLoop::RunCycle(const Known& known, bool app_consistent, const std::sto
   const double begun = environment_.clock.MonotonicSeconds();
   const auto replicate = [&]() -> Result<ReplicateOutcome> {
     try {
-      ASR_CHECK(RequireThere(*vault));
       return Replicate(environment, *vault, known.watched.item, {.app_consistent = app_consistent});
     } catch (const std::exception& exception) {
       // One VM's trouble is not the end of all others' replication.
@@ -270,9 +262,15 @@ void AgentLoop::RunCycle(const Known& known, bool app_consistent, const std::sto
     }
   };
   const auto outcome = replicate();
+  // One that was not frozen is asked for again, though not with each cycle.
+  const bool was_frozen = outcome && outcome->point && outcome->is_new &&
+                          outcome->point->consistency == Consistency::kApp;
   if (app_consistent && OutcomeOf(outcome)) {
+    const auto interval = known.watched.policy.app_consistent;
+    const Timestamp counts_from =
+        was_frozen ? start : start - interval + std::min<seconds>(interval, kFreezeRetry);
     const ItemKey& key = known.scheduled.key;
-    const Status noted = environment_.state.NoteAppConsistent(key.vault_id, key.item, start);
+    const Status noted = environment_.state.NoteAppConsistent(key.vault_id, key.item, counts_from);
     if (!noted) Tell(LogLevel::kError, noted.error().Line(), known.vault_name, vm);
   }
   NoteEnd(known, start, environment_.clock.MonotonicSeconds() - begun, outcome);

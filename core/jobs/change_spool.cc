@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "core/jobs/replica_target.h"
 #include "core/jobs/replication.h"
 #include "core/jobs/send_changes.h"
+#include "core/source/backup_guard.h"
 #include "core/transfer/apply_log.h"
 #include "core/transfer/make_equal.h"
 #include "core/transfer/spool_target.h"
@@ -30,6 +32,13 @@ Guid DataWriteGuidOf(const Disk& disk) {
   const ImageDescription leaf = disk.Describe().front();
   const bool has_one = FormatName(leaf.format) == "vhdx" && !leaf.id.empty();
   return has_one ? GuidFromText(leaf.id) : Guid{};
+}
+
+// What stays free of a file system, as of those that a guard watches.
+std::uint64_t ReserveOf(const std::string& folder) {
+  std::error_code error;
+  const auto space = std::filesystem::space(folder, error);
+  return error ? 0 : ReserveBytes(space.capacity);
 }
 
 // A replica that nobody can ask: any chunk may differ from it.
@@ -138,10 +147,13 @@ Result<std::unique_ptr<ChangeLogWriter>> Spool::CreateLogIn(const std::string& f
   ASR_CHECK(sets_.Announce(set_));
   ASR_TRY(const std::uint64_t most_bytes, MostLogBytes(index));
   ASR_TRY(const std::uint64_t free_bytes, environment.fs.FreeBytes(folder));
+  // Those that wait stay for as long as the vault is away, beside disks that grow.
+  const std::uint64_t reserve_bytes = work_.replicas == nullptr ? ReserveOf(folder) : 0;
+  const std::uint64_t space_bytes = (free_bytes - std::min(free_bytes, reserve_bytes)) / 2;
   return ChangeLogWriter::Create(
       environment.fs, path,
       {.id = disk.log, .previous_id = last, .created = environment.clock.Now()}, work_.algorithm,
-      {.most_bytes = most_bytes, .space_bytes = free_bytes / 2});
+      {.most_bytes = most_bytes, .space_bytes = space_bytes});
 }
 
 // Beside the image; where that cannot be, on this machine's own place.

@@ -71,7 +71,12 @@ Result<std::optional<RecoveryPoint>> ReplicateDelta(ReplicationPass& pass) {
   if (!sealed && !IsOfChangeLogs(sealed.error())) return Fail(sealed.error());
   if (!sealed) {
     RemoveUnusable(pass.environment, sets, spooled.set, sealed.error());
-    if (!pass.source.is_open()) return Fail(Error(sealed.error()).Retryable());
+    if (!pass.source.is_open()) {
+      // The next cycle compares the disks: nobody has to do anything.
+      Error error = sealed.error();
+      error.code = ErrorCode::kResyncRequired;
+      return Fail(std::move(error).Retryable());
+    }
     return SendDirectly(pass);
   }
   const PointId held = *sealed ? (*sealed)->id : *spooled.set.point.parent;

@@ -7,6 +7,7 @@
 
 #include "core/jobs/check.h"
 #include "core/jobs/replication.h"
+#include "core/vault/layout.h"
 
 namespace asr {
 namespace {
@@ -21,9 +22,26 @@ std::string DescribeChange(const Item& item, const ItemDisk& disk) {
                      item.name, disk.name.value, before->size_bytes, disk.size_bytes);
 }
 
+// Of an earlier try that was cut before the item's document named the disk: it has another footer,
+// perhaps another size.
+Status RemoveLeftOver(Vault& vault, const Item& item, const ItemDisk& disk) {
+  for (const std::string& blob :
+       {layout::DigestBlob(item.id, disk.name), layout::DiskBlob(item.id, disk.name)}) {
+    const auto snapshots = vault.store().ListSnapshots(blob);
+    if (!snapshots && !IsNotFound(snapshots.error())) return Fail(snapshots.error());
+    if (snapshots && snapshots->empty()) ASR_CHECK(vault.store().Delete(blob));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::optional<Item> WithDisksOf(const Item& item, const VirtualMachine& vm) {
+  // A disk that got another name would be gone and added at once; a person decides.
+  const bool has_all = std::ranges::all_of(item.disks, [&](const ItemDisk& disk) {
+    return std::ranges::find(vm.disks, disk.name, &VmDisk::name) != vm.disks.end();
+  });
+  if (!has_all) return std::nullopt;
   Item followed = item;
   for (const VmDisk& disk : vm.disks) {
     const auto known = std::ranges::find(followed.disks, disk.name, &ItemDisk::name);
@@ -57,7 +75,9 @@ Status FollowDisks(Environment& environment, Vault& vault, ItemLease& lease,
   for (const ItemDisk& disk : followed->disks) {
     const bool is_new =
         std::ranges::find(before.disks, disk.name, &ItemDisk::name) == before.disks.end();
-    if (is_new) ASR_CHECK(DiskReplica::OpenOrCreate(vault, lease, disk));
+    if (!is_new) continue;
+    ASR_CHECK(RemoveLeftOver(vault, before, disk));
+    ASR_CHECK(DiskReplica::OpenOrCreate(vault, lease, disk));
   }
   for (const ItemDisk& disk : followed->disks) {
     if (std::ranges::find(before.disks, disk) != before.disks.end()) continue;

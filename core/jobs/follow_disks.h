@@ -11,8 +11,8 @@
 
 namespace asr {
 
-// The item with the disks that the VM has now; nullopt if they are the same. Disks that are gone,
-// have shrunk, or have other sectors stay as they were: SnapshotOf refuses these.
+// The item with the disks that the VM has now; nullopt if they are the same, or if one is gone.
+// Disks that have shrunk, or have other sectors, stay as they were: SnapshotOf refuses these.
 [[nodiscard]] std::optional<Item> WithDisksOf(const Item& item, const VirtualMachine& vm);
 
 // Writes that item, with a warning for each disk, and opens `replicas` anew: those of larger disks

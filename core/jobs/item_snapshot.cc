@@ -90,6 +90,7 @@ Result<std::unique_ptr<SourceSnapshot>> BeginJob(Environment& environment, const
       .disks = std::move(disks),
       .base_checkpoint = wish.base_checkpoint,
       .reads_all = wish.reads_all,
+      .requires_base = wish.requires_base,
       .app_consistent = wish.app_consistent,
       .scratch_directory = scratch_directory.value_or(""),
       .program = environment.program,

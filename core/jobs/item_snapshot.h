@@ -17,6 +17,7 @@ inline constexpr const char* kScratchDirectorySetting = "scratch-dir";
 struct SnapshotWish {
   std::string base_checkpoint = {};  // of a live VM: since which changes are asked for
   bool reads_all = false;            // the same: they are not, but it stays until a point is sealed
+  bool requires_base = false;        // the same: without it, no snapshot
   bool app_consistent = false;       // the same: the guest is frozen, if it can be
 };
 

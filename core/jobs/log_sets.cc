@@ -24,6 +24,11 @@ constexpr std::string_view kCommitted = ".json";
 constexpr std::string_view kBegun = ".begun";
 constexpr std::string_view kNotedPoint = "point.newest";
 
+RecoveryPoint WithoutContent(RecoveryPoint point) {
+  if (point.firmware) point.firmware->content.clear();
+  return point;
+}
+
 std::string EncodeDisks(const LogSet& set, int version, const std::vector<std::string>& digests) {
   Json disks = Json::array();
   for (std::size_t i = 0; i < set.disks.size(); ++i) {
@@ -38,7 +43,8 @@ std::string EncodeDisks(const LogSet& set, int version, const std::vector<std::s
 
 // Nobody knows the digests yet.
 std::string EncodeAnnounced(const LogSet& set) {
-  return EncodeDisks(set, kVersionWithDigests, std::vector(set.disks.size(), ToHex(Bits128{})));
+  const LogSet names{.point = WithoutContent(set.point), .disks = set.disks};
+  return EncodeDisks(names, kVersionWithDigests, std::vector(set.disks.size(), ToHex(Bits128{})));
 }
 
 std::string Encode(const LogSet& set) {
@@ -182,8 +188,12 @@ Status LogSets::ForgetBegun() {
 }
 
 Status LogSets::NotePoint(const RecoveryPoint& point) {
+  const std::string path = JoinPath(directory_, kNotedPoint);
+  if (point.checkpoint.empty()) return RemoveDocument(path);
+  ASR_TRY(const auto noted, NotedPoint());
+  if (noted && noted->id == point.id) return {};
   ASR_CHECK(fs_.CreateDirectories(directory_));
-  return WriteFileAtomic(fs_, JoinPath(directory_, kNotedPoint), AsBytes(EncodePoint(point)));
+  return WriteFileAtomic(fs_, path, AsBytes(EncodePoint(WithoutContent(point))));
 }
 
 Result<std::optional<RecoveryPoint>> LogSets::NotedPoint() const {

@@ -60,6 +60,7 @@ class LogSets {
 
   // The newest point in the vault, as this machine saw it last: while the vault cannot be reached,
   // the first set builds on it. Only ever a hint: what it leads to is checked before it is sent.
+  // None is noted of a point without a checkpoint: no set can build on it.
   [[nodiscard]] Status NotePoint(const RecoveryPoint& point);
   [[nodiscard]] Result<std::optional<RecoveryPoint>> NotedPoint() const;
 

@@ -1,6 +1,7 @@
 #include "core/jobs/log_while_away.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include "core/jobs/change_spool.h"
 #include "core/jobs/item_snapshot.h"
 #include "core/jobs/send_changes.h"
+#include "core/source/backup_guard.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -55,13 +57,26 @@ Result<std::unique_ptr<SourceSnapshot>> TakeSnapshot(Environment& environment, I
   if (!vm.is_live()) return Fail(CannotLog("the VM does not run"));
   if (!HasImagesOf(parent, vm)) return Fail(CannotLog("its images were moved"));
   item.settings = vm.settings;
-  ASR_TRY(auto source, SnapshotOf(environment, item, vm, {.base_checkpoint = parent.checkpoint}));
+  ASR_TRY(auto source, SnapshotOf(environment, item, vm,
+                                  {.base_checkpoint = parent.checkpoint, .requires_base = true}));
   for (const SourceSnapshot::OpenedDisk& disk : source->disks()) {
     if (disk.changed) continue;
     return Fail(CannotLog(
         fmt::format("nothing tells what changed on disk {} since then", disk.name.value)));
   }
   return source;
+}
+
+// The disks of the guests grow where the logs lie.
+bool IsShortOfSpace(const std::vector<LogSet>& waiting) {
+  return std::ranges::any_of(waiting, [](const LogSet& set) {
+    return std::ranges::any_of(set.disks, [](const LoggedDisk& disk) {
+      if (disk.log_path.empty()) return false;
+      std::error_code error;
+      const auto space = std::filesystem::space(ParentOf(disk.log_path), error);
+      return !error && space.available < ReserveBytes(space.capacity);
+    });
+  });
 }
 
 // True if there was something to log.
@@ -71,6 +86,10 @@ Result<bool> LogChanges(Environment& environment, const Vault& vault, Item item,
   ASR_TRY(const auto recovered, sets.Recover());
   // Those of damaged ones may be missing in between; that is told when they are sent.
   const std::vector<LogSet>& waiting = recovered.sets;
+  if (IsShortOfSpace(waiting)) {
+    ASR_CHECK(DropWaitingChanges(environment, vault, item));
+    return Fail(CannotLog("the file system of the change logs has less than its reserve left"));
+  }
   // Only just now, by the cycle that failed.
   if (!waiting.empty() && waiting.back().point.time >= run.job().start_time) return true;
   ASR_TRY(const RecoveryPoint parent, FindParent(sets, waiting, item));
@@ -120,20 +139,19 @@ Result<std::unique_ptr<FileLock>> LockSpool(Environment& environment, const Vaul
   const std::string& vault_id = vault.identity().id;
   ASR_CHECK(environment.fs.CreateDirectories(ChangesDirectoryOf(environment, vault_id)));
   auto lock = environment.fs.Lock(SpoolLockOf(environment, vault_id, item.id));
-  if (lock || lock.error().kind != ErrorKind::kBusy) return lock;
+  if (lock) {
+    // Another one may have removed it meanwhile, with the item's protection.
+    ASR_TRY(const bool is_in_place, (*lock)->IsInPlace());
+    if (is_in_place) return lock;
+  } else if (lock.error().kind != ErrorKind::kBusy) {
+    return lock;
+  }
   return Fail(
       MakeError(ErrorKind::kBusy, ErrorCode::kItemBusy,
                 fmt::format("another process of this machine logs changes of VM {}", item.name))
           .WithCause("the agent, which goes on while the vault cannot be reached")
           .WithAction("wait until it has ended: asr jobs list")
           .Retryable());
-}
-
-Status NoteForOutage(LogSets& sets, const RecoveryPoint& newest) {
-  if (newest.checkpoint.empty()) return {};
-  ASR_TRY(const auto noted, sets.NotedPoint());
-  if (noted && noted->id == newest.id) return {};
-  return sets.NotePoint(newest);
 }
 
 bool IsOfAway(const Error& error) {

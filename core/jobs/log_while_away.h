@@ -21,9 +21,6 @@ namespace asr {
 [[nodiscard]] Result<std::unique_ptr<FileLock>> LockSpool(Environment& environment,
                                                           const Vault& vault, const Item& item);
 
-// After a cycle: from here on an outage of the vault can begin.
-[[nodiscard]] Status NoteForOutage(LogSets& sets, const RecoveryPoint& newest);
-
 // True if the vault cannot be reached, or refuses us for now; its contents are not to blame.
 [[nodiscard]] bool IsOfAway(const Error& error);
 

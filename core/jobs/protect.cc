@@ -9,6 +9,7 @@
 #include "core/jobs/first_replication.h"
 #include "core/jobs/hosts.h"
 #include "core/jobs/item_snapshot.h"
+#include "core/jobs/log_while_away.h"
 #include "core/jobs/replication.h"
 #include "core/jobs/send_changes.h"
 #include "core/jobs/waiting_changes.h"
@@ -303,6 +304,7 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     // Another process may have changed it before the lease was ours.
     ASR_CHECK(RequireNotUnprotected(lease->item()));
+    ASR_TRY(const auto spool_lock, LockSpool(environment, vault, item));
     if (keep_data) SendLastChanges(environment, vault, *lease, run);
     EndTracking(environment, lease->item());
     if (keep_data) {
@@ -343,6 +345,7 @@ Result<Job> DeleteItem(Environment& environment, Vault& vault, const Item& item)
   const auto remove = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     ASR_CHECK(RequireUnprotected(lease->item()));
+    ASR_TRY(const auto spool_lock, LockSpool(environment, vault, item));
     // Of a machine that was away when another one ended the protection.
     ASR_CHECK(ForgetItem(environment, vault, item));
     return run.RunTask("Remove replica", 0,

@@ -139,10 +139,12 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
   if (overtaken) ASR_CHECK(sets.ForgetBegun());
   Cycle cycle{environment, vault, *lease, replicas, run, request, std::move(resync)};
   ASR_TRY(const auto sealed, RunPasses(cycle));
+  // Before the vault is asked for anything else: from here on an outage can begin.
+  if (sealed) ASR_CHECK(sets.NotePoint(*sealed));
   if (overtaken) ASR_CHECK(DropWaitingChanges(environment, vault, item));
   outcome.is_new = waiting.value_or(false) || sealed.has_value();
   ASR_TRY(outcome.point, vault.NewestPoint(item.id));
-  if (outcome.point) ASR_CHECK(NoteForOutage(sets, *outcome.point));
+  if (outcome.point) ASR_CHECK(sets.NotePoint(*outcome.point));
   return run.RunTask("Apply retention", 0, [&](TaskProgress&) {
     return ApplyRetention(environment, vault, *lease, replicas);
   });

@@ -140,6 +140,7 @@ RecoveryPoint DescribePoint(const Item& item, const SourceSnapshot& source,
   point.consistency = source.consistency();
   point.checkpoint = source.checkpoint();
   point.firmware = source.firmware();
+  point.frozen = source.frozen();
   point.item = item.id;
   point.epoch = item.epoch;
   point.generation = item.generation;

@@ -186,7 +186,15 @@ Result<Job> RestorePoint(Environment& environment, Vault& vault, const Item& ite
     }
     if (!work.firmware_path.empty()) {
       ASR_CHECK(run.RunTask("Restore firmware variables", 0, [&](TaskProgress&) -> Status {
-        ASR_TRY(const std::string content, vault.ReadFirmware(work.point));
+        const auto read = vault.ReadFirmware(work.point);
+        if (!read && (read.error().kind == ErrorKind::kCorrupt || IsNotFound(read.error()))) {
+          // The disks are what counts; a firmware begins with its own defaults.
+          environment.progress.Warn(
+              fmt::format("VM {}: the disks are restored, without the firmware's variables: {}",
+                          item.name, read.error().Line()));
+          return {};
+        }
+        ASR_TRY(const std::string content, read);
         return WriteFileAtomic(environment.fs, work.firmware_path, AsBytes(content));
       }));
     }

@@ -199,6 +199,7 @@ Result<bool> SendWaitingChanges(const LogSender& sender) {
     ASR_TRY(const auto points, vault.ListPointIds(item));
     if (std::ranges::find(points, set.point.id) != points.end()) {
       ASR_CHECK(vault.MakePointDurable(item, set.point.id));
+      ASR_CHECK(sets.NotePoint(set.point));
       RemoveLogSet(environment, sets, set);
       continue;
     }
@@ -209,6 +210,7 @@ Result<bool> SendWaitingChanges(const LogSender& sender) {
       continue;
     }
     any_sealed |= sent->has_value();
+    if (*sent) ASR_CHECK(sets.NotePoint(**sent));
     RemoveLogSet(environment, sets, set);
   }
   return any_sealed;

@@ -1,6 +1,7 @@
 // A recovery point: the disks of a VM at one instant.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -73,6 +74,8 @@ struct RecoveryPoint {
   // name. Empty: the next delta compares the disks.
   std::string checkpoint = {};
   std::optional<FirmwareVariables> firmware = {};
+  // How long the guest's file systems were frozen for it; none: they were not.
+  std::optional<std::chrono::milliseconds> frozen = {};
   bool operator==(const RecoveryPoint&) const = default;
 };
 

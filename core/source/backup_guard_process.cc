@@ -166,11 +166,16 @@ class Guard {
       ASR_CHECK(domain_->EndBackup());
       has_ended_ = true;
     }
-    if (!job && !has_ended_) {
-      ASR_TRY(has_ended_, EndLostBackup(*domain_));
-    }
+    const Status lost_ended = job || has_ended_ ? Status() : EndLostJob();
     ASR_TRY(const bool is_paused, domain_->IsPausedByIoError());
-    if (is_paused && !was_paused_before_) return domain_->Resume();
+    if (is_paused && !was_paused_before_) ASR_CHECK(domain_->Resume());
+    return lost_ended;
+  }
+
+  Status EndLostJob() {
+    ASR_TRY(const bool is_copied, HasBackupCopies(*domain_));
+    if (!is_copied) return {};
+    ASR_TRY(has_ended_, EndLostBackup(*domain_));
     return {};
   }
 

@@ -1,6 +1,8 @@
 #include "core/source/libvirt_host.h"
 
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,6 +12,9 @@
 
 namespace asr {
 namespace {
+
+constexpr int kJobLooks = 20;
+constexpr std::chrono::milliseconds kJobPause{100};
 
 std::string TextOf(const LibvirtLibrary& libvirt) {
   const virErrorPtr error = libvirt.GetLastError();
@@ -178,6 +183,15 @@ int LibvirtDomain::run_id() const {
   return id == static_cast<unsigned int>(-1) ? -1 : static_cast<int>(id);
 }
 
+Result<bool> LibvirtDomain::WasMigrated() const {
+  int state = 0;
+  int reason = 0;
+  if (libvirt_->DomainGetState(domain_, &state, &reason, 0) != 0) {
+    return Fail(LastError("cannot ask for its state"));
+  }
+  return state == VIR_DOMAIN_SHUTOFF && reason == VIR_DOMAIN_SHUTOFF_MIGRATED;
+}
+
 Result<VmPowerState> LibvirtDomain::State() const {
   int state = 0;
   if (libvirt_->DomainGetState(domain_, &state, nullptr, 0) != 0) {
@@ -257,7 +271,12 @@ Result<std::optional<std::string>> LibvirtDomain::BackupXml() const {
 
 Status LibvirtDomain::RequireNoJob() const {
   virDomainJobInfo info{};
-  const bool is_known = libvirt_->DomainGetJobInfo(domain_, &info) == 0;
+  bool is_known = libvirt_->DomainGetJobInfo(domain_, &info) == 0;
+  // Most jobs, as a VM's start, take a moment.
+  for (int i = 0; i < kJobLooks && is_known && info.type != VIR_DOMAIN_JOB_NONE; ++i) {
+    std::this_thread::sleep_for(kJobPause);
+    is_known = libvirt_->DomainGetJobInfo(domain_, &info) == 0;
+  }
   if (is_known && info.type == VIR_DOMAIN_JOB_NONE) return {};
   // Seen with libvirt 9.0: its status file names the job, and nothing else knows it.
   if (!is_known && TextOf(*libvirt_).find("job data missing") != std::string::npos) {

@@ -26,6 +26,8 @@ class LibvirtDomain {
 
   [[nodiscard]] std::string name() const;
   [[nodiscard]] Result<VmPowerState> State() const;
+  // It is off here, for it runs on another host since.
+  [[nodiscard]] Result<bool> WasMigrated() const;
   // True if QEMU paused it because a disk of the host had no room left or failed.
   [[nodiscard]] Result<bool> IsPausedByIoError() const;
   // Of its run; negative if it is off.
@@ -47,7 +49,8 @@ class LibvirtDomain {
 
   // Description of the backup job that is open; nullopt if there is none.
   [[nodiscard]] Result<std::optional<std::string>> BackupXml() const;
-  // A begin beside another job would wait for half a minute before it fails. kBusy (kVmBusy).
+  // A begin beside another job would wait for half a minute before it fails. Waits for two seconds.
+  // kBusy (kVmBusy).
   [[nodiscard]] Status RequireNoJob() const;
   [[nodiscard]] Status BeginBackup(const std::string& backup_xml,
                                    const std::string& checkpoint_xml);

@@ -18,6 +18,9 @@ VirtualMachine Describe(const LibvirtSource& host, const LibvirtDomain& domain) 
   vm.host = host.name;
   const auto describe = [&]() -> Status {
     ASR_TRY(vm.power_state, domain.State());
+    ASR_TRY(const bool was_migrated, domain.WasMigrated());
+    // Its images here, if there are any, are not what it writes to.
+    if (was_migrated) vm.reasons.emplace_back("it was migrated, and runs on another host");
     ASR_TRY(const std::string xml, domain.Xml());
     ASR_TRY(DomainDescription description, ParseDomainXml(xml));
     vm.uuid = description.uuid;

@@ -178,11 +178,7 @@ Status LiveSnapshot::EndOldJob() {
 
 // Asked of the disks first: libvirt's log names everybody who talks to its QEMU.
 Status LiveSnapshot::EndLostJob() {
-  bool is_copied = false;
-  for (const VmDisk& disk : request_.disks) {
-    ASR_TRY(const bool has_backup, domain_.HasBackupOf(disk.name.value));
-    is_copied |= has_backup;
-  }
+  ASR_TRY(const bool is_copied, HasBackupCopies(domain_));
   if (!is_copied) return {};
   ASR_TRY(const bool has_ended, EndLostBackup(domain_));
   if (has_ended) {
@@ -220,6 +216,10 @@ Status LiveSnapshot::ChooseBase() {
   const std::string& wanted = request_.base_checkpoint;
   ASR_TRY(const auto checkpoints, domain_.ListCheckpoints());
   if (std::ranges::find(checkpoints, wanted) != checkpoints.end()) base_ = wanted;
+  if (base_.empty() && request_.requires_base) {
+    return Fail(ErrorKind::kState, ErrorCode::kCheckpointGone,
+                fmt::format("VM {} has no checkpoint {}", request_.vm_name, wanted));
+  }
   if (base_.empty() && !wanted.empty()) {
     request_.warn(fmt::format(
         "VM {}: the checkpoint of its newest recovery point is gone, its disks are compared "
@@ -251,7 +251,8 @@ Status LiveSnapshot::BeginJob() {
     taken_ = clock_.Now();
     begun = BeginWith(base);
   }
-  if (!begun && !base.empty() && !IsTransient(begun.error())) {
+  const bool may_compare = !base.empty() && !request_.requires_base;
+  if (!begun && may_compare && !IsTransient(begun.error())) {
     const std::string reason = begun.error().Line();
     taken_ = clock_.Now();
     begun = BeginWith("");

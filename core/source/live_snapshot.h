@@ -26,6 +26,8 @@ struct LiveSnapshotRequest {
   std::vector<VmDisk> disks;         // in the order that is wanted
   std::string base_checkpoint = {};  // since which changes are asked for; empty: all is read
   bool reads_all = false;            // they are not, but the base stays until Keep
+  // Without the base there is no snapshot: kState (kCheckpointGone), and nothing was changed.
+  bool requires_base = false;
   bool app_consistent = false;
   std::string scratch_directory = {};  // of scratch files; empty: each beside its image
   std::string program;                 // is started as the guard

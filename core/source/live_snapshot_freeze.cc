@@ -89,6 +89,7 @@ Status LiveSnapshot::Thaw() {
                     "thawed before it was taken, perhaps",
                     request_.vm_name));
   }
+  frozen_ = duration;
   return {};
 }
 

@@ -11,20 +11,15 @@ namespace {
 
 using Json = nlohmann::json;
 
-Result<bool> EndCopies(LibvirtDomain& domain) {
-  ASR_CHECK(domain.RequireNoJob());
+Result<std::vector<std::string>> DisksWithCopies(const LibvirtDomain& domain) {
   ASR_TRY(const std::string xml, domain.Xml());
   ASR_TRY(const DomainDescription description, ParseDomainXml(xml));
-  bool any = false;
+  std::vector<std::string> targets;
   for (const VmDisk& disk : description.disks) {
     ASR_TRY(const bool is_copied, domain.HasBackupOf(disk.name.value));
-    if (!is_copied) continue;
-    // Somebody may have begun one meanwhile.
-    ASR_CHECK(domain.RequireNoJob());
-    ASR_CHECK(domain.EndBackupOf(disk.name.value));
-    any = true;
+    if (is_copied) targets.push_back(disk.name.value);
   }
-  return any;
+  return targets;
 }
 
 // Ours if what it serves was set up by libvirt, which does that for backup jobs alone. There are
@@ -41,8 +36,20 @@ bool IsLibvirts(const std::string& exports) {
 
 }  // namespace
 
+Result<bool> HasBackupCopies(const LibvirtDomain& domain) {
+  ASR_TRY(const auto targets, DisksWithCopies(domain));
+  return !targets.empty();
+}
+
 Result<bool> EndLostBackup(LibvirtDomain& domain) {
-  ASR_TRY(const bool has_ended, EndCopies(domain));
+  ASR_CHECK(domain.RequireNoJob());
+  ASR_TRY(const auto targets, DisksWithCopies(domain));
+  for (const std::string& target : targets) {
+    // Somebody may have begun one meanwhile.
+    ASR_CHECK(domain.RequireNoJob());
+    ASR_CHECK(domain.EndBackupOf(target));
+  }
+  const bool has_ended = !targets.empty();
   ASR_TRY(const std::string exports, domain.AskQemu(R"({"execute": "query-block-exports"})"));
   if (!IsLibvirts(exports)) return has_ended;
   ASR_CHECK(domain.RequireNoJob());

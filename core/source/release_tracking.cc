@@ -53,7 +53,17 @@ Status RemoveBitmaps(const LibvirtUri& place, const LibvirtDomain& domain,
     if (disk.format != "qcow2") continue;
     ASR_TRY(const Removal removal,
             RemoveBitmap(place, {"bitmap", "--remove", "-f", "qcow2", disk.path, name}));
-    if (removal.exit_code == 0 || removal.said.find("not found") != std::string::npos) continue;
+    // Of a shell, for a program that is not there; it says "not found", too.
+    const bool has_tool = removal.exit_code != kNoSuchProgram;
+    const bool is_gone = has_tool && removal.said.find("not found") != std::string::npos;
+    if (removal.exit_code == 0 || is_gone) continue;
+    if (!has_tool) {
+      return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kHostUnreachable,
+                            fmt::format("qemu-img, which takes bitmap {} out of {}, is not there",
+                                        name, disk.path))
+                      .WithAction("install it on the host (apt install qemu-utils), or start the "
+                                  "VM; then run the same command again"));
+    }
     return Fail(
         MakeError(ErrorKind::kIo, ErrorCode::kSnapshotFailed,
                   fmt::format("cannot remove bitmap {} from {}: {}", name, disk.path, removal.said))

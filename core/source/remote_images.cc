@@ -14,7 +14,6 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kTouchInterval{20};
-constexpr int kNoSuchProgram = 127;  // as a shell says it
 constexpr std::size_t kPlaceDigits = 16;
 
 Error Changed(const std::string& what) {
@@ -24,7 +23,7 @@ Error Changed(const std::string& what) {
       .Retryable();
 }
 
-// Serves the image until the shell ends, or nobody has touched `alive` for three minutes: behind a
+// Serves the image until the shell ends, or nobody has touched `alive` for ten minutes: behind a
 // line that went dead, sshd may wait for hours, and the image's lock would keep the VM from being
 // started.
 std::string ServerCommand(const std::string& place, const VmDisk& disk) {
@@ -35,7 +34,7 @@ std::string ServerCommand(const std::string& place, const VmDisk& disk) {
       "(umask 077 && exec qemu-nbd --fork --pid-file={0}/pid --read-only --persistent --shared=16 "
       "--socket={0}/nbd --format={1} -- {2} 2>&1) && "
       "{{ (while sleep 15; do [ -d {0} ] || exit; "
-      "[ -z \"$(find {0}/alive -mmin +2)\" ] || {{ end; exit; }}; done) >/dev/null 2>&1 & }}",
+      "[ -z \"$(find {0}/alive -mmin +9)\" ] || {{ end; exit; }}; done) >/dev/null 2>&1 & }}",
       place, disk.format, ShellQuote(disk.path));
 }
 
@@ -91,7 +90,7 @@ Status RemoteImages::AddDisk(const SshTarget& ssh, const VmDisk& wanted) {
                                     .format = wanted.format == "qcow2" ? ImageFormat::kQcow2
                                                                        : ImageFormat::kRaw,
                                     .logical_sector_bytes = wanted.logical_sector_bytes,
-                                    .on_read = [line = line.get()] { Touch(*line); }}));
+                                    .on_read = [images = this] { images->Touch(); }}));
   line->ssh->HideSocket();
   // A raw image's last, odd sector is filled up.
   if (disk->size_bytes() != wanted.size_bytes) {

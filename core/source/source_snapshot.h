@@ -37,6 +37,8 @@ class SourceSnapshot {
   // No write that was done before it is missing.
   [[nodiscard]] Timestamp taken() const { return taken_; }
   [[nodiscard]] Consistency consistency() const { return consistency_; }
+  // How long the guest's file systems were; none: they were not, or not for this.
+  [[nodiscard]] const std::optional<std::chrono::milliseconds>& frozen() const { return frozen_; }
   // As it was about then; none: it has none, or it could not be read.
   [[nodiscard]] const std::optional<FirmwareVariables>& firmware() const { return firmware_; }
   void TakeFirmware(std::optional<FirmwareVariables> firmware) { firmware_ = std::move(firmware); }
@@ -77,6 +79,7 @@ class SourceSnapshot {
   Consistency consistency_ = Consistency::kCrash;
   std::string checkpoint_;
   std::optional<FirmwareVariables> firmware_;
+  std::optional<std::chrono::milliseconds> frozen_;
   bool starts_tracking_ = false;
   bool is_live_ = false;
 };

@@ -202,7 +202,8 @@ Status SshLine::Send(std::string_view text) {
     const ssize_t count = ::send(channel_.get(), text.data(), text.size(), MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) {
-      return Fail(Lost(fmt::format("the ssh connection to {} is lost", target_.Name())));
+      return Fail(Lost(fmt::format("the ssh connection to {} {}", target_.Name(),
+                                   is_ready_ ? "is lost" : "cannot be made")));
     }
     text.remove_prefix(static_cast<std::size_t>(count));
   }

@@ -22,6 +22,9 @@ namespace asr {
 [[nodiscard]] Error SshError(const SshTarget& target, const std::string& what,
                              const std::string& said);
 
+// The exit code of a shell for a program that is not there.
+inline constexpr int kNoSuchProgram = 127;
+
 // One ssh process. It ends with this object, and with our process however that ends; what it runs
 // on the other machine ends with it. For one thread at a time.
 class SshLine {

@@ -301,6 +301,7 @@ std::string EncodePoint(const RecoveryPoint& point) {
                    {"disks", disks},
                    {"machine", EncodeSettings(point.settings)}};
   if (!point.checkpoint.empty()) document["checkpoint"] = point.checkpoint;
+  if (point.frozen) document["frozenMilliseconds"] = point.frozen->count();
   if (point.firmware) document["nvram"] = EncodeFirmware(*point.firmware);
   return WriteDocument(document);
 }
@@ -334,6 +335,12 @@ Result<RecoveryPoint> DecodePoint(const std::string& name, const std::string& te
   }
   point.settings = DecodeSettings(reader);
   point.checkpoint = reader.TextOr("checkpoint", "");
+  if (reader.Has("frozenMilliseconds")) {
+    constexpr std::uint64_t kMostMilliseconds = 86'400'000;
+    const std::uint64_t count = reader.Unsigned("frozenMilliseconds");
+    if (count > kMostMilliseconds) reader.Reject("frozenMilliseconds", "at most a day");
+    point.frozen = std::chrono::milliseconds(std::min(count, kMostMilliseconds));
+  }
   if (reader.Has("nvram")) point.firmware = DecodeFirmware(reader);
   return Finish(reader, std::move(point));
 }

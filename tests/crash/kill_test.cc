@@ -150,7 +150,8 @@ class KillWorld {
     std::vector<std::string> found;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_.path())) {
       const std::string path = entry.path();
-      const bool is_change = path.find("/state/changes/") != std::string::npos;
+      const bool is_change =
+          path.find("/state/changes/") != std::string::npos && !path.ends_with(".lock");
       if (path.find(".hrl") != std::string::npos || path.find(".tmp") != std::string::npos ||
           path.find(".partial") != std::string::npos || (is_change && entry.is_regular_file())) {
         found.push_back(path);

@@ -187,8 +187,15 @@ TEST_F(LibvirtKillTest, AJobThatOnlyQemuKnowsIsEnded) {
   guest.Start();
   guest.WaitForSynced(5);
   world_.AsrJson("enable web --policy gold");
-  const auto forget_job = [&](AsrProcess& process) {
-    StopWithJob(process);
+  const auto forget_job = [&](std::unique_ptr<AsrProcess>& process) {
+    for (int i = 0; i < 50 && !HasJob(); ++i) {
+      if (process) process->Wait();
+      process = std::make_unique<AsrProcess>(
+          std::vector<std::string>{"replicate", "web", "--state-dir", world_.state_directory()},
+          world_.directory() / "output");
+      StopWithJob(*process);
+    }
+    ASSERT_TRUE(HasJob());
     KillLibvirtd();
     MustRunShell(
         "sed -i -e \"/async='backup'/d\" -e '/<domainbackup/,/<.domainbackup>/d' "
@@ -202,18 +209,18 @@ TEST_F(LibvirtKillTest, AJobThatOnlyQemuKnowsIsEnded) {
   };
   {
     // asr and its guard die with it: the next cycle ends it.
-    AsrProcess process = Start("replicate");
+    std::unique_ptr<AsrProcess> process;
     forget_job(process);
-    MustRunShell(fmt::format("pkill -9 -P {0}; kill -9 {0}", process.pid()));
-    process.Wait();
+    MustRunShell(fmt::format("pkill -9 -P {0}; kill -9 {0}", process->pid()));
+    process->Wait();
     EXPECT_TRUE(has_copies());
     EXPECT_THAT(world_.TryAsr("replicate web").text, HasSubstr("that libvirt had forgotten"));
   }
   {
-    AsrProcess process = Start("replicate");
+    std::unique_ptr<AsrProcess> process;
     forget_job(process);
     EXPECT_TRUE(has_copies());
-    process.Kill();
+    process->Kill();
     for (int i = 0; i < 300 && has_copies(); ++i) std::this_thread::sleep_for(milliseconds(100));
     EXPECT_FALSE(has_copies());
   }
