@@ -60,8 +60,9 @@ TEST_F(ContractTest, JsonKeysAreThoseOfTheManual) {
               ElementsAre("memoryBytes", "cpuCount", "network", "signOfLife", "signOfLifeSeconds"));
   EXPECT_THAT(Keys(item["disks"][0]), ElementsAre("name", "path", "sizeBytes"));
   const Json point = item["latestPoint"];
-  EXPECT_THAT(Keys(point), ElementsAre("id", "time", "consistency", "item", "new", "disks", "nvram",
-                                       "frozenMilliseconds", "changedBytes", "sealed", "held", "proof"));
+  EXPECT_THAT(Keys(point),
+              ElementsAre("id", "time", "consistency", "item", "new", "disks", "nvram",
+                          "frozenMilliseconds", "changedBytes", "sealed", "held", "proof"));
   EXPECT_THAT(point["id"].get<std::string>(), MatchesRegex("[0-9]{8}T[0-9]{6}[.][0-9]{3}Z"));
   EXPECT_THAT(point["time"].get<std::string>(), MatchesRegex(kTime));
   EXPECT_THAT(Keys(point["disks"][0]), ElementsAre("name", "sizeBytes"));

@@ -136,7 +136,12 @@ void KillLibvirtd() { KillNow(LibvirtdPid()); }
 
 void RestartLibvirtd() {
   KillLibvirtd();
-  MustRunShell(Environment("ASR_LAB_START_LIBVIRTD"));
+  const std::string start = Environment("ASR_LAB_START_LIBVIRTD");
+  // What it had started in that moment keeps its pid file locked for another one.
+  for (int i = 0; i < 50 && RunShell(start).exit_code != 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  if (LibvirtdPid() == 0) MustRunShell(start);
 }
 
 void RunQemuAs(const std::string& user) {
