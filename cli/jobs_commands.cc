@@ -131,7 +131,7 @@ Status RunCancel(Session& session, const std::string& id) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
   ASR_TRY(Job job, environment->state.FindJob(id));
   if (job.state == JobState::kNotStarted) {
-    const Status cancelled = CancelQueued(session, *environment, job);
+    Status cancelled = CancelQueued(session, *environment, job);
     if (cancelled || cancelled.error().code != ErrorCode::kJobState) return cancelled;
     ASR_TRY(job, environment->state.FindJob(id));  // it has begun just now
   }

@@ -87,7 +87,7 @@ std::string UserOfQemu(HostFiles& files) {
 std::string ClosedTo(const struct passwd& user, const std::string& path) {
   for (std::size_t end = 1; end <= path.size(); ++end) {
     if (end != path.size() && path[end] != '/') continue;
-    const std::string part = path.substr(0, end);
+    std::string part = path.substr(0, end);
     struct stat status {};
     if (::stat(part.c_str(), &status) != 0) return part;
     const mode_t needed = status.st_uid == user.pw_uid   ? S_IXUSR

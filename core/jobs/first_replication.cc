@@ -67,7 +67,7 @@ Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualM
     return {};
   };
   for (int i = 1;; ++i) {
-    const Status sealed = pass_once();
+    Status sealed = pass_once();
     if (sealed || i == kMostPasses || !IsOfPowerState(sealed.error())) return sealed;
     const auto now = FindVm(environment, vm.host + "/" + vm.name);
     if (!now || now->uuid.empty() || now->power_state == power_state) return sealed;

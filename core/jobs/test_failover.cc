@@ -172,8 +172,11 @@ class TestFailoverRun {
     // A test without them tells nearly as much as one with them.
     if (point_.firmware && point_.firmware->format == "raw") {
       auto variables = vault_.ReadFirmware(point_);
-      if (variables) spec.firmware_variables = *std::move(variables);
-      if (!variables) environment_.progress.Warn(variables.error().Line());
+      if (!variables) {
+        environment_.progress.Warn(variables.error().Line());
+      } else {
+        spec.firmware_variables = *std::move(variables);
+      }
     }
     if (spec.generation == 0) {
       ASR_TRY(const auto boot, OpenDisk(environment_.fs, spec.disks.front().path, "raw"));

@@ -85,7 +85,7 @@ Result<std::vector<WaitingChanges>> ListWaitingChanges(Environment& environment,
 
 Status ForgetItem(Environment& environment, const Vault& vault, const Item& item) {
   const std::string lock = SpoolLockOf(environment, vault.identity().id, item.id);
-  const Status unlocked = environment.fs.RemoveFile(lock);
+  Status unlocked = environment.fs.RemoveFile(lock);
   if (!unlocked && !IsNotFound(unlocked.error())) return unlocked;
   ASR_CHECK(DropWaitingChanges(environment, vault, item));
   if (vault.digest_cache()) vault.digest_cache()->Forget(item.id);

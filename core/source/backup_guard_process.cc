@@ -166,7 +166,7 @@ class Guard {
       ASR_CHECK(domain_->EndBackup());
       has_ended_ = true;
     }
-    const Status lost_ended = job || has_ended_ ? Status() : EndLostJob();
+    Status lost_ended = job || has_ended_ ? Status() : EndLostJob();
     ASR_TRY(const bool is_paused, domain_->IsPausedByIoError());
     if (is_paused && !was_paused_before_) ASR_CHECK(domain_->Resume());
     return lost_ended;
