@@ -2,11 +2,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <csignal>
 #include <filesystem>
+#include <string>
+#include <thread>
 
 #include "core/jobs/environment.h"
 #include "core/jobs/replicate.h"
 #include "core/jobs/vaults.h"
+#include "tests/support/asr_process.h"
 #include "tests/support/live_world.h"
 
 namespace asr::testing {
@@ -122,6 +127,42 @@ TEST_F(LibvirtOutageTest, EachCycleOfItBecomesAPointOnceTheVaultIsBack) {
       "0\n");
   EXPECT_EQ(MustRunShell("virsh -c qemu:///system checkpoint-list web --name | grep -c ^asr-"),
             "1\n");
+}
+
+// As a file system that is unmounted: each of its tries logs.
+TEST_F(LibvirtOutageTest, TheAgentLogsWithEachTry) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.Asr("policy set fast --frequency 5s --retry-delays 1s");
+  world_.AsrJson("enable web --policy fast");
+  AsrProcess agent({"agent", "run", "--state-dir", world_.state_directory()},
+                   world_.directory() / "log");
+  for (int i = 0; i < 100 && PointCount() < 2; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  const std::size_t before = PointCount();
+  ASSERT_GE(before, 2U);
+  SetVaultAway(true);
+  const auto waiting = [&] {
+    return MustRunShell(
+        fmt::format("find {}/changes -name '*.json' | wc -l", world_.state_directory()));
+  };
+  for (int i = 0; i < 150 && std::stoi(waiting()) < 3; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  EXPECT_GE(std::stoi(waiting()), 3);
+  // Nothing came to lie where the vault was.
+  EXPECT_FALSE(std::filesystem::exists(world_.directory() / "vault"));
+  SetVaultAway(false);
+  for (int i = 0; i < 150 && PointCount() < before + 4; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  EXPECT_GE(PointCount(), before + 4);
+  agent.Signal(SIGTERM);
+  EXPECT_EQ(agent.Wait(), 0) << RunShell("cat " + world_.directory() / "log").text;
+  world_.Asr("points verify web");
+  ExpectNothingToSend(guest);
 }
 
 // What does not fit into logs is found by the guest's own bitmap once the vault is back.
