@@ -116,6 +116,13 @@ install_into_temporary_prefix() {
   return "$status"
 }
 
+# The first words of what failed, of a log of ctest's: they stand near the end, where all look first.
+first_words() {
+  awk '/\*\*\*(Failed|Timeout|Exception)/ { print substr($0, 1, 120) }
+    /: Failure$/ { lines = 5 }
+    lines > 0 && shown < 60 { lines--; shown++; print "    " substr($0, 1, 200) }' "$1"
+}
+
 # The last lines of the run, and of its log, are ctest's own.
 finish() {
   local row
@@ -124,6 +131,7 @@ finish() {
   if [ ${#failed[@]} -gt 0 ]; then
     echo
     echo "FAILED STEPS: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"
+    for row in "${failed[@]}"; do first_words "$logs/${row//[^a-z0-9]/-}.log"; done
   fi
   echo
   sed -n '/% tests passed/,$p' "$logs/tests-release.log" 2>/dev/null

@@ -21,7 +21,6 @@ constexpr int kVersion = 2;
 constexpr int kVersionWithDigests = 1;
 constexpr std::string_view kAnnounced = ".spool";
 constexpr std::string_view kCommitted = ".json";
-constexpr std::string_view kBegun = ".begun";
 constexpr std::string_view kNotedPoint = "point.newest";
 
 RecoveryPoint WithoutContent(RecoveryPoint point) {
@@ -110,7 +109,6 @@ Status LogSets::Remove(const LogSet& set) {
   for (const LoggedDisk& disk : set.disks) {
     if (!disk.log_path.empty()) ASR_CHECK(RemoveChangeLog(fs_, disk.log_path));
   }
-  ASR_CHECK(RemoveDocument(PathOf(set.point.id, kBegun)));
   return RemoveDocument(PathOf(set.point.id, kAnnounced));
 }
 
@@ -169,24 +167,6 @@ Result<std::uint64_t> LogSets::WaitingBytes() const {
   return bytes;
 }
 
-Status LogSets::MarkBegun(const PointId& set) {
-  return WriteFileAtomic(fs_, PathOf(set, kBegun), {});
-}
-
-Result<bool> LogSets::IsBegun(const PointId& set) const {
-  return PathExists(fs_, PathOf(set, kBegun));
-}
-
-Status LogSets::ForgetBegun() {
-  const auto entries = fs_.List(directory_);
-  if (!entries && IsNotFound(entries.error())) return {};
-  ASR_CHECK(entries);
-  for (const DirectoryEntry& entry : *entries) {
-    if (entry.name.ends_with(kBegun)) ASR_CHECK(RemoveDocument(JoinPath(directory_, entry.name)));
-  }
-  return {};
-}
-
 Status LogSets::NotePoint(const RecoveryPoint& point) {
   const std::string path = JoinPath(directory_, kNotedPoint);
   if (point.checkpoint.empty()) return RemoveDocument(path);
@@ -206,10 +186,7 @@ Result<std::optional<RecoveryPoint>> LogSets::NotedPoint() const {
   return *std::move(point);
 }
 
-Status LogSets::RemoveNotes() {
-  ASR_CHECK(ForgetBegun());
-  return RemoveDocument(JoinPath(directory_, kNotedPoint));
-}
+Status LogSets::RemoveNotes() { return RemoveDocument(JoinPath(directory_, kNotedPoint)); }
 
 Result<LogSets::Recovered> LogSets::Recover() {
   Recovered recovered;

@@ -51,13 +51,6 @@ class LogSets {
   // The same of all that wait.
   [[nodiscard]] Result<std::uint64_t> WaitingBytes() const;
 
-  // A set without digests of its disks is applied to replicas that hold its parent, and nothing
-  // else: noted before its first chunk is sent, for then they do not any more.
-  [[nodiscard]] Status MarkBegun(const PointId& set);
-  [[nodiscard]] Result<bool> IsBegun(const PointId& set) const;
-  // Of all sets: the replicas may hold something else from now on.
-  [[nodiscard]] Status ForgetBegun();
-
   // The newest point in the vault, as this machine saw it last: while the vault cannot be reached,
   // the first set builds on it. Only ever a hint: what it leads to is checked before it is sent.
   // None is noted of a point without a checkpoint: no set can build on it.

@@ -190,7 +190,7 @@ Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
 
 // Changes that were logged before the last run was cut make one more point of those that are kept.
 // Protection stops whether that goes well or not; what is lost then is told when it is dropped.
-void SendLastChanges(Environment& environment, Vault& vault, const ItemLease& lease, JobRun& run) {
+void SendLastChanges(Environment& environment, Vault& vault, ItemLease& lease, JobRun& run) {
   const auto send = [&]() -> Status {
     ASR_TRY(const Replicas replicas, OpenReplicas(vault, lease, /*create=*/false));
     ASR_CHECK(SendWaitingChanges({environment, vault, lease, replicas, run}));

@@ -114,7 +114,8 @@ Result<Job> PrunePoints(Environment& environment, Vault& vault, const Item& item
   const auto prune = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     return run.RunTask("Remove recovery points", 0, [&](TaskProgress&) -> Status {
-      ASR_TRY(const Replicas replicas, OpenReplicas(vault, *lease, /*create=*/false, lost));
+      ASR_TRY(const Replicas replicas,
+              OpenReplicas(vault, *lease, /*create=*/false, lost, ReplicaGrowth::kStay));
       ASR_TRY(const RetentionDecision decision, DecideRemovals(environment, vault, item));
       return RemoveAll(environment, vault, *lease, replicas, decision.removals);
     });

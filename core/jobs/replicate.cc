@@ -136,7 +136,6 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
   const bool overtaken = !waiting && MayOvertake(resync, waiting.error());
   if (!waiting && !overtaken) return Fail(waiting.error());
   LogSets sets = LogSetsOf(environment, vault, item.id);
-  if (overtaken) ASR_CHECK(sets.ForgetBegun());
   Cycle cycle{environment, vault, *lease, replicas, run, request, std::move(resync)};
   ASR_TRY(const auto sealed, RunPasses(cycle));
   // Before the vault is asked for anything else: from here on an outage can begin.

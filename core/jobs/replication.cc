@@ -158,7 +158,8 @@ RecoveryPoint DescribePoint(const Item& item, const SourceSnapshot& source,
   return point;
 }
 
-Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create, LostPoints lost) {
+Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create, LostPoints lost,
+                              ReplicaGrowth growth) {
   const Item& item = lease.item();
   ASR_TRY(const auto points, vault.ListPointIds(item.id));
   if (points.empty() && item.state == ProtectionState::kProtected) {
@@ -168,7 +169,7 @@ Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create,
   std::set<SnapshotId> unsealed;
   for (const ItemDisk& disk : item.disks) {
     auto replica = create ? DiskReplica::OpenOrCreate(vault, lease, disk)
-                          : DiskReplica::Open(vault, lease, disk);
+                          : DiskReplica::Open(vault, lease, disk, growth);
     if (!replica) {
       return Fail(std::move(replica).error().WithContext(
           fmt::format("VM {}, disk {}", item.name, disk.name.value)));
@@ -204,6 +205,7 @@ void WarnOfLeftOvers(Environment& environment, const Item& item, const Replicas&
 }
 
 Result<std::uint64_t> ReplicateDisks(ReplicationPass& pass, const std::string& task_prefix) {
+  ASR_CHECK(pass.lease.NoteApplying(std::nullopt));
   ASR_TRY(const auto newest, NewestId(pass.vault, pass.item.id));
   std::uint64_t changed_bytes = 0;
   for (std::size_t i = 0; i < pass.item.disks.size(); ++i) {

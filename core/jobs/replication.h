@@ -48,7 +48,8 @@ enum class LostPoints : std::uint8_t { kRefuse, kDrop };
 // if points may have lost their documents (MayBeLostPoints), which kDrop gives up; of all points,
 // in any case.
 [[nodiscard]] Result<Replicas> OpenReplicas(Vault& vault, const ItemLease& lease, bool create,
-                                            LostPoints lost = LostPoints::kRefuse);
+                                            LostPoints lost = LostPoints::kRefuse,
+                                            ReplicaGrowth growth = ReplicaGrowth::kFollow);
 
 // Warns of snapshots that could not be dropped then.
 void WarnOfLeftOvers(Environment& environment, const Item& item, const Replicas& replicas);

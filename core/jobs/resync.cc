@@ -12,6 +12,7 @@ namespace {
 
 Status NoteState(ItemLease& lease, ResyncState state, const ResyncRequest& request) {
   Item item = lease.item();
+  item.applying.reset();
   item.resync = state;
   item.resync_cause = request.cause;
   item.resync_deep = request.deep;

@@ -115,12 +115,10 @@ Status SendDisk(const LogSender& sender, const LogSet& set, std::size_t index,
 Status Begin(const LogSender& sender, const LogSet& set, const RecoveryPoint& parent) {
   const bool has_digests = std::ranges::all_of(
       set.disks, [](const LoggedDisk& disk) { return disk.disk_digest.has_value(); });
-  if (has_digests) return {};
-  LogSets sets = LogSetsOf(sender.environment, sender.vault, sender.lease.item().id);
-  ASR_TRY(const bool is_begun, sets.IsBegun(set.point.id));
-  if (is_begun) return {};
+  if (has_digests) return sender.lease.NoteApplying(std::nullopt);
+  if (sender.lease.item().applying == set.point.id) return {};
   ASR_TRY(const bool holds, HoldPoint(sender.replicas, parent.id));
-  if (holds) return sets.MarkBegun(set.point.id);
+  if (holds) return sender.lease.NoteApplying(set.point.id);
   return Fail(
       OutOfOrder(fmt::format("the replica of VM {} is not what recovery point {} holds, on "
                              "which the change logs of {} build",

@@ -22,7 +22,7 @@ namespace asr {
 struct LogSender {
   Environment& environment;
   Vault& vault;
-  const ItemLease& lease;
+  ItemLease& lease;
   const Replicas& replicas;  // in the order of the item's disks
   JobRun& run;
 };

@@ -61,6 +61,9 @@ struct Item {
   ProtectionState state = ProtectionState::kEnablingProtection;
   std::uint64_t epoch = 1;  // who may write; only ever raised
   GenerationId generation;
+  // Of the change logs that are being applied: the replicas hold the newest point and a part of
+  // them, and nothing else.
+  std::optional<PointId> applying = {};
   ResyncState resync = ResyncState::kNone;
   std::string resync_cause;  // in words; empty while there is none
   bool resync_deep = false;  // the vault's bytes are to be read, too

@@ -59,7 +59,9 @@ Status GrowReplica(BlobStore& store, const ItemLease& lease, const ItemDisk& dis
   return DigestTable::Grow(digests, algorithm, disk.size_bytes);
 }
 
-Result<DigestTable> OpenDigests(Vault& vault, const ItemLease& lease, const ItemDisk& disk) {
+// `disk` has the size of the digests afterwards.
+Result<DigestTable> OpenDigests(Vault& vault, const ItemLease& lease, ItemDisk& disk,
+                                ReplicaGrowth growth) {
   const std::string name = layout::DigestBlob(lease.item().id, disk.name);
   const DigestAlgorithm algorithm = vault.identity().algorithm;
   auto digests = DigestTable::Open(vault.store(), name, algorithm, disk.size_bytes);
@@ -67,7 +69,11 @@ Result<DigestTable> OpenDigests(Vault& vault, const ItemLease& lease, const Item
   ASR_TRY(const auto blob, vault.store().OpenPageBlob(name));
   ASR_TRY(const auto old_bytes, DiskBytesOfTable(*blob, algorithm));
   if (!old_bytes || *old_bytes >= disk.size_bytes) return digests;
-  ASR_CHECK(GrowReplica(vault.store(), lease, disk, *blob, algorithm, *old_bytes));
+  if (growth == ReplicaGrowth::kStay) {
+    disk.size_bytes = *old_bytes;
+  } else {
+    ASR_CHECK(GrowReplica(vault.store(), lease, disk, *blob, algorithm, *old_bytes));
+  }
   return DigestTable::Open(vault.store(), name, algorithm, disk.size_bytes);
 }
 
@@ -94,13 +100,15 @@ DiskReplica::DiskReplica(Vault& vault, const ItemLease& lease, ItemDisk disk,
       digests_(std::move(digests)) {}
 
 Result<std::unique_ptr<DiskReplica>> DiskReplica::Open(Vault& vault, const ItemLease& lease,
-                                                       const ItemDisk& disk) {
+                                                       ItemDisk disk, ReplicaGrowth growth) {
   const Item& item = lease.item();
   const std::string pages_name = layout::DiskBlob(item.id, disk.name);
-  ASR_TRY(auto digests, OpenDigests(vault, lease, disk));
+  const std::uint64_t grown_bytes = PaddedDiskBytes(disk.size_bytes) + kVhdFooterBytes;
+  ASR_TRY(auto digests, OpenDigests(vault, lease, disk, growth));
   ASR_TRY(auto pages, vault.store().OpenPageBlob(pages_name));
   const std::uint64_t padded_bytes = PaddedDiskBytes(disk.size_bytes);
-  if (pages->size_bytes() != padded_bytes + kVhdFooterBytes) {
+  // A growth that was cut has made the pages larger already.
+  if (pages->size_bytes() != padded_bytes + kVhdFooterBytes && pages->size_bytes() != grown_bytes) {
     return Fail(MakeError(ErrorKind::kCorrupt, ErrorCode::kBlobCorrupt,
                           fmt::format("{} is {} bytes long, {} are right", pages_name,
                                       pages->size_bytes(), padded_bytes + kVhdFooterBytes))
@@ -109,7 +117,7 @@ Result<std::unique_ptr<DiskReplica>> DiskReplica::Open(Vault& vault, const ItemL
                                 "sealed can be restored while their undo files are whole"));
   }
   std::unique_ptr<DiskReplica> replica(
-      new DiskReplica(vault, lease, disk, std::move(pages), std::move(digests)));
+      new DiskReplica(vault, lease, std::move(disk), std::move(pages), std::move(digests)));
   replica->UseCachedDigests();
   return replica;
 }

@@ -21,6 +21,10 @@ namespace asr {
 // The footer behind the disk's pages.
 [[nodiscard]] VhdFooter FooterOf(const Item& item, const ItemDisk& disk);
 
+// Whether the replica of a disk that has grown grows with it. Removing points needs no room, which
+// a full vault would not have.
+enum class ReplicaGrowth : std::uint8_t { kFollow, kStay };
+
 // The lease outlives this, and is checked before each step that others build on. Write and Clear
 // may be called from several threads for different chunks; the rest not beside them, except the
 // reading of digests.
@@ -30,11 +34,11 @@ class DiskReplica {
   [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> OpenOrCreate(Vault& vault,
                                                                          const ItemLease& lease,
                                                                          const ItemDisk& disk);
-  // The replica of a disk that has grown grows with it: the item's document says so first.
-  // kNotFound (kBlobNotFound) or kCorrupt if it is not there whole.
-  [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> Open(Vault& vault,
-                                                                 const ItemLease& lease,
-                                                                 const ItemDisk& disk);
+  // kFollow: `disk` is as the item's document says, which a growth has changed first. kStay: only
+  // for removing points. kNotFound (kBlobNotFound) or kCorrupt if it is not there whole.
+  [[nodiscard]] static Result<std::unique_ptr<DiskReplica>> Open(
+      Vault& vault, const ItemLease& lease, ItemDisk disk,
+      ReplicaGrowth growth = ReplicaGrowth::kFollow);
 
   [[nodiscard]] const ItemDisk& disk() const { return disk_; }
   [[nodiscard]] DigestTable& digests() { return digests_; }

@@ -73,6 +73,13 @@ Status ItemLease::Check() const {
       item_, fmt::format("its epoch is {}, this process has {}", now.epoch, item_.epoch)));
 }
 
+Status ItemLease::NoteApplying(std::optional<PointId> logs) {
+  if (item_.applying == logs) return {};
+  Item item = item_;
+  item.applying = std::move(logs);
+  return PutItem(std::move(item));
+}
+
 Status ItemLease::PutItem(Item item) {
   ASR_CHECK(Check());
   item.epoch = item_.epoch;

@@ -30,6 +30,8 @@ class ItemLease {
   [[nodiscard]] Status Check() const;
   // Checks, then writes the item's document.
   [[nodiscard]] Status PutItem(Item item);
+  // Before the replicas are written to: Item::applying. Nothing if it says so already.
+  [[nodiscard]] Status NoteApplying(std::optional<PointId> logs);
 
  private:
   ItemLease(BlobStore& store, std::unique_ptr<Lease> lease, Item item);

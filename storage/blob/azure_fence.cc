@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "storage/blob/azure_blob_version.h"
 #include "storage/blob/blob_name.h"
 
 namespace asr {
@@ -51,6 +52,42 @@ Status BlobFence::TakeUp(std::uint64_t seen) {
   if (now <= seen || now > lease_->last()) return Fail(Lost());
   number_ = now;
   return {};
+}
+
+Result<std::string> BlobFence::EtagOfOurs() {
+  while (true) {
+    const std::uint64_t seen = number();
+    ASR_TRY(const HttpResponse head, HeadOf({&client_, name_}));
+    if (SequenceNumberOf(head) == seen) return std::string(head.headers.Get("etag"));
+    ASR_CHECK(TakeUp(seen));
+  }
+}
+
+Status BlobFence::Resize(std::uint64_t size_bytes) {
+  std::uint64_t number = 0;
+  const auto set_condition = [&](HttpHeaders& headers) -> Status {
+    number = number_.load();
+    ASR_TRY(const std::string etag, EtagOfOurs());
+    headers.Set("If-Match", etag);
+    return {};
+  };
+  AzureRequest request{.method = HttpMethod::kPut,
+                       .blob = name_,
+                       .query = {{"comp", "properties"}},
+                       .what = "cannot resize " + name_,
+                       .expected = {404, 412}};
+  request.headers.Set("x-ms-blob-content-length", std::to_string(size_bytes));
+  request.before_repeat = [&](HttpRequest& repeated, bool may_still_come) -> Status {
+    if (may_still_come) ASR_CHECK(RaiseAbove(number));
+    return set_condition(repeated.headers);
+  };
+  for (int i = 0; i < kMostRaces; ++i) {
+    ASR_CHECK(set_condition(request.headers));
+    ASR_TRY(const HttpResponse reply, client_.Send(request));
+    if (reply.status == 404) return Fail(BlobNotFound(name_));
+    if (reply.status != 412) return {};
+  }
+  return Fail(Lost());
 }
 
 // The ETag afterwards; empty if it was not `etag` before, where that is given.

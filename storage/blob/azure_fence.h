@@ -56,6 +56,15 @@ class BlobFence {
   // (kLeaseLost).
   [[nodiscard]] Status TakeUp(std::uint64_t seen);
 
+  // Snapshots and new sizes know no sequence number as their condition. Whoever takes the blob over
+  // raises its number, and so changes its ETag: with this one they are refused from then on. kBusy
+  // (kLeaseLost).
+  [[nodiscard]] Result<std::string> EtagOfOurs();
+  // Of the blob, under that condition; a first try that comes late is refused, too.
+  [[nodiscard]] Status Resize(std::uint64_t size_bytes);
+  // Of such requests, with other handles of the blob under the same lease.
+  static constexpr int kMostRaces = 10;
+
   [[nodiscard]] Error Lost() const;
 
  private:

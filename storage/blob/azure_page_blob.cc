@@ -81,7 +81,7 @@ class AzurePageBlob : public PageBlob {
   [[nodiscard]] Result<std::string> ContentName() override {
     const std::lock_guard lock(etag_mutex_);
     if (etag_.empty()) {
-      ASR_TRY(etag_, EtagOfOurs());
+      ASR_TRY(etag_, fence_.EtagOfOurs());
     }
     return etag_;
   }
@@ -108,7 +108,6 @@ class AzurePageBlob : public PageBlob {
   [[nodiscard]] Result<HttpResponse> SendFenced(AzureRequest request, Extent range);
   // Empty: there is none of that id.
   [[nodiscard]] Result<std::string> TimeOf(const SnapshotId& id);
-  [[nodiscard]] Result<std::string> EtagOfOurs();
   [[nodiscard]] Error FailedBefore() const;
   void SetEtag(std::string etag) {
     const std::lock_guard lock(etag_mutex_);
@@ -258,15 +257,9 @@ Result<std::string> AzurePageBlob::TimeOf(const SnapshotId& id) {
 
 Status AzurePageBlob::Resize(std::uint64_t size_bytes) {
   ASR_CHECK(CheckPageBlobSize(live_.name, size_bytes));
+  if (has_failed_) return Fail(FailedBefore());
   SetEtag("");
-  AzureRequest request{.method = HttpMethod::kPut,
-                       .blob = live_.name,
-                       .query = {{"comp", "properties"}},
-                       .what = "cannot resize " + live_.name,
-                       .expected = {404}};
-  request.headers.Set("x-ms-blob-content-length", std::to_string(size_bytes));
-  ASR_TRY(const HttpResponse reply, live_.client->Send(request));
-  if (reply.status == 404) return Fail(BlobNotFound(live_.name));
+  ASR_CHECK(fence_.Resize(size_bytes));
   size_bytes_ = size_bytes;
   cache_.ForgetAll(size_bytes);
   return {};
@@ -297,9 +290,8 @@ Status AzurePageBlob::CreateSnapshot(const SnapshotId& id) {
     is_there = std::ranges::find(now, id) != now.end();
     return is_there ? Status(Fail(SnapshotOutOfOrder(live_.name, id, id))) : Status();
   };
-  constexpr int kRaces = 10;
-  for (int i = 0; i < kRaces; ++i) {
-    ASR_TRY(const std::string etag, EtagOfOurs());
+  for (int i = 0; i < BlobFence::kMostRaces; ++i) {
+    ASR_TRY(const std::string etag, fence_.EtagOfOurs());
     request.headers.Set("If-Match", etag);
     const auto reply = live_.client->Send(request);
     if (is_there || (reply && reply->IsSuccess())) {
@@ -311,19 +303,6 @@ Status AzurePageBlob::CreateSnapshot(const SnapshotId& id) {
     if (reply->status == 404) return Fail(BlobNotFound(live_.name));
   }
   return Fail(fence_.Lost());
-}
-
-// Snapshots know no sequence number as their condition. Whoever takes the blob over raises its
-// number, and so changes its ETag: with this one a snapshot is refused from then on.
-Result<std::string> AzurePageBlob::EtagOfOurs() {
-  while (true) {
-    const std::uint64_t number = fence_.number();
-    ASR_TRY(const HttpResponse head, HeadOf(live_));
-    if (SequenceNumberOf(head) == number) {
-      return std::string(head.headers.Get("etag"));
-    }
-    ASR_CHECK(fence_.TakeUp(number));
-  }
 }
 
 Status AzurePageBlob::DeleteSnapshot(const SnapshotId& id) {

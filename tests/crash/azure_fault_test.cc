@@ -92,6 +92,21 @@ class Life {
     world_.CheckPoints();
   }
 
+  // The disk grows: pages, footer and digests with it.
+  void Grow() {
+    ASSERT_NO_FATAL_FAILURE(Begin());
+    Delta("one");
+    world_.Grow(9 * kMiB + 4096);
+    growth_ = requests();
+    Delta("one");
+    Step("restore", [&] { return world_.Restore("one"); });
+    world_.ExpectRestored();
+    world_.server.ReleaseDelayed();
+    world_.CheckPoints();
+  }
+  // The first request after the disk had grown.
+  [[nodiscard]] int growth() const { return growth_; }
+
   void CheckPoints() { world_.CheckPoints(); }
   // Each list reads all documents then.
   void ForgetLists() { world_.keeps_lists = false; }
@@ -150,6 +165,7 @@ class Life {
   AzureWorld world_;
   const Way way_;
   const int index_;
+  int growth_ = 0;
   std::vector<RequestRecord> log_;
   std::vector<std::vector<PointId>> points_;
 };
@@ -215,6 +231,32 @@ TEST_P(AzureFaultTest, EnableGoesOnAfterRequestsToItsSeed) {
     life.CheckPoints();
     if (HasFailure()) return;
   }
+}
+
+TEST_P(AzureFaultTest, AReplicaGrowsAfterEveryRequest) {
+  const bool is_nightly = std::getenv("ASR_NIGHTLY") != nullptr;
+  Life sound(GetParam(), -1);
+  ASSERT_NO_FATAL_FAILURE(sound.Grow());
+  int resizes = 0;
+#if defined(__SANITIZE_THREAD__)
+  constexpr int kStrideInCi = 33;
+#else
+  constexpr int kStrideInCi = 7;
+#endif
+  const int stride = is_nightly ? 1 : kStrideInCi;
+  for (int index = sound.growth(); index < sound.requests(); ++index) {
+    const RequestRecord& meant = sound.log()[static_cast<std::size_t>(index)];
+    const bool is_resize = meant.operation == "SetBlobProperties" && ++resizes > 0;
+    // Each way begins elsewhere, so that together they meet all.
+    if (!is_resize && (index + static_cast<int>(GetParam())) % stride != 0) continue;
+    SCOPED_TRACE(::testing::Message()
+                 << "request " << index << ": " << meant.operation << " " << meant.blob);
+    Life life(GetParam(), index);
+    life.Grow();
+    EXPECT_TRUE(life.has_struck() || index >= life.requests());
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(resizes, 2);
 }
 
 // Retention reads all points before it judges them. One that cannot be had for want of a credential

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <cstdlib>
 
+#include "core/jobs/send_changes.h"
 #include "tests/support/fault_file_system.h"
 #include "tests/support/image_file.h"
 #include "tests/support/power_loss_file_system.h"
@@ -32,6 +34,11 @@ std::string LogOf(const World& world) {
 bool HasWaitingSet(const World& world) {
   return std::ranges::any_of(world.ChangeLogs(),
                              [](const std::string& path) { return path.ends_with(".json"); });
+}
+
+std::uint64_t Stride() {
+  if (std::getenv("ASR_NIGHTLY") != nullptr) return 1;
+  return std::getenv("ASR_FEW_CALLS") != nullptr ? 23 : 5;
 }
 
 class DeltaCrashTest : public ::testing::Test {
@@ -77,9 +84,83 @@ class DeltaCrashTest : public ::testing::Test {
     world_->ExpectNoChangeLogs();
   }
 
+  // The set as one that was logged while nobody could tell what the replica holds.
+  void RemoveDigestsOfSet() {
+    const Status status = world_->Run(*memory_, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      LogSets sets = LogSetsOf(environment, *vault, item.id);
+      ASR_TRY(auto waiting, sets.ReadWaiting());
+      EXPECT_EQ(waiting.size(), 1U);
+      for (LogSet& set : waiting) {
+        for (LoggedDisk& disk : set.disks) disk.disk_digest.reset();
+        ASR_CHECK(sets.Commit(set));
+      }
+      return {};
+    });
+    ASSERT_TRUE(status) << status.error().Line();
+  }
+  // A delta that dies in this call; false if it ended before.
+  bool DieInDelta(std::uint64_t call) {
+    FaultFileSystem faulty(*memory_);
+    faulty.DieAt(call);
+    const Status status = world_->Delta(faulty);
+    EXPECT_TRUE(faulty.has_failed() || status) << status.error().Line();
+    return faulty.has_failed();
+  }
+
   std::unique_ptr<PowerLossFileSystem> memory_;
   std::unique_ptr<World> world_;
 };
+
+TEST_F(DeltaCrashTest, ASetWithoutDigestsGoesOnAfterEachDeath) {
+  bool was_cut = false;
+  for (std::uint64_t call = 1;; call += Stride()) {
+    ASSERT_NO_FATAL_FAILURE(SetUp());
+    ASSERT_NO_FATAL_FAILURE(RemoveDigestsOfSet());
+    if (!DieInDelta(call)) break;
+    was_cut |= world_->CurrentItem().applying.has_value();
+    world_->CheckPoints(1);
+    world_->warnings.lines.clear();
+    ExpectDelta(2);
+    EXPECT_THAT(world_->warnings.lines, IsEmpty());
+    if (HasFailure()) FAIL() << "at call " << call;
+  }
+  EXPECT_TRUE(was_cut);
+}
+
+// What it left in the replica is no part of the set that was being applied.
+TEST_F(DeltaCrashTest, AnotherMachineThatDiedMeanwhileIsSeen) {
+  std::uint64_t cut = 1;  // soon after the first chunk is sent
+  do {
+    ASSERT_NO_FATAL_FAILURE(SetUp());
+    ASSERT_NO_FATAL_FAILURE(RemoveDigestsOfSet());
+    ASSERT_TRUE(DieInDelta(cut++));
+  } while (!world_->CurrentItem().applying);
+  cut += 3;
+  int dropped = 0;
+  for (std::uint64_t call = 1;; call += 2 * Stride()) {
+    ASSERT_NO_FATAL_FAILURE(SetUp());
+    ASSERT_NO_FATAL_FAILURE(RemoveDigestsOfSet());
+    ASSERT_TRUE(DieInDelta(cut));
+    ASSERT_TRUE(world_->CurrentItem().applying);
+    ASSERT_EQ(world_->PointCount(), 1U);
+    world_->machine = "other";
+    ASSERT_TRUE(world_->AddVaultAndHost());
+    world_->ChangeAt(0, kMiB);
+    if (!DieInDelta(call)) break;
+    world_->machine = "state";
+    world_->CheckPoints(1);
+    world_->warnings.lines.clear();
+    const Status status = world_->Delta(*memory_);
+    ASSERT_TRUE(status) << status.error().Line();
+    world_->CheckPoints(2);
+    const auto& said = world_->warnings.lines;
+    dropped += !said.empty() && said[0].find("is not what recovery point") != std::string::npos;
+    if (HasFailure()) FAIL() << "at call " << call;
+  }
+  EXPECT_GT(dropped, 3);
+}
 
 TEST_F(DeltaCrashTest, TheNextRunSendsWhatWaits) {
   ExpectDelta(2);

@@ -28,7 +28,7 @@ class LibvirtKillTest : public ::testing::Test {
   static bool HasJob() { return TryVirsh({"backup-dumpxml", "web"}).exit_code == 0; }
   // Stopped, the process has its backup job open.
   static void StopWithJob(const AsrProcess& process) {
-    for (int i = 0; i < 100; ++i) {
+    for (int i = 0; i < 1000 && !process.HasEnded(); ++i) {
       std::this_thread::sleep_for(milliseconds(20));
       process.Signal(SIGSTOP);
       if (HasJob()) return;

@@ -176,6 +176,39 @@ TEST_P(MainJobCrashTest, RollbackOfAGrowthThatWasCutGoesOn) {
       });
 }
 
+// The disk has grown, and its replica cannot.
+TEST(FullVaultTest, PointsAreRemovedThoughAReplicaCannotGrow) {
+  PowerLossFileSystem memory;
+  World world(1, memory);
+  ASSERT_TRUE(world.Enable(world.disk()));
+  for (int i = 0; i < 4; ++i) {
+    world.CheckPoints(1);
+    world.Advance(std::chrono::minutes(6));
+    world.Change();
+    ASSERT_TRUE(world.Delta(world.disk()));
+  }
+  world.CheckPoints(4);
+  const std::size_t before = world.PointCount();
+  world.Advance(std::chrono::minutes(30));
+  world.GrowAndAddDisk();
+  FaultFileSystem faulty(memory);
+  for (std::uint64_t call = 1; world.CurrentItem().disks.size() == 1; ++call) {
+    faulty.FillAt(call, world.Path("vault"));
+    ASSERT_FALSE(world.Delta(faulty));
+  }
+  faulty.overwrites_in_place = true;
+  faulty.FillAt(1, world.Path("vault"));
+  const Status refused = world.Delta(faulty);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kNoSpace) << refused.error().Line();
+  const Status pruned = world.Prune(faulty);
+  EXPECT_TRUE(pruned) << pruned.error().Line();
+  EXPECT_LT(world.PointCount(), before);
+  ASSERT_TRUE(world.Delta(world.disk()));
+  world.CheckPoints(1);
+  world.ExpectBothDisks();
+}
+
 TEST_P(MainJobCrashTest, RestoreGoesOn) {
   TryEveryCall(
       GetParam(), 2,

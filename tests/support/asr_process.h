@@ -38,6 +38,12 @@ class AsrProcess {
 
   [[nodiscard]] int pid() const { return pid_; }
   void Signal(int number) const { ::kill(pid_, number); }
+  [[nodiscard]] bool HasEnded() const {
+    siginfo_t info{};
+    return exit_code_ >= 0 ||
+           ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+           info.si_pid != 0;
+  }
   // Its exit code, or 128 and the signal that ended it. The same again when called again.
   int Wait() {
     int status = 0;

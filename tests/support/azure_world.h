@@ -80,6 +80,14 @@ class AzureWorld {
     WriteDisk();
   }
 
+  // Some of what is new has data.
+  void Grow(std::uint64_t size_bytes) {
+    const std::uint64_t old_bytes = content_.size();
+    content_.resize(size_bytes);
+    Fill({old_bytes - 512, 80 * kKiB}, /*with_zeros=*/false);
+    Fill({size_bytes - 5120, 5120}, /*with_zeros=*/false);
+  }
+
   void Advance(std::chrono::seconds time) {
     clock_.Advance(static_cast<double>(time.count()));
     FollowClock();
@@ -217,7 +225,8 @@ class AzureWorld {
       for (const PointId& id : points) {
         ASR_TRY(const RecoveryPoint point, vault.ReadPoint(item.id, id));
         ASR_TRY(const auto sealed, SealedDisk::Open(vault, point, point.disks[0]));
-        std::vector<std::byte> bytes(kAzureDiskBytes);
+        EXPECT_EQ(point.disks[0].size_bytes, models_[id].size()) << "point " << id.value;
+        std::vector<std::byte> bytes(models_[id].size());
         ASR_CHECK(sealed->Read(0, bytes));
         EXPECT_TRUE(bytes == models_[id]) << "point " << id.value;
       }

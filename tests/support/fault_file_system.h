@@ -26,6 +26,10 @@ class FaultFileSystem : public FileSystem {
   // files, growth. What reads, renames or removes goes on.
   void FillAt(std::uint64_t call, const std::string& folder);
 
+  // Overwriting what a file has takes no space then; without it, as where each write is to a new
+  // place.
+  bool overwrites_in_place = false;
+
   // Runs before each call, if set; for what another process does just then.
   std::function<void(std::uint64_t call)> before_call;
 

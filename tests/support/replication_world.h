@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/jobs/protect.h"
+#include "core/jobs/prune.h"
 #include "core/jobs/replicate.h"
 #include "core/jobs/restore.h"
 #include "core/jobs/resync.h"
@@ -189,6 +190,27 @@ class ReplicationWorld {
       ASR_TRY(const Job job, RollBackItem(environment, *vault, item));
       return OutcomeOf(job);
     });
+  }
+
+  Status Prune(FileSystem& fs) {
+    return Run(fs, [](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      ASR_TRY(const Job job, PrunePoints(environment, *vault, item, LostPoints::kRefuse));
+      return OutcomeOf(job);
+    });
+  }
+  std::size_t PointCount() {
+    std::size_t count = 0;
+    const Status status = Run(disk_, [&](Environment& environment) -> Status {
+      ASR_TRY(const auto vault, OpenVault(environment, ""));
+      ASR_TRY(const Item item, vault->FindItem("web"));
+      ASR_TRY(const auto ids, vault->ListPointIds(item.id));
+      count = ids.size();
+      return {};
+    });
+    EXPECT_TRUE(status) << status.error().Line();
+    return count;
   }
 
   // The live replica is what the newest point is, and says so.
