@@ -130,7 +130,9 @@ TEST_F(RetriesTest, HealthTellsAttemptNextTryAndWhy) {
   ASSERT_EQ(stopped.errors.size(), 1U);
   EXPECT_EQ(stopped.errors[0].code, ErrorCode::kCredentialExpired);
   EXPECT_EQ(stopped.errors[0].causes, Expired().causes);
-  EXPECT_THAT(stopped.errors[0].action, HasSubstr("asr credential add; then: asr resume"));
+  EXPECT_THAT(stopped.errors[0].action,
+              HasSubstr("asr credential add; a running agent goes on once the vault answers, or at "
+                        "once: asr resume"));
 
   facts.retry.reset();
   facts.paused_since = clock.Now();

@@ -323,7 +323,9 @@ TEST_F(ScheduleTest, TheLongerAVaultIsAwayTheRarerItsVmsAreLogged) {
     ASSERT_TRUE(due);
     if (*due <= now) item.last_start = now;
     if (*due <= now) ++sets;
-    if (sets == 100) EXPECT_LT(now, kNow + minutes{10});
+    if (sets == 100) {
+      EXPECT_LT(now, kNow + minutes{10});
+    }
     now += seconds{1};
   }
   EXPECT_GT(sets, 300);
