@@ -102,7 +102,14 @@ Status RunAgentVerb(Session& session, const RunOptions& options) {
   AgentMetricsOutput metrics(*environment, ASR_VERSION, metrics_path);
   settings.on_start = [&]() -> Status {
     if (!metrics_address) return {};
-    ASR_CHECK(metrics.Serve(*metrics_address));
+    if (const Status served = metrics.Serve(*metrics_address); !served) {
+      // A person sees it, and starts the agent anew; of a service VMs come first.
+      if (notify_socket.empty()) return served;
+      settings.log({.level = LogLevel::kError,
+                    .message = "it goes on without --metrics, which is tried again: " +
+                               served.error().Line()});
+      return {};
+    }
     settings.log({.level = LogLevel::kInfo, .message = "metrics: " + metrics.url() + "/metrics"});
     return {};
   };
@@ -140,6 +147,8 @@ const View& AgentView() {
           {"Items",
            "/items",
            {Make("Name", "/name"), Make("Vault", "/vault"),
+            Make("Health", "/replicationHealth", Kind::kState),
+            Make("RPO", "/rpoSeconds", Kind::kSeconds),
             Make("Last start", "/lastStart", Kind::kAge), Make("Next", "/nextStart", Kind::kAge),
             Make("Missed", "/missedCycles"), Make("Failed in a row", "/retry/attempt"),
             Make("Paused", "/pausedSince", Kind::kAge)}}}};
@@ -205,7 +214,8 @@ Status RunInstall(Session& session, const InstallOptions& options) {
   return {};
 }
 
-Json ScheduleJson(const ItemSchedule& schedule) {
+Json ScheduleJson(const ItemSchedule& schedule, Timestamp now) {
+  const ItemHealth health = JudgeSchedule(schedule, now);
   std::optional<Timestamp> next = schedule.next_due;
   if (schedule.retry) next = schedule.retry->next_try;
   if (schedule.paused_since) next.reset();
@@ -217,6 +227,8 @@ Json ScheduleJson(const ItemSchedule& schedule) {
   json["nextStart"] = TimeJson(next);
   json["pausedSince"] = TimeJson(schedule.paused_since);
   json["missedCycles"] = schedule.missed_cycles;
+  json["replicationHealth"] = ReplicationHealthName(health.health);
+  json["rpoSeconds"] = SecondsJson(health.rpo);
   json["retry"] = RetryJson(schedule.retry);
   return json;
 }
@@ -232,7 +244,7 @@ Status RunStatus(Session& session) {
   json["version"] = agent ? Json(agent->version) : Json();
   json["items"] = Json::array();
   for (const ItemSchedule& schedule : schedules) {
-    if (!schedule.vm.empty()) json["items"].push_back(ScheduleJson(schedule));
+    if (!schedule.vm.empty()) json["items"].push_back(ScheduleJson(schedule, session.Now()));
   }
   session.Print(json, AgentView());
   if (agent) return {};

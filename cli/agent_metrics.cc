@@ -20,6 +20,7 @@ Status AgentMetricsOutput::Serve(const LoopbackAddress& address) {
                        .text = [this] { return TextForPage(); }};
   pages["/healthz"] = {.content_type = "text/plain; charset=utf-8",
                        .text = [] { return std::string("ok\n"); }};
+  address_ = address;
   ASR_TRY(server_, StatusServer::Start(address, std::move(pages)));
   return {};
 }
@@ -31,9 +32,10 @@ Status AgentMetricsOutput::Update(const std::map<std::string, ItemCounters>& cou
   }
   constexpr double kSecondsBetween = 15;
   const double now = environment_.clock.MonotonicSeconds();
-  if (path_.empty() || (written_seconds_ && now - *written_seconds_ < kSecondsBetween)) return {};
-  written_seconds_ = now;
-  return WriteFile();
+  if (updated_seconds_ && now - *updated_seconds_ < kSecondsBetween) return {};
+  updated_seconds_ = now;
+  if (address_ && server_ == nullptr) static_cast<void>(Serve(*address_).has_value());
+  return path_.empty() ? Status() : WriteFile();
 }
 
 Result<std::string> AgentMetricsOutput::MakeText() {
@@ -49,7 +51,7 @@ Result<std::string> AgentMetricsOutput::MakeText() {
 }
 
 // However many ask, the database is read once a second at most.
-std::string AgentMetricsOutput::TextForPage() {
+std::optional<std::string> AgentMetricsOutput::TextForPage() {
   constexpr double kSecondsBetween = 1;
   const double now = environment_.clock.MonotonicSeconds();
   if (page_seconds_ && now - *page_seconds_ < kSecondsBetween) return page_;

@@ -18,7 +18,8 @@ class AgentMetricsOutput {
   // `path`: replaced whole every 15 seconds; empty: no file.
   AgentMetricsOutput(Environment& environment, std::string version, std::string path);
 
-  // /metrics and /healthz from now on, until this ends. kState if the port is taken.
+  // /metrics and /healthz from now on, until this ends. kState if the port is taken: Update tries
+  // it again every 15 seconds.
   [[nodiscard]] Status Serve(const LoopbackAddress& address);
   // Of the pages; Serve has succeeded.
   [[nodiscard]] const std::string& url() const { return server_->url(); }
@@ -28,17 +29,18 @@ class AgentMetricsOutput {
 
  private:
   [[nodiscard]] Result<std::string> MakeText();
-  [[nodiscard]] std::string TextForPage();
+  [[nodiscard]] std::optional<std::string> TextForPage();
   [[nodiscard]] Status WriteFile();
 
   Environment& environment_;
   const std::string version_;
   const std::string path_;
-  std::optional<double> written_seconds_;
+  std::optional<LoopbackAddress> address_;  // to serve on
+  std::optional<double> updated_seconds_;
   std::mutex mutex_;  // guards what follows
   std::map<std::string, ItemCounters> counters_;
   // Of the server's thread.
-  std::string page_;
+  std::optional<std::string> page_;  // none was made yet
   std::optional<double> page_seconds_;
   std::unique_ptr<StatusServer> server_;  // last: its thread uses the others
 };

@@ -58,11 +58,12 @@ Result<Candidates> Credentials(Session& session) {
 
 Result<Candidates> Policies(Session& session) {
   ASR_TRY(Vault* const vault, session.OpenVault());
-  ASR_TRY(const auto policies, vault->ListPolicies());
+  ASR_TRY(const PolicyListing listing, vault->ListPolicies());
   Candidates candidates;
-  for (const Policy& policy : policies) {
+  for (const Policy& policy : listing.policies) {
     candidates.push_back({policy.name, fmt::format("every {}", FormatDuration(policy.frequency))});
   }
+  for (const auto& [name, error] : listing.unreadable) candidates.push_back({name, error.Line()});
   return candidates;
 }
 

@@ -1,11 +1,10 @@
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <memory>
 
 #include "cli/command_table.h"
 #include "cli/json_values.h"
-#include "cli/values.h"
+#include "cli/row_options.h"
 #include "cli/views.h"
 
 namespace asr {
@@ -14,13 +13,9 @@ namespace {
 using Kind = Column::Kind;
 
 struct ListOptions {
-  std::optional<std::string> item;
+  RowOptions rows;
   std::optional<std::string> severity;
-  std::optional<std::string> limit;
-  std::optional<std::string> since;
 };
-
-constexpr std::size_t kRowsOfTable = 50;
 
 const View& EventView() {
   static const auto make = [](const char* header, const char* pointer, Kind kind) {
@@ -56,34 +51,23 @@ Json EventJson(const ItemEvent& event) {
 }
 
 Result<EventFilter> FilterOf(Session& session, const ListOptions& options) {
-  EventFilter filter;
-  if (options.item) filter.item = options.item->substr(options.item->rfind('/') + 1);
+  ASR_TRY(auto filter, FilterOfRows<EventFilter>(session, options.rows));
   if (options.severity) {
     const auto* const found = std::ranges::find(kEventSeverityNames, *options.severity);
     filter.least = static_cast<EventSeverity>(found - kEventSeverityNames.begin());
-  }
-  if (options.limit) {
-    ASR_TRY(filter.limit,
-            ParseNumber("--limit", *options.limit, 1, std::numeric_limits<std::uint32_t>::max()));
-  }
-  if (options.since) {
-    ASR_TRY(filter.since, ParseSince(*options.since, session.Now()));
   }
   return filter;
 }
 
 Status RunList(Session& session, const ListOptions& options) {
-  ASR_TRY(EventFilter filter, FilterOf(session, options));
+  ASR_TRY(const EventFilter filter, FilterOf(session, options));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
-  if (filter.limit == 0 && session.format() == OutputFormat::kTable) filter.limit = kRowsOfTable;
   ASR_TRY(const auto events, environment->state.ListEvents(filter));
   Json list = Json::array();
   for (const ItemEvent& event : events) list.push_back(EventJson(event));
   session.Print(list, EventView());
   if (events.empty()) session.Note("No events. The agent notes them: asr agent status");
-  if (!options.limit && events.size() == filter.limit) {
-    session.Note("The newest 50; more: --limit N");
-  }
+  NoteMoreRows(session, options.rows, events.size());
   return {};
 }
 
@@ -94,13 +78,10 @@ void AddEventCommands(std::vector<Command>& commands) {
       {"events list", HelpGroup::kLook, "List what happened to replicated VMs, newest first",
        "events list --severity Warning --since 24h", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<ListOptions>();
-         arguments.Option("--item", "VM", options->item, "only those of this VM", ValueKind::kItem)
-             .Option("--severity", "S", options->severity, "only those of it, or graver",
-                     OneOf({"Info", "Warning", "Critical"}))
-             .Option("--limit", "N", options->limit, "at most so many (tables: 50, else all)",
-                     ValueKind::kFree)
-             .Option("--since", "T", options->since,
-                     "not older than this time, or than this duration", ValueKind::kFree);
+         AddItemOption(arguments, options->rows);
+         arguments.Option("--severity", "S", options->severity, "only those of it, or graver",
+                          OneOf({"Info", "Warning", "Critical"}));
+         AddLimitOptions(arguments, options->rows);
          return [options](Session& session) { return RunList(session, *options); };
        }});
 }

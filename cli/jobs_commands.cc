@@ -1,5 +1,4 @@
 #include <csignal>
-#include <limits>
 #include <memory>
 
 #include <fmt/format.h>
@@ -8,7 +7,7 @@
 #include "cli/command_words.h"
 #include "cli/job_follower.h"
 #include "cli/json_values.h"
-#include "cli/values.h"
+#include "cli/row_options.h"
 #include "cli/views.h"
 #include "core/jobs/agent.h"
 #include "storage/base/subprocess.h"
@@ -18,45 +17,25 @@ namespace asr {
 namespace {
 
 struct ListOptions {
-  std::optional<std::string> item;
+  RowOptions rows;
   std::optional<std::string> state;
-  std::optional<std::string> limit;
-  std::optional<std::string> since;
 };
 
-constexpr std::size_t kRowsOfTable = 50;
-
 Result<JobFilter> FilterOf(Session& session, const ListOptions& options) {
-  JobFilter filter;
-  if (options.item) {
-    // Jobs know VMs by name alone.
-    const std::size_t slash = options.item->rfind('/');
-    filter.item = slash == std::string::npos ? *options.item : options.item->substr(slash + 1);
-  }
+  ASR_TRY(auto filter, FilterOfRows<JobFilter>(session, options.rows));
   if (options.state) filter.state = ParseJobState(*options.state);
-  if (options.limit) {
-    ASR_TRY(filter.limit,
-            ParseNumber("--limit", *options.limit, 1, std::numeric_limits<std::uint32_t>::max()));
-  }
-  if (options.since) {
-    ASR_TRY(filter.since, ParseSince(*options.since, session.Now()));
-  }
   return filter;
 }
 
 Status RunList(Session& session, const ListOptions& options) {
-  ASR_TRY(JobFilter filter, FilterOf(session, options));
+  ASR_TRY(const JobFilter filter, FilterOf(session, options));
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
-  const bool table = session.format() == OutputFormat::kTable;
-  if (filter.limit == 0 && table) filter.limit = kRowsOfTable;
   ASR_TRY(const auto jobs, environment->state.ListJobs(filter));
   Json list = Json::array();
   for (const Job& job : jobs) list.push_back(JobJson(job));
   session.Print(list, JobView());
   if (jobs.empty()) session.Note("No jobs.");
-  if (!options.limit && jobs.size() == filter.limit) {
-    session.Note("The newest 50; more: --limit N");
-  }
+  NoteMoreRows(session, options.rows, jobs.size());
   return {};
 }
 
@@ -231,14 +210,11 @@ void AddJobsCommands(std::vector<Command>& commands) {
       {"jobs list", HelpGroup::kLook, "List this machine's jobs, newest first",
        "jobs list --state Failed --since 24h", [](VerbArguments& arguments) -> VerbRunner {
          const auto options = std::make_shared<ListOptions>();
-         arguments.Option("--item", "VM", options->item, "only those of this VM", ValueKind::kItem)
-             .Option("--state", "S", options->state, "only those in this state, like Failed",
-                     OneOf({"NotStarted", "InProgress", "WaitingForInput", "Succeeded", "Failed",
-                            "Cancelled"}))
-             .Option("--limit", "N", options->limit, "at most so many (tables: 50, else all)",
-                     ValueKind::kFree)
-             .Option("--since", "T", options->since,
-                     "not older than this time, or than this duration", ValueKind::kFree);
+         AddItemOption(arguments, options->rows);
+         arguments.Option("--state", "S", options->state, "only those in this state, like Failed",
+                          OneOf({"NotStarted", "InProgress", "WaitingForInput", "Succeeded",
+                                 "Failed", "Cancelled"}));
+         AddLimitOptions(arguments, options->rows);
          return [options](Session& session) { return RunList(session, *options); };
        }});
   struct OfOneJob {

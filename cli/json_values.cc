@@ -97,12 +97,12 @@ Json LatestPointJson(const Item& item, const ItemStatus& status) {
                                           .proof = status.latest_proof});
 }
 
-Json RpoJson(const ItemHealth& health) {
-  if (!health.rpo) return nullptr;
-  return std::chrono::floor<std::chrono::seconds>(*health.rpo).count();
-}
-
 }  // namespace
+
+Json SecondsJson(const std::optional<std::chrono::milliseconds>& duration) {
+  if (!duration) return nullptr;
+  return std::chrono::duration_cast<std::chrono::seconds>(*duration).count();
+}
 
 Json TimeJson(const std::optional<Timestamp>& time) {
   return time ? Json(FormatTime(*time)) : Json(nullptr);
@@ -185,7 +185,7 @@ Json ItemJson(const Item& item, const ItemStatus& status, const std::string& vau
   json["healthErrors"] = HealthErrorsJson(status.health.errors);
   json["disks"] = ItemDisksJson(item);
   json["latestPoint"] = LatestPointJson(item, status);
-  json["rpoSeconds"] = RpoJson(status.health);
+  json["rpoSeconds"] = SecondsJson(status.health.rpo);
   json["backlogBytes"] = status.backlog ? Json(status.backlog->bytes) : Json(nullptr);
   json["backlogPoints"] = status.backlog ? status.backlog->point_count : 0;
   const auto growth = status.backlog ? status.backlog->bytes_per_second : std::nullopt;

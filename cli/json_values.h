@@ -29,6 +29,7 @@ struct PointFacts {
 };
 
 // null where there is none.
+[[nodiscard]] Json SecondsJson(const std::optional<std::chrono::milliseconds>& duration);
 [[nodiscard]] Json TimeJson(const std::optional<Timestamp>& time);
 [[nodiscard]] Json TextJson(const std::string& text);
 

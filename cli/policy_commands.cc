@@ -85,11 +85,15 @@ Status RunSet(Session& session, const SetOptions& options) {
 
 Status RunList(Session& session) {
   ASR_TRY(Vault* const vault, session.OpenVault());
-  ASR_TRY(const auto policies, vault->ListPolicies());
+  ASR_TRY(const PolicyListing listing, vault->ListPolicies());
+  for (const auto& [name, error] : listing.unreadable) {
+    session.Warn(fmt::format("policy {}: {}", name, error.Line()));
+  }
   Json list = Json::array();
-  for (const Policy& policy : policies) list.push_back(PolicyJson(policy));
+  for (const Policy& policy : listing.policies) list.push_back(PolicyJson(policy));
   session.Print(list, PolicyView());
-  if (policies.empty()) session.Note("No policies. Make one: asr policy set NAME");
+  if (list.empty() && listing.unreadable.empty())
+    session.Note("No policies. Make one: asr policy set NAME");
   return {};
 }
 

@@ -1,3 +1,4 @@
+#include <map>
 #include <memory>
 
 #include <fmt/format.h>
@@ -59,22 +60,39 @@ Status VerdictOf(const VaultStatus& status, std::optional<ReplicationHealth> fai
   return Fail(std::move(error));
 }
 
+std::string WaitingText(const WaitingChanges& changes, const std::string& vm) {
+  std::string text = fmt::format("on this machine {} of changes of VM {} wait for it, {} points",
+                                 HumanBytes(changes.bytes), vm, changes.point_count);
+  if (changes.bytes_per_second) {
+    const auto per_hour = static_cast<std::uint64_t>(*changes.bytes_per_second * 3600);
+    text += fmt::format("; they grow by {} an hour", HumanBytes(per_hour));
+  }
+  return text;
+}
+
 // What is known here of a vault that cannot be reached.
-Error AddWaiting(Session& session, Environment& environment, Error error) {
+Error AddKnown(Session& session, Environment& environment, Error error) {
   const auto vault = environment.state.FindVault(session.options().vault.value_or(""));
   if (!vault || !IsOfAway(error)) return error;
+  const auto rows = environment.state.ListItemSchedules();
   const auto waiting = ListWaitingChanges(environment, vault->id);
-  if (!waiting) return error;
-  for (const WaitingChanges& changes : *waiting) {
-    const auto row = environment.state.FindItemSchedule(vault->id, changes.item);
-    std::string text = fmt::format(
-        "on this machine {} of changes of VM {} wait for it, {} points", HumanBytes(changes.bytes),
-        row && !row->vm.empty() ? row->vm : changes.item.value, changes.point_count);
-    if (changes.bytes_per_second) {
-      const auto per_hour = static_cast<std::uint64_t>(*changes.bytes_per_second * 3600);
-      text += fmt::format("; they grow by {} an hour", HumanBytes(per_hour));
+  if (!rows || !waiting) return error;
+  std::map<ItemId, std::string> names;
+  for (const ItemSchedule& row : *rows) {
+    if (row.vault_id != vault->id || row.vm.empty()) continue;
+    names[row.item] = row.vm;
+    const ItemHealth health = JudgeSchedule(row, session.Now());
+    std::string text = fmt::format("VM {} is {}", row.vm, ReplicationHealthName(health.health));
+    if (health.rpo) {
+      const auto rpo = std::chrono::floor<std::chrono::seconds>(*health.rpo);
+      text += fmt::format(", with an RPO of {}", FormatDuration(rpo));
     }
     error.causes.push_back(std::move(text));
+  }
+  for (const WaitingChanges& changes : *waiting) {
+    const auto name = names.find(changes.item);
+    error.causes.push_back(
+        WaitingText(changes, name == names.end() ? changes.item.value : name->second));
   }
   return error;
 }
@@ -86,7 +104,7 @@ Result<VaultStatus> GatherStatus(Session& session, Environment& environment) {
   };
   auto status = gather();
   if (status) return status;
-  return Fail(AddWaiting(session, environment, std::move(status).error()));
+  return Fail(AddKnown(session, environment, std::move(status).error()));
 }
 
 Status RunStatus(Session& session, const StatusOptions& options) {

@@ -11,11 +11,6 @@ Column Make(const char* header, const char* pointer, Kind kind = Kind::kText) {
   return {.header = header, .pointer = pointer, .kind = kind, .elastic = false, .optional = false};
 }
 
-Json SecondsJson(const std::optional<std::chrono::milliseconds>& duration) {
-  if (!duration) return nullptr;
-  return std::chrono::duration_cast<std::chrono::seconds>(*duration).count();
-}
-
 Json AttentionJson(const Attention& attention) {
   Json json;
   json["severity"] = ReplicationHealthName(attention.severity);

@@ -152,8 +152,9 @@ Status RunShow(Session& session, const NameOptions& options) {
   ASR_TRY(const auto listing, vault->ListItems());
   for (const auto& [id, error] : listing.unreadable) session.Warn(error.Line());
   for (const Item& item : listing.items) json["items"].push_back(item.name);
-  ASR_TRY(const auto policies, vault->ListPolicies());
-  for (const Policy& policy : policies) json["policies"].push_back(policy.name);
+  ASR_TRY(const PolicyListing policies, vault->ListPolicies());
+  for (const auto& [policy, error] : policies.unreadable) session.Warn(error.Line());
+  for (const Policy& policy : policies.policies) json["policies"].push_back(policy.name);
   session.Print(json, VaultView());
   return {};
 }

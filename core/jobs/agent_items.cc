@@ -5,11 +5,38 @@
 #include <fmt/format.h>
 
 #include "core/jobs/agent_loop.h"
+#include "core/jobs/log_while_away.h"
 
 namespace asr {
 
 std::string AgentLoop::CounterKey(const ItemKey& key) {
   return key.vault_id + "/" + key.item.value;
+}
+
+// `row`: null if nothing is noted of it yet.
+void AgentLoop::FillSchedule(Known& known, const ItemSchedule* row) {
+  const WatchedItem& watched = known.watched;
+  ScheduledItem& scheduled = known.scheduled;
+  scheduled.host = watched.item.host;
+  scheduled.vm = watched.item.name;
+  scheduled.frequency = watched.policy.frequency;
+  scheduled.app_consistent = watched.policy.app_consistent;
+  const auto& delays = watched.policy.retry_delays;
+  scheduled.shortest_retry_delay = std::ranges::min(delays);
+  scheduled.longest_retry_delay = std::ranges::max(delays);
+  if (row == nullptr) return;
+  known.noted_state = row->known_state;
+  scheduled.last_start = row->last_start;
+  scheduled.last_app_consistent = row->last_app_consistent;
+  scheduled.is_paused = row->paused_since.has_value();
+  scheduled.is_failing = row->retry.has_value();
+  if (!row->retry) return;
+  scheduled.next_try = row->retry->next_try;
+  if (watched.item.uuid.empty() || !IsOfAway(row->retry->error)) return;
+  scheduled.logs_since = row->retry->since;
+  const std::lock_guard lock(mutex_);
+  const auto not_before = log_not_before_.find(scheduled.key);
+  if (not_before != log_not_before_.end()) scheduled.log_not_before = not_before->second;
 }
 
 Status AgentLoop::ReadItems() {
@@ -18,25 +45,19 @@ Status AgentLoop::ReadItems() {
   for (const ItemSchedule& row : rows) by_key[{row.vault_id, row.item}] = &row;
   std::map<ItemKey, Known> known;
   for (const auto& watch : watches_) {
+    const bool has_returned = watch->TakeReturned();
     const auto view = watch->view();
+    const auto away = watch->away();
     for (const WatchedItem& watched : view->items) {
-      Known one{.watched = watched, .scheduled = {}, .vault_name = view->vault_name};
+      Known one{.watched = watched, .scheduled = {}, .vault_name = view->vault_name, .away = away};
       one.scheduled.key = {view->vault_id, watched.item.id};
-      one.scheduled.host = watched.item.host;
-      one.scheduled.frequency = watched.policy.frequency;
-      one.scheduled.app_consistent = watched.policy.app_consistent;
-      const auto& delays = watched.policy.retry_delays;
-      one.scheduled.shortest_retry_delay = std::ranges::min(delays);
-      one.scheduled.longest_retry_delay = std::ranges::max(delays);
-      if (const auto found = by_key.find(one.scheduled.key); found != by_key.end()) {
-        const ItemSchedule& row = *found->second;
-        one.scheduled.last_start = row.last_start;
-        one.scheduled.last_app_consistent = row.last_app_consistent;
-        one.scheduled.is_paused = row.paused_since.has_value();
-        one.scheduled.is_failing = row.retry.has_value();
-        if (row.retry) one.scheduled.next_try = row.retry->next_try;
-      }
+      const auto row = by_key.find(one.scheduled.key);
+      FillSchedule(one, row == by_key.end() ? nullptr : row->second);
       const ItemKey key = one.scheduled.key;
+      // What failed for it need not wait for its turn, nor for a person.
+      const bool was_away =
+          row != by_key.end() && row->second->retry && IsOfAway(row->second->retry->error);
+      if (has_returned && was_away) schedule_.Ask(key);
       known.insert_or_assign(key, std::move(one));
     }
   }
@@ -60,7 +81,7 @@ Status AgentLoop::ForgetOthers(const std::vector<ItemSchedule>& rows,
     const auto vault = is_listed.find(row.vault_id);
     const bool has_left = vault == is_listed.end() ? knows_vaults_ : vault->second;
     if (!has_left) continue;
-    ASR_CHECK(environment_.state.NoteScheduled(row.vault_id, row.item, "", "", std::nullopt));
+    ASR_CHECK(environment_.state.NoteScheduled(row.vault_id, row.item, "", "", std::nullopt, ""));
     noted_.erase(key);
     Tell(LogLevel::kInfo, "it is not replicated any more", row.vault, row.vm);
   }
@@ -76,7 +97,7 @@ void AgentLoop::SeedCounters() {
     counters.vault = known.vault_name;
     counters.frequency = known.scheduled.frequency;
     if (counters.cycles > 0) continue;
-    counters.last_good_start = known.watched.known_state;
+    if (known.watched.known_state) counters.last_good_start = known.watched.known_state;
     counters.backlog_bytes = known.watched.backlog_bytes.value_or(0);
   }
 }
@@ -88,14 +109,21 @@ Status AgentLoop::NoteMembers() {
   for (const auto& [key, known] : known_) {
     const auto noted = noted_.find(key);
     const auto due = schedule_.DueAt(known.scheduled, now);
-    if (noted != noted_.end() && (noted->second == due || running.contains(key))) continue;
+    const auto& found = known.watched.known_state;
+    if (found && (!known.noted_state || *known.noted_state < *found)) {
+      ASR_CHECK(environment_.state.NoteKnownState(key.vault_id, key.item, *found));
+    }
+    if (noted != noted_.end() && noted->second.view == known.watched.kept &&
+        (noted->second.due == due || running.contains(key))) {
+      continue;
+    }
     ASR_CHECK(environment_.state.NoteScheduled(key.vault_id, key.item, known.watched.item.name,
-                                               known.vault_name, due));
+                                               known.vault_name, due, known.watched.kept));
     if (noted == noted_.end()) {
       Tell(LogLevel::kInfo, fmt::format("replicated every {} s", known.scheduled.frequency.count()),
            known.vault_name, known.watched.item.name);
     }
-    noted_.insert_or_assign(key, due);
+    noted_.insert_or_assign(key, Noted{.due = due, .view = known.watched.kept});
   }
   return {};
 }

@@ -3,56 +3,26 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <exception>
-#include <set>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "core/jobs/retries.h"
-#include "core/jobs/send_changes.h"
-#include "core/jobs/vaults.h"
+#include "core/jobs/log_while_away.h"
 
 namespace asr {
 namespace {
 
 using std::chrono::hours;
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 
 constexpr milliseconds kPassInterval{500};
 constexpr milliseconds kShortestWait{5};
-constexpr std::chrono::minutes kFreezeRetry{15};
 constexpr double kSecondsBetweenLooks = 30;
 constexpr double kSecondsBetweenRemovals = 3600;
 constexpr double kClockJumpSeconds = 2;
 // Of thousands of cycles a day nobody reads more; other jobs are few.
 constexpr hours kSucceededCyclesKept{24};
 constexpr hours kJobsKept{30 * 24};
-
-class LoggedProgress : public ProgressSink {
- public:
-  LoggedProgress(const AgentSettings& settings, std::string vault, std::string vm)
-      : settings_(settings), vault_(std::move(vault)), vm_(std::move(vm)) {}
-  void TaskStarted(const std::string&, std::uint64_t) override {}
-  void TaskAdvanced(std::uint64_t) override {}
-  void TaskEnded(bool) override {}
-  void Warn(const std::string& message) override {
-    settings_.log({.level = LogLevel::kWarning, .message = message, .vault = vault_, .vm = vm_});
-  }
-
- private:
-  const AgentSettings& settings_;
-  const std::string vault_;
-  const std::string vm_;
-};
-
-Status OutcomeOf(const Result<ReplicateOutcome>& outcome) {
-  if (!outcome) return Fail(outcome.error());
-  const Job& job = outcome->job;
-  if (job.state == JobState::kSucceeded) return {};
-  return Fail(job.error.value_or(Error{}));
-}
 
 double SecondsBetween(Timestamp begin, Timestamp end) {
   return std::chrono::duration<double>(end - begin).count();
@@ -185,128 +155,42 @@ void AgentLoop::RemoveOldJobs() {
   if (jobs_removed_seconds_ && seconds - *jobs_removed_seconds_ < kSecondsBetweenRemovals) return;
   jobs_removed_seconds_ = seconds;
   const Timestamp now = environment_.clock.Now();
-  const auto removed =
-      environment_.state.RemoveOldJobs("Replicate", now - kSucceededCyclesKept, now - kJobsKept);
-  if (!removed) TellTrouble(Fail(removed.error()));
+  for (const std::string& type : {std::string("Replicate"), std::string(kLogChangesJob)}) {
+    const auto removed =
+        environment_.state.RemoveOldJobs(type, now - kSucceededCyclesKept, now - kJobsKept);
+    if (!removed) TellTrouble(Fail(removed.error()));
+  }
 }
 
 Status AgentLoop::StartDue() {
   std::vector<ScheduledItem> items;
   items.reserve(known_.size());
-  // Of a VM in two vaults one cycle runs at a time.
-  using VmOfHost = std::pair<std::string, std::string>;
-  std::set<VmOfHost> busy;
   const auto running = jobs_.Running();
-  for (const auto& [key, host] : running) {
-    const auto known = known_.find(key);
-    if (known != known_.end()) busy.insert({host, known->second.watched.item.name});
-  }
   for (const auto& [key, known] : known_) {
-    const bool is_busy = busy.contains({known.scheduled.host, known.watched.item.name});
-    if (!is_busy || running.contains(key)) items.push_back(known.scheduled);
+    // Whether its vault can be reached is seen soon.
+    const bool is_known = known.watched.vault != nullptr || known.away.has_value();
+    if (is_known || running.contains(key)) items.push_back(known.scheduled);
   }
   const Timestamp now = environment_.clock.Now();
   const ScheduleDecision decision = schedule_.Decide(items, running, limits_, now);
   next_due_ = decision.look_again;
   for (const CycleStart& start : decision.starts) {
     const Known& known = known_.at(start.key);
-    if (!busy.insert({known.scheduled.host, known.watched.item.name}).second) continue;
     const Timestamp next_due = now + known.scheduled.frequency;
     // Without it the same cycle would be due again at once.
     ASR_CHECK(environment_.state.NoteCycleStart(start.key.vault_id, start.key.item, now,
                                                 start.missed_cycles, next_due));
-    noted_.insert_or_assign(start.key, next_due);
+    noted_[start.key].due = next_due;
     if (start.missed_cycles > 0) {
       Tell(LogLevel::kWarning,
            fmt::format("{} cycles could not start within their period", start.missed_cycles),
            known.vault_name, known.watched.item.name);
     }
-    StartCycle(known, start.app_consistent);
+    StartCycle(known, {.app_consistent = start.app_consistent,
+                       .only_logs = start.only_logs,
+                       .away = start.only_logs ? std::nullopt : AwayFor(known)});
   }
   return {};
-}
-
-void AgentLoop::StartCycle(const Known& known, bool app_consistent) {
-  jobs_.Start(known.scheduled.key, known.watched.item.host, known.watched.item.name,
-              known.vault_name, [this, known, app_consistent](const std::stop_token& stop) {
-                RunCycle(known, app_consistent, stop);
-              });
-}
-
-void AgentLoop::RunCycle(const Known& known, bool app_consistent, const std::stop_token& stop) {
-  const std::string& vm = known.watched.item.name;
-  LoggedProgress progress(settings_, known.vault_name, vm);
-  Environment environment{.fs = environment_.fs,
-                          .clock = environment_.clock,
-                          .state = environment_.state,
-                          .progress = progress,
-                          .state_directory = environment_.state_directory,
-                          .stop = stop,
-                          .credential = environment_.credential,
-                          .ca_file = environment_.ca_file,
-                          .variables = environment_.variables,
-                          .command = settings_.command_of(vm, known.vault_name),
-                          .throttle = environment_.throttle,
-                          .program = environment_.program};
-  std::shared_ptr<Vault> vault = known.watched.vault;
-  if (environment.throttle) vault = ThrottledVault(environment, vault);
-  const Timestamp start = environment_.clock.Now();
-  const double begun = environment_.clock.MonotonicSeconds();
-  const auto replicate = [&]() -> Result<ReplicateOutcome> {
-    try {
-      return Replicate(environment, *vault, known.watched.item, {.app_consistent = app_consistent});
-    } catch (const std::exception& exception) {
-      // One VM's trouble is not the end of all others' replication.
-      return Fail(ErrorKind::kInternal, ErrorCode::kInternal,
-                  std::string("unexpected: ") + exception.what());
-    }
-  };
-  const auto outcome = replicate();
-  // One that was not frozen is asked for again, though not with each cycle.
-  const bool was_frozen = outcome && outcome->point && outcome->is_new &&
-                          outcome->point->consistency == Consistency::kApp;
-  if (app_consistent && OutcomeOf(outcome)) {
-    const auto interval = known.watched.policy.app_consistent;
-    const Timestamp counts_from =
-        was_frozen ? start : start - interval + std::min<seconds>(interval, kFreezeRetry);
-    const ItemKey& key = known.scheduled.key;
-    const Status noted = environment_.state.NoteAppConsistent(key.vault_id, key.item, counts_from);
-    if (!noted) Tell(LogLevel::kError, noted.error().Line(), known.vault_name, vm);
-  }
-  NoteEnd(known, start, environment_.clock.MonotonicSeconds() - begun, outcome);
-}
-
-void AgentLoop::NoteEnd(const Known& known, Timestamp start, double seconds,
-                        const Result<ReplicateOutcome>& outcome) {
-  const std::string& vm = known.watched.item.name;
-  const ItemKey& key = known.scheduled.key;
-  const Status ended = OutcomeOf(outcome);
-  const std::uint64_t backlog =
-      LogSetsOf(environment_, *known.watched.vault, key.item).WaitingBytes().value_or(0);
-  const bool is_failure = !ended && ClassifyError(ended.error()) != RetryClass::kNextCycle;
-  {
-    const std::lock_guard lock(mutex_);
-    ItemCounters& counters = counters_[CounterKey(key)];
-    counters.vm = vm;
-    counters.vault = known.vault_name;
-    ++counters.cycles;
-    if (is_failure) ++counters.failed_cycles;
-    if (outcome) counters.bytes_sent += outcome->job.stats.bytes_sent;
-    counters.backlog_bytes = backlog;
-    counters.frequency = known.scheduled.frequency;
-    if (ended) counters.last_good_start = start;
-    counters.last_seconds = seconds;
-    counters.last_succeeded = !is_failure;
-  }
-  if (!ended) {
-    Tell(is_failure ? LogLevel::kError : LogLevel::kInfo,
-         fmt::format("the cycle ended early ({}): {}", RetryClassName(ClassifyError(ended.error())),
-                     ended.error().Line()),
-         known.vault_name, vm);
-  }
-  const Status noted = NoteReplicationEnd(environment_, key.vault_id, key.item, ended,
-                                          known.watched.policy.retry_delays);
-  if (!noted) Tell(LogLevel::kError, noted.error().Line(), known.vault_name, vm);
 }
 
 }  // namespace asr

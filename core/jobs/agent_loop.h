@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,18 @@ class AgentLoop {
     WatchedItem watched;
     ScheduledItem scheduled;
     std::string vault_name;
+    std::optional<Error> away = {};             // why its vault cannot be used now
+    std::optional<Timestamp> noted_state = {};  // as in ItemSchedule::known_state
+  };
+  struct Cycle {
+    bool app_consistent = false;
+    bool only_logs = false;          // between two tries
+    std::optional<Error> away = {};  // it asks its vault for nothing, logs, and fails for this
+  };
+  // Of a vault, as cycles met it.
+  struct Reach {
+    std::optional<Error> away;  // why the last one that tried did not reach it
+    std::size_t trying = 0;     // cycles that ask it now
   };
 
   void LookAtVaults();
@@ -38,6 +51,7 @@ class AgentLoop {
   void LookAtClock();
   [[nodiscard]] Status Pass();
   [[nodiscard]] Status ReadItems();
+  void FillSchedule(Known& known, const ItemSchedule* row);
   [[nodiscard]] Status ForgetOthers(const std::vector<ItemSchedule>& rows,
                                     const std::map<ItemKey, Known>& known);
   void SeedCounters();
@@ -46,8 +60,16 @@ class AgentLoop {
   [[nodiscard]] Status TakeRun(const AgentRequest& request, bool& is_taken);
   [[nodiscard]] Status PutBack(Job job);
   [[nodiscard]] Status StartDue();
-  void StartCycle(const Known& known, bool app_consistent);
-  void RunCycle(const Known& known, bool app_consistent, const std::stop_token& stop);
+  [[nodiscard]] std::optional<Error> AwayFor(const Known& known);
+  void StartCycle(const Known& known, const Cycle& cycle);
+  [[nodiscard]] Environment EnvironmentOf(const Known& known, ProgressSink& progress,
+                                          const std::stop_token& stop) const;
+  [[nodiscard]] std::set<std::string> ToldOf(const ItemKey& key);
+  void SetTold(const ItemKey& key, std::set<std::string> told);
+  void RunCycle(const Known& known, const Cycle& cycle, const std::stop_token& stop);
+  void RunLogging(const Known& known, const std::stop_token& stop);
+  void NoteAppConsistent(const Known& known, Timestamp start, const ReplicateOutcome& outcome);
+  void NoteReach(const std::string& vault_id, const Status& ended);
   void StartQueued(const ItemKey& key, const std::string& host, const Job& job,
                    const JobCommand& command);
   void RunQueued(const Job& job, const JobCommand& command, const std::stop_token& stop);
@@ -73,7 +95,11 @@ class AgentLoop {
   std::vector<std::unique_ptr<HostWatch>> host_watches_;
   std::vector<std::unique_ptr<HostWatch>> retired_hosts_;
   std::map<ItemKey, Known> known_;
-  std::map<ItemKey, std::optional<Timestamp>> noted_;  // members, and the due that was noted
+  struct Noted {
+    std::optional<Timestamp> due;
+    std::string view;
+  };
+  std::map<ItemKey, Noted> noted_;  // members, and what was noted of them
   std::optional<double> vaults_seen_seconds_;
   std::optional<double> jobs_removed_seconds_;
   Timestamp next_due_{};
@@ -83,7 +109,10 @@ class AgentLoop {
   std::atomic<bool> wants_look_ = false;  // a job has ended that may have changed a vault's items
   std::mutex mutex_;                      // guards what follows
   std::map<std::string, ItemCounters> counters_;  // by "VAULT/ITEM", ids
-  AgentJobs jobs_;                                // last: its threads use the others
+  std::map<std::string, Reach> reach_;            // by vault, id
+  std::map<ItemKey, Timestamp> log_not_before_;
+  std::map<ItemKey, std::set<std::string>> told_warnings_;  // by the cycles before
+  AgentJobs jobs_;                                          // last: its threads use the others
 };
 
 }  // namespace asr

@@ -34,7 +34,7 @@ void CheckPlace(Environment& environment, const VaultRegistration& registration,
 void CheckWaiting(Environment& environment, const Vault& vault, VaultReport& report) {
   for (const Item& item : report.items) {
     FindingList findings(report, item.name);
-    const auto waiting = LogSetsOf(environment, vault, item.id).ListWaiting();
+    const auto waiting = LogSetsOf(environment, vault.identity().id, item.id).ListWaiting();
     if (!waiting) {
       findings.Add("", waiting.error());
     } else if (!waiting->empty()) {

@@ -36,7 +36,7 @@ Result<SpooledChanges> Spool(ReplicationPass& pass) {
                  .item = pass.item,
                  .source = pass.source,
                  .run = pass.run,
-                 .sets = LogSetsOf(pass.environment, pass.vault, pass.item.id),
+                 .sets = LogSetsOf(pass.environment, pass.vault.identity().id, pass.item.id),
                  .algorithm = pass.vault.identity().algorithm,
                  .replicas = &pass.replicas,
                  .was_read = {},
@@ -65,7 +65,7 @@ Result<std::optional<RecoveryPoint>> ReplicateDelta(ReplicationPass& pass) {
   if (spooled.outcome == SpooledChanges::Outcome::kNothing) return SealPass(pass, 0);
   // The set has all that is needed: however long the network takes, the VM is done with.
   pass.source.Keep();
-  LogSets sets = LogSetsOf(pass.environment, pass.vault, pass.item.id);
+  LogSets sets = LogSetsOf(pass.environment, pass.vault.identity().id, pass.item.id);
   const LogSender sender{pass.environment, pass.vault, pass.lease, pass.replicas, pass.run};
   auto sealed = SendLogSet(sender, spooled.set);
   if (!sealed && !IsOfChangeLogs(sealed.error())) return Fail(sealed.error());

@@ -3,25 +3,11 @@
 #include <memory>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "core/jobs/hosts.h"
 #include "core/jobs/item_snapshot.h"
 #include "core/jobs/replication.h"
 
 namespace asr {
-namespace {
-
-// A VM that is started or stopped meanwhile shows two faces, of which no point is made.
-constexpr int kMostPasses = 3;
-
-bool IsOfPowerState(const Error& error) {
-  return error.code == ErrorCode::kVmStateChanged || error.code == ErrorCode::kImageChanged ||
-         error.code == ErrorCode::kImageInUse;
-}
-
-}  // namespace
-
 Status SetProtectionState(ItemLease& lease, ProtectionState state) {
   Item item = lease.item();
   item.state = state;
@@ -68,12 +54,10 @@ Status ReplicateFirstTime(Environment& environment, Vault& vault, const VirtualM
   };
   for (int i = 1;; ++i) {
     Status sealed = pass_once();
-    if (sealed || i == kMostPasses || !IsOfPowerState(sealed.error())) return sealed;
-    const auto now = FindVm(environment, vm.host + "/" + vm.name);
-    if (!now || now->uuid.empty() || now->power_state == power_state) return sealed;
-    environment.progress.Warn(fmt::format(
-        "VM {}: it was started or stopped, the pass is done again, and sends what is missing: {}",
-        vm.name, sealed.error().Line()));
+    if (sealed ||
+        !IsWorthAnotherPass(environment, vm.host + "/" + vm.name, power_state, i, sealed.error())) {
+      return sealed;
+    }
     source.reset();
   }
 }

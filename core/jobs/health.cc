@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/item_view.h"
 #include "core/jobs/retries.h"
 #include "core/jobs/send_changes.h"
 #include "core/model/duration.h"
@@ -162,6 +163,18 @@ ItemHealth JudgeHealth(const HealthFacts& facts) {
   return health;
 }
 
+ItemHealth JudgeSchedule(const ItemSchedule& schedule, Timestamp now) {
+  HealthFacts facts;
+  facts.now = now;
+  facts.newest_point = schedule.known_state.value_or(now);
+  facts.retry = schedule.retry;
+  facts.paused_since = schedule.paused_since;
+  if (const auto view = ItemViewFromJson(schedule.view)) facts.frequency = view->policy.frequency;
+  ItemHealth health = JudgeHealth(facts);
+  if (!schedule.known_state) health.rpo.reset();
+  return health;
+}
+
 Result<std::optional<Timestamp>> KnownStateTime(Environment& environment, Vault& vault,
                                                 const Item& item) {
   ASR_TRY(const auto newest, vault.NewestPoint(item.id));
@@ -195,6 +208,8 @@ Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault, cons
   }
   ASR_TRY(status.schedule, environment.state.FindItemSchedule(vault.identity().id, item.id));
   facts.retry = status.schedule.retry;
+  // Jobs of an outage may be all that is left to look at.
+  facts.last_compared = std::max(facts.last_compared, status.schedule.known_state);
   facts.paused_since = status.schedule.paused_since;
   ASR_TRY(status.test, FindTestFailover(environment, vault.identity().id, item.id));
   if (status.test) status.test_failover = ParseTestFailoverState(status.test->test.state);

@@ -69,6 +69,9 @@ struct ItemStatus {
 [[nodiscard]] Result<ItemStatus> GatherItemStatus(Environment& environment, Vault& vault,
                                                   const Item& item);
 
+// Of scheduled replication, by what this machine knows without the vault. No RPO if it knows none.
+[[nodiscard]] ItemHealth JudgeSchedule(const ItemSchedule& schedule, Timestamp now);
+
 // The time whose state the newest point is known to hold; nullopt: there is no point.
 [[nodiscard]] Result<std::optional<Timestamp>> KnownStateTime(Environment& environment,
                                                               Vault& vault, const Item& item);

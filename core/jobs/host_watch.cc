@@ -227,7 +227,7 @@ void HostWatch::Listen(const std::stop_token& stop) {
     }
     for (const DomainEvent& event : events) Take(event);
     SettleReverts();
-    if (is_closed) return;
+    if (is_closed || !events_->hears()) return;
   }
 }
 

@@ -80,14 +80,15 @@ bool IsShortOfSpace(const std::vector<LogSet>& waiting) {
 }
 
 // True if there was something to log.
-Result<bool> LogChanges(Environment& environment, const Vault& vault, Item item, JobRun& run) {
-  ASR_TRY(const auto lock, LockSpool(environment, vault, item));
-  LogSets sets = LogSetsOf(environment, vault, item.id);
+Result<bool> LogChanges(Environment& environment, const VaultIdentity& vault, Item item,
+                        JobRun& run) {
+  ASR_TRY(const auto lock, LockSpool(environment, vault.id, item));
+  LogSets sets = LogSetsOf(environment, vault.id, item.id);
   ASR_TRY(const auto recovered, sets.Recover());
   // Those of damaged ones may be missing in between; that is told when they are sent.
   const std::vector<LogSet>& waiting = recovered.sets;
   if (IsShortOfSpace(waiting)) {
-    ASR_CHECK(DropWaitingChanges(environment, vault, item));
+    ASR_CHECK(DropWaitingChanges(environment, vault.id, item));
     return Fail(CannotLog("the file system of the change logs has less than its reserve left"));
   }
   // Only just now, by the cycle that failed.
@@ -103,7 +104,7 @@ Result<bool> LogChanges(Environment& environment, const Vault& vault, Item item,
                        .source = *source,
                        .run = run,
                        .sets = sets,
-                       .algorithm = vault.identity().algorithm,
+                       .algorithm = vault.algorithm,
                        .was_read = std::vector<bool>(item.disks.size(), true),
                        .parent = parent.id,
                        .parent_point = Result<RecoveryPoint>(parent),
@@ -114,6 +115,13 @@ Result<bool> LogChanges(Environment& environment, const Vault& vault, Item item,
   if (spooled->outcome == SpooledChanges::Outcome::kNothing) return false;
   source->Keep();
   return true;
+}
+
+void WarnOfNotLogged(Environment& environment, const Item& item, const Error& why) {
+  environment.progress.Warn(
+      fmt::format("VM {}: what changed is not logged while the vault cannot be reached; it is "
+                  "found and sent once it is back: {}",
+                  item.name, why.Line()));
 }
 
 std::string DescribeWaiting(const LogSets& sets) {
@@ -134,9 +142,8 @@ std::string SpoolLockOf(const Environment& environment, const std::string& vault
   return JoinPath(ChangesDirectoryOf(environment, vault_id), item.value + ".lock");
 }
 
-Result<std::unique_ptr<FileLock>> LockSpool(Environment& environment, const Vault& vault,
+Result<std::unique_ptr<FileLock>> LockSpool(Environment& environment, const std::string& vault_id,
                                             const Item& item) {
-  const std::string& vault_id = vault.identity().id;
   ASR_CHECK(environment.fs.CreateDirectories(ChangesDirectoryOf(environment, vault_id)));
   auto lock = environment.fs.Lock(SpoolLockOf(environment, vault_id, item.id));
   if (lock) {
@@ -173,26 +180,25 @@ bool IsOfAway(const Error& error) {
   }
 }
 
-Error LogWhileAway(Environment& environment, Vault& vault, const Item& item, JobRun& run,
-                   const Error& reason) {
-  if (item.uuid.empty() || environment.stop.stop_requested()) return reason;
+Error LogWhileAway(Environment& environment, const VaultIdentity& vault, const Item& item,
+                   JobRun& run, const Error& reason) {
+  if (item.uuid.empty() || environment.stop.stop_requested() || !IsOfAway(reason)) return reason;
   Error error = reason;
-  if (!IsOfAway(error)) {
-    // Files that vanish under a pass say nothing of why.
-    const Status there = vault.CheckPlace();
-    if (there || !IsOfAway(there.error())) return reason;
-    error = there.error();
-  }
   const auto logged = LogChanges(environment, vault, item, run);
-  if (!logged) {
-    environment.progress.Warn(
-        fmt::format("VM {}: what changed is not logged while the vault cannot be reached; it is "
-                    "found and sent once it is back: {}",
-                    item.name, logged.error().Line()));
-  }
-  const std::string waiting = DescribeWaiting(LogSetsOf(environment, vault, item.id));
+  if (!logged) WarnOfNotLogged(environment, item, logged.error());
+  const std::string waiting = DescribeWaiting(LogSetsOf(environment, vault.id, item.id));
   if (!waiting.empty()) error.causes.push_back(waiting);
   return error;
+}
+
+Result<Job> LogChangesAsJob(Environment& environment, const VaultIdentity& vault,
+                            const std::string& vault_name, const Item& item) {
+  ASR_TRY(JobRun run,
+          JobRun::Start(environment, std::string(kLogChangesJob), item.name, vault_name));
+  const auto logged = LogChanges(environment, vault, item, run);
+  if (logged) return run.End({});
+  if (!environment.stop.stop_requested()) WarnOfNotLogged(environment, item, logged.error());
+  return run.End(Fail(logged.error()));
 }
 
 }  // namespace asr

@@ -304,7 +304,7 @@ Result<Job> DisableProtection(Environment& environment, Vault& vault, const Item
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     // Another process may have changed it before the lease was ours.
     ASR_CHECK(RequireNotUnprotected(lease->item()));
-    ASR_TRY(const auto spool_lock, LockSpool(environment, vault, item));
+    ASR_TRY(const auto spool_lock, LockSpool(environment, vault.identity().id, item));
     if (keep_data) SendLastChanges(environment, vault, *lease, run);
     EndTracking(environment, lease->item());
     if (keep_data) {
@@ -345,7 +345,7 @@ Result<Job> DeleteItem(Environment& environment, Vault& vault, const Item& item)
   const auto remove = [&]() -> Status {
     ASR_TRY(const auto lease, vault.LeaseItem(item));
     ASR_CHECK(RequireUnprotected(lease->item()));
-    ASR_TRY(const auto spool_lock, LockSpool(environment, vault, item));
+    ASR_TRY(const auto spool_lock, LockSpool(environment, vault.identity().id, item));
     // Of a machine that was away when another one ended the protection.
     ASR_CHECK(ForgetItem(environment, vault, item));
     return run.RunTask("Remove replica", 0,

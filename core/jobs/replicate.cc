@@ -80,14 +80,6 @@ bool MayOvertake(const std::optional<ResyncRequest>& resync, const Error& error)
          error.code == ErrorCode::kBlobCorrupt;
 }
 
-// A VM that is started, stopped or rebooted by its host shows two faces of which no point is made.
-constexpr int kMostPasses = 3;
-
-bool IsOfPowerState(const Error& error) {
-  return error.code == ErrorCode::kVmStateChanged || error.code == ErrorCode::kImageChanged ||
-         error.code == ErrorCode::kImageInUse;
-}
-
 // `power_state` is the one that the pass began in.
 Result<std::optional<RecoveryPoint>> RunPassOnce(Cycle& cycle, VmPowerState& power_state) {
   std::unique_ptr<SourceSnapshot> source;
@@ -110,13 +102,11 @@ Result<std::optional<RecoveryPoint>> RunPasses(Cycle& cycle) {
   for (int i = 1;; ++i) {
     VmPowerState before{};
     auto sealed = RunPassOnce(cycle, before);
-    if (sealed || i == kMostPasses || !IsOfPowerState(sealed.error())) return sealed;
-    const auto vm =
-        FindVm(cycle.environment, cycle.lease.item().host + "/" + cycle.lease.item().name);
-    if (!vm || vm->uuid.empty() || vm->power_state == before) return sealed;
-    cycle.environment.progress.Warn(
-        fmt::format("VM {}: it was started or stopped, the pass is done again: {}", vm->name,
-                    sealed.error().Line()));
+    const Item& item = cycle.lease.item();
+    if (sealed || !IsWorthAnotherPass(cycle.environment, item.host + "/" + item.name, before, i,
+                                      sealed.error())) {
+      return sealed;
+    }
   }
 }
 
@@ -127,7 +117,7 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
   const Item& item = lease->item();
   // Another process may have changed it before the lease was ours.
   ASR_CHECK(RequireProtected(item));
-  ASR_TRY(const auto spool_lock, LockSpool(environment, vault, item));
+  ASR_TRY(const auto spool_lock, LockSpool(environment, vault.identity().id, item));
   RemoveChangesOfGoneItems(environment, vault);
   ASR_TRY(Replicas replicas, OpenReplicas(vault, *lease, /*create=*/false));
   if (!resync) resync = DueResync(item);
@@ -135,18 +125,25 @@ Status RunCycle(Environment& environment, Vault& vault, const Item& found,
   const auto waiting = SendWaitingChanges({environment, vault, *lease, replicas, run});
   const bool overtaken = !waiting && MayOvertake(resync, waiting.error());
   if (!waiting && !overtaken) return Fail(waiting.error());
-  LogSets sets = LogSetsOf(environment, vault, item.id);
+  LogSets sets = LogSetsOf(environment, vault.identity().id, item.id);
   Cycle cycle{environment, vault, *lease, replicas, run, request, std::move(resync)};
   ASR_TRY(const auto sealed, RunPasses(cycle));
   // Before the vault is asked for anything else: from here on an outage can begin.
   if (sealed) ASR_CHECK(sets.NotePoint(*sealed));
-  if (overtaken) ASR_CHECK(DropWaitingChanges(environment, vault, item));
+  if (overtaken) ASR_CHECK(DropWaitingChanges(environment, vault.identity().id, item));
   outcome.is_new = waiting.value_or(false) || sealed.has_value();
   ASR_TRY(outcome.point, vault.NewestPoint(item.id));
   if (outcome.point) ASR_CHECK(sets.NotePoint(*outcome.point));
   return run.RunTask("Apply retention", 0, [&](TaskProgress&) {
     return ApplyRetention(environment, vault, *lease, replicas);
   });
+}
+
+// Files that vanish under a pass say nothing of why.
+Error ReasonOf(Environment& environment, Vault& vault, const Item& item, const Error& error) {
+  if (item.uuid.empty() || environment.stop.stop_requested() || IsOfAway(error)) return error;
+  const Status there = vault.CheckPlace();
+  return there || !IsOfAway(there.error()) ? error : there.error();
 }
 
 Result<ReplicateOutcome> RunAsJob(Environment& environment, Vault& vault, const Item& item,
@@ -156,8 +153,10 @@ Result<ReplicateOutcome> RunAsJob(Environment& environment, Vault& vault, const 
   ASR_TRY(JobRun run, JobRun::Start(environment, type, item.name, vault.name()));
   ReplicateOutcome outcome;
   Status status = RunCycle(environment, vault, item, request, resync, run, outcome);
-  if (!status && !resync)
-    status = Fail(LogWhileAway(environment, vault, item, run, status.error()));
+  if (!status && !resync) {
+    status = Fail(LogWhileAway(environment, vault.identity(), item, run,
+                               ReasonOf(environment, vault, item, status.error())));
+  }
   ASR_TRY(outcome.job, run.End(status));
   return outcome;
 }
@@ -181,6 +180,15 @@ Status RequireProtected(const Item& item) {
 Result<ReplicateOutcome> Replicate(Environment& environment, Vault& vault, const Item& item,
                                    const ReplicateRequest& request) {
   return RunAsJob(environment, vault, item, "Replicate", request, std::nullopt);
+}
+
+Result<ReplicateOutcome> ReplicateWhileAway(Environment& environment, const VaultIdentity& vault,
+                                            const std::string& vault_name, const Item& item,
+                                            const Error& reason) {
+  ASR_TRY(JobRun run, JobRun::Start(environment, "Replicate", item.name, vault_name));
+  ReplicateOutcome outcome;
+  ASR_TRY(outcome.job, run.End(Fail(LogWhileAway(environment, vault, item, run, reason))));
+  return outcome;
 }
 
 Result<ReplicateOutcome> ReplicateByResync(Environment& environment, Vault& vault, const Item& item,

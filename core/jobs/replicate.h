@@ -28,7 +28,14 @@ struct ReplicateRequest {
                                                  const Item& item,
                                                  const ReplicateRequest& request = {});
 
-// The same with a resync in place of the delta.
+// A cycle into a vault that is known to be away, for `reason` (IsOfAway): it fails for that, asks
+// the vault for nothing, and logs what changed (log_while_away.h).
+[[nodiscard]] Result<ReplicateOutcome> ReplicateWhileAway(Environment& environment,
+                                                          const VaultIdentity& vault,
+                                                          const std::string& vault_name,
+                                                          const Item& item, const Error& reason);
+
+// Replicate with a resync in place of the delta.
 [[nodiscard]] Result<ReplicateOutcome> ReplicateByResync(Environment& environment, Vault& vault,
                                                          const Item& item,
                                                          const ResyncRequest& request);

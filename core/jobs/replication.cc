@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/hosts.h"
 #include "core/jobs/replica_target.h"
 #include "core/transfer/make_equal.h"
 #include "core/vault/unsealed.h"
@@ -256,6 +257,22 @@ Status NoteCursors(ReplicationPass& pass, const PointId& held) {
     ASR_CHECK(NoteCursor(pass, i, held, pass.was_read[i]));
   }
   return {};
+}
+
+bool IsWorthAnotherPass(Environment& environment, const std::string& vm, VmPowerState power_state,
+                        int passes, const Error& error) {
+  constexpr int kMostPasses = 3;
+  const bool is_of_power_state = error.code == ErrorCode::kVmStateChanged ||
+                                 error.code == ErrorCode::kImageChanged ||
+                                 error.code == ErrorCode::kImageInUse;
+  if (passes >= kMostPasses || !is_of_power_state) return false;
+  const auto now = FindVm(environment, vm);
+  if (!now || now->uuid.empty() || now->power_state == power_state) return false;
+  environment.progress.Warn(
+      fmt::format("VM {}: it was started or stopped, the pass is done again, and sends what is "
+                  "missing: {}",
+                  now->name, error.Line()));
+  return true;
 }
 
 Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass, std::uint64_t changed_bytes) {

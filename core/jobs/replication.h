@@ -65,6 +65,12 @@ void WarnOfLeftOvers(Environment& environment, const Item& item, const Replicas&
 [[nodiscard]] Result<std::optional<RecoveryPoint>> SealPass(ReplicationPass& pass,
                                                             std::uint64_t changed_bytes);
 
+// A VM that is started, stopped or rebooted by its host shows two faces of which no point is made:
+// true, with a warning, if that is why the pass failed which began in `power_state`, and another
+// one may succeed. `vm`: "HOST/NAME"; `passes`: that were made.
+[[nodiscard]] bool IsWorthAnotherPass(Environment& environment, const std::string& vm,
+                                      VmPowerState power_state, int passes, const Error& error);
+
 // The parts of it, for a delta that goes through change logs.
 
 // True if the replicas hold exactly what the point holds.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "core/jobs/log_while_away.h"
+
 namespace asr {
 
 std::optional<RetryState> NextRetry(const std::optional<RetryState>& before, const Error& error,
@@ -27,6 +29,15 @@ Error DescribeRetry(const RetryState& retry) {
         "attempt {} of the replication failed, the first at {}; the next "
         "is at {}: {}",
         retry.attempt, FormatTime(retry.since), FormatTime(*retry.next_try), failed);
+    return error;
+  }
+  if (IsOfAway(retry.error)) {
+    error.message = fmt::format(
+        "nothing is sent since {} until this is mended, and what changes in running VMs is logged "
+        "meanwhile: {}",
+        FormatTime(retry.since), failed);
+    error.action += error.action.empty() ? "mend this" : "";
+    error.action += "; a running agent goes on once the vault answers, or at once: asr resume VM";
     return error;
   }
   error.message = fmt::format("scheduled replication stopped at {} until this is mended: {}",

@@ -40,6 +40,68 @@ bool IsAppConsistentDue(const ScheduledItem& item, Timestamp now) {
   return now - *item.last_app_consistent >= item.app_consistent;
 }
 
+// Between two sets that are logged: one period, and no more than some hundred sets a day.
+milliseconds PeriodOf(const ScheduledItem& item, Timestamp now) {
+  constexpr int kSetsUntilNow = 120;
+  if (!item.is_failing || !item.logs_since) return item.frequency;
+  return std::max<milliseconds>(item.frequency, (now - *item.logs_since) / kSetsUntilNow);
+}
+
+// Where jobs may run.
+class Places {
+ public:
+  Places(const std::vector<ScheduledItem>& items, const std::map<ItemKey, std::string>& running,
+         const ScheduleLimits& limits)
+      : limits_(limits) {
+    for (const ScheduledItem& item : items) {
+      vaults_.insert(item.key.vault_id);
+      of_host_[item.host].vaults.insert(item.key.vault_id);
+      if (running.contains(item.key)) busy_.insert({item.host, item.vm});
+    }
+    for (const auto& [key, host] : running) {
+      all_.Add(key.vault_id);
+      of_host_[host].jobs.Add(key.vault_id);
+    }
+  }
+
+  // False if it has to wait.
+  bool Take(const ScheduledItem& item) {
+    const std::string& vault = item.key.vault_id;
+    Host& host = of_host_[item.host];
+    if (!all_.HasPlace(vault, limits_.jobs, vaults_.size() > 1)) return false;
+    if (!host.jobs.HasPlace(vault, limits_.jobs_of_a_host, host.vaults.size() > 1)) return false;
+    if (!busy_.insert({item.host, item.vm}).second) return false;
+    all_.Add(vault);
+    host.jobs.Add(vault);
+    return true;
+  }
+
+ private:
+  struct Jobs {
+    std::size_t count = 0;
+    std::map<std::string, std::size_t> of_vault;
+
+    void Add(const std::string& vault) {
+      ++count;
+      ++of_vault[vault];
+    }
+    bool HasPlace(const std::string& vault, std::size_t limit, bool has_others) {
+      const bool is_last = count + 1 == limit && limit > 1;
+      return count < limit && !(has_others && is_last && of_vault[vault] == count);
+    }
+  };
+  struct Host {
+    Jobs jobs;
+    std::set<std::string> vaults;
+  };
+
+  const ScheduleLimits limits_;
+  Jobs all_;
+  std::map<std::string, Host> of_host_;
+  std::set<std::string> vaults_;
+  std::set<std::pair<std::string, std::string>> busy_;  // VMs of hosts
+};
+
 }  // namespace
 
 Timestamp Schedule::JoinedAt(const ItemKey& item, Timestamp now) {
@@ -50,26 +112,37 @@ Timestamp Schedule::JoinedAt(const ItemKey& item, Timestamp now) {
   return std::max(joined, watched_since_);
 }
 
+// Of an item that fails.
+std::optional<Timestamp> Schedule::NextTry(const ScheduledItem& item, Timestamp now) {
+  if (!item.next_try) return std::nullopt;
+  // Later than any delay: the clock was put back since.
+  const Timestamp next = *item.next_try > now + item.longest_retry_delay ? now : *item.next_try;
+  // A try that met somebody else's work left everything as it was.
+  if (!item.last_start || IsAhead(item.last_start, now)) return next;
+  return std::max(next, *item.last_start +
+                            std::min({item.frequency, item.shortest_retry_delay, kLongestSpread}));
+}
+
 std::optional<Timestamp> Schedule::DueAt(const ScheduledItem& item, Timestamp now) {
   const Timestamp joined = JoinedAt(item.key, now);
+  const auto next_try = item.is_failing ? NextTry(item, now) : std::nullopt;
   // What does not come due while it is paused, or until a person has mended it, is not missed.
-  if (item.is_paused || (item.is_failing && !item.next_try)) {
+  if (item.is_paused || (item.is_failing && !next_try && !item.logs_since)) {
     joined_[item.key] = now;
     return std::nullopt;
   }
-  if (item.is_failing) {
-    // Later than any delay: the clock was put back since.
-    const Timestamp next = *item.next_try > now + item.longest_retry_delay ? now : *item.next_try;
-    // A try that met somebody else's work left everything as it was.
-    if (!item.last_start || IsAhead(item.last_start, now)) return next;
-    return std::max(next, *item.last_start + std::min({item.frequency, item.shortest_retry_delay,
-                                                       kLongestSpread}));
-  }
-  const Timestamp first = joined + StaggerOf(item);
-  if (!item.last_start) return first;
-  if (IsAhead(item.last_start, now)) return now;
-  const Timestamp due = *item.last_start + item.frequency;
-  return due < joined ? first : due;
+  if (item.is_failing && !item.logs_since) return next_try;
+  const auto next_cycle = [&]() -> Timestamp {
+    const Timestamp first = joined + StaggerOf(item);
+    if (!item.last_start) return first;
+    if (IsAhead(item.last_start, now)) return now;
+    const Timestamp due = *item.last_start + PeriodOf(item, now);
+    return due < joined ? first : due;
+  };
+  const Timestamp due = next_cycle();
+  if (!item.is_failing) return due;
+  const Timestamp next_log = std::max(due, item.log_not_before.value_or(due));
+  return std::min(next_log, next_try.value_or(next_log));
 }
 
 ScheduleDecision Schedule::Decide(const std::vector<ScheduledItem>& items,
@@ -82,8 +155,7 @@ ScheduleDecision Schedule::Decide(const std::vector<ScheduledItem>& items,
   };
   ScheduleDecision decision;
   decision.look_again = now + kLongestWait;
-  std::map<std::string, std::size_t> jobs_of_host;
-  for (const auto& [key, host] : running) ++jobs_of_host[host];
+  Places places(items, running, limits);
   std::vector<Candidate> candidates;
   for (const ScheduledItem& item : items) {
     const auto due = DueAt(item, now);
@@ -98,19 +170,16 @@ ScheduleDecision Schedule::Decide(const std::vector<ScheduledItem>& items,
   std::ranges::stable_sort(candidates, [](const Candidate& a, const Candidate& b) {
     return std::pair(!a.is_asked, a.due) < std::pair(!b.is_asked, b.due);
   });
-  std::size_t jobs = running.size();
   for (const auto& [item, due, is_asked] : candidates) {
-    if (jobs >= limits.jobs) break;
-    std::size_t& of_host = jobs_of_host[item->host];
-    if (of_host >= limits.jobs_of_a_host) continue;
-    ++of_host;
-    ++jobs;
+    if (!places.Take(*item)) continue;
     asked_.erase(item->key);
     const bool is_late = !item->is_failing && !is_asked && due < now && item->frequency.count() > 0;
+    const auto next_try = NextTry(*item, now);
     decision.starts.push_back(
         {.key = item->key,
          .app_consistent = IsAppConsistentDue(*item, now),
-         .missed_cycles = is_late ? static_cast<std::uint64_t>((now - due) / item->frequency) : 0});
+         .missed_cycles = is_late ? static_cast<std::uint64_t>((now - due) / item->frequency) : 0,
+         .only_logs = item->is_failing && !is_asked && !(next_try && *next_try <= now)});
   }
   return decision;
 }

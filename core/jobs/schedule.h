@@ -23,6 +23,7 @@ struct ItemKey {
 struct ScheduledItem {
   ItemKey key;
   std::string host;
+  std::string vm;  // of the host; into several vaults it is replicated one after the other
   std::chrono::seconds frequency{300};
   std::chrono::seconds app_consistent{0};  // 0: never
   std::optional<Timestamp> last_start;
@@ -30,6 +31,9 @@ struct ScheduledItem {
   bool is_paused = false;
   bool is_failing = false;            // its last cycle failed
   std::optional<Timestamp> next_try;  // while it fails; none: not before it is resumed
+  // While it fails, what changes is logged between the tries: since then its vault is away.
+  std::optional<Timestamp> logs_since;
+  std::optional<Timestamp> log_not_before;
   // Of its policy.
   std::chrono::seconds shortest_retry_delay{60};
   std::chrono::seconds longest_retry_delay{1800};
@@ -44,6 +48,7 @@ struct CycleStart {
   ItemKey key;
   bool app_consistent = false;
   std::uint64_t missed_cycles = 0;  // since the last one, which could not start within their period
+  bool only_logs = false;           // no try to reach the vault is due
 };
 
 struct ScheduleDecision {
@@ -53,7 +58,10 @@ struct ScheduleDecision {
 
 // A cycle is due one period after the start of the last one. First cycles, and all that became due
 // while nobody looked (the agent was down, the machine slept, the clock jumped), are spread over a
-// period, at most a minute. Not thread-safe.
+// period, at most a minute. While a vault is away, what is logged in its stead gets rarer the
+// longer that lasts: each set becomes a recovery point, and has to be kept until then. The last
+// place for jobs, in all and of a host, is kept for the items of another vault than the one that
+// has all others: a vault that does not answer may take minutes to fail. Not thread-safe.
 class Schedule {
  public:
   // `now`: when the agent began to look.
@@ -76,6 +84,7 @@ class Schedule {
 
  private:
   [[nodiscard]] Timestamp JoinedAt(const ItemKey& item, Timestamp now);
+  [[nodiscard]] static std::optional<Timestamp> NextTry(const ScheduledItem& item, Timestamp now);
 
   Timestamp watched_since_;
   std::map<ItemKey, Timestamp> joined_;

@@ -141,9 +141,8 @@ std::string ChangesDirectoryOf(const Environment& environment, const std::string
   return JoinPath(JoinPath(environment.state_directory, "changes"), vault_id);
 }
 
-LogSets LogSetsOf(Environment& environment, const Vault& vault, const ItemId& item) {
-  return LogSets(environment.fs,
-                 JoinPath(ChangesDirectoryOf(environment, vault.identity().id), item.value));
+LogSets LogSetsOf(Environment& environment, const std::string& vault_id, const ItemId& item) {
+  return LogSets(environment.fs, JoinPath(ChangesDirectoryOf(environment, vault_id), item.value));
 }
 
 bool IsOfChangeLogs(const Error& error) {
@@ -189,7 +188,7 @@ Result<bool> SendWaitingChanges(const LogSender& sender) {
   Environment& environment = sender.environment;
   Vault& vault = sender.vault;
   const ItemId& item = sender.lease.item().id;
-  LogSets sets = LogSetsOf(environment, vault, item);
+  LogSets sets = LogSetsOf(environment, vault.identity().id, item);
   ASR_TRY(const auto recovered, sets.Recover());
   WarnOfRecovered(environment, recovered);
   bool any_sealed = false;
@@ -214,8 +213,8 @@ Result<bool> SendWaitingChanges(const LogSender& sender) {
   return any_sealed;
 }
 
-Status DropWaitingChanges(Environment& environment, const Vault& vault, const Item& item) {
-  LogSets sets = LogSetsOf(environment, vault, item.id);
+Status DropWaitingChanges(Environment& environment, const std::string& vault_id, const Item& item) {
+  LogSets sets = LogSetsOf(environment, vault_id, item.id);
   ASR_TRY(const auto recovered, sets.Recover());
   WarnOfRecovered(environment, recovered);
   for (const LogSet& set : recovered.sets) {

@@ -13,7 +13,8 @@ namespace asr {
 // Where this machine keeps what it needs of the change logs of a vault's items, one folder each.
 [[nodiscard]] std::string ChangesDirectoryOf(const Environment& environment,
                                              const std::string& vault_id);
-[[nodiscard]] LogSets LogSetsOf(Environment& environment, const Vault& vault, const ItemId& item);
+[[nodiscard]] LogSets LogSetsOf(Environment& environment, const std::string& vault_id,
+                                const ItemId& item);
 
 // True for errors of the logs themselves, or of their order: the disks have to be compared instead.
 [[nodiscard]] bool IsOfChangeLogs(const Error& error);
@@ -41,7 +42,7 @@ void RemoveUnusable(Environment& environment, LogSets& sets, const LogSet& set,
 // the disks. True if a point was sealed.
 [[nodiscard]] Result<bool> SendWaitingChanges(const LogSender& sender);
 // Removes them, with a warning that names what is lost: the item is not replicated any more.
-[[nodiscard]] Status DropWaitingChanges(Environment& environment, const Vault& vault,
+[[nodiscard]] Status DropWaitingChanges(Environment& environment, const std::string& vault_id,
                                         const Item& item);
 
 }  // namespace asr

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <exception>
 #include <set>
 #include <utility>
@@ -9,17 +10,26 @@
 #include <fmt/format.h>
 
 #include "core/jobs/health.h"
+#include "core/jobs/item_view.h"
 #include "core/jobs/send_changes.h"
 #include "core/jobs/vaults.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
 
 constexpr std::chrono::seconds kBetweenLooks{30};
+// A few requests take no longer, unless nobody answers; the client tries that for minutes.
+constexpr double kLongestLookSeconds = 30;
 
-// Of one document; everything else is the vault's.
-bool IsDamage(const Error& error) {
-  return error.kind == ErrorKind::kCorrupt || error.kind == ErrorKind::kUnsupported;
+// The standard one, until a person gives the item another.
+Policy PolicyOf(const Item& item, const std::vector<Policy>& policies) {
+  const auto policy = std::ranges::find(policies, item.policy, &Policy::name);
+  if (policy != policies.end()) return *policy;
+  Policy standard;
+  standard.name = item.policy;
+  standard.retention = StandardRetention(std::chrono::hours{24});
+  return standard;
 }
 
 }  // namespace
@@ -36,6 +46,7 @@ VaultWatch::VaultWatch(Environment& environment, const AgentSettings& settings,
   auto view = std::make_shared<VaultView>();
   view->vault_id = registration_.id;
   view->vault_name = registration_.name;
+  view->items = ReadKept();
   view_ = std::move(view);
   thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
 }
@@ -45,6 +56,48 @@ VaultWatch::~VaultWatch() = default;
 std::shared_ptr<const VaultView> VaultWatch::view() const {
   const std::lock_guard lock(mutex_);
   return view_;
+}
+
+std::vector<WatchedItem> VaultWatch::ReadKept() {
+  std::vector<WatchedItem> items;
+  const auto rows = environment_.state.ListItemSchedules();
+  const auto hosts = environment_.state.ListHosts();
+  if (!rows || !hosts) return items;
+  for (const ItemSchedule& row : *rows) {
+    if (row.vault_id != registration_.id || row.view.empty()) continue;
+    auto kept = ItemViewFromJson(row.view);
+    if (!kept) continue;  // another version's
+    if (std::ranges::find(*hosts, kept->item.host, &HostRegistration::name) == hosts->end()) {
+      continue;
+    }
+    const auto backlog = LogSetsOf(environment_, row.vault_id, row.item).WaitingBytes();
+    items.push_back({.item = std::move(kept->item),
+                     .policy = std::move(kept->policy),
+                     .identity = std::move(kept->vault),
+                     .vault = nullptr,
+                     .kept = row.view,
+                     .known_state = row.known_state,
+                     .backlog_bytes = backlog ? std::optional(*backlog) : std::nullopt});
+  }
+  return items;
+}
+
+std::optional<Error> VaultWatch::away() const {
+  const std::lock_guard lock(mutex_);
+  if (view_->away || !look_begun_seconds_) return view_->away;
+  const double seconds = environment_.clock.MonotonicSeconds() - *look_begun_seconds_;
+  if (seconds < kLongestLookSeconds) return std::nullopt;
+  return MakeError(ErrorKind::kIo, ErrorCode::kUnreachable,
+                   fmt::format("vault {} has not answered for {:.0f} s", registration_.name,
+                               std::floor(seconds / 10) * 10))
+      .WithCause("the network, or the storage account, is down")
+      .WithAction("look at it: asr vault check " + ShellQuote(registration_.name))
+      .Retryable();
+}
+
+bool VaultWatch::TakeReturned() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(has_returned_, false);
 }
 
 void VaultWatch::Poke() {
@@ -72,7 +125,25 @@ void VaultWatch::Run(const std::stop_token& stop) {
   has_ended_ = true;
 }
 
+void VaultWatch::NoteLook(const Status& looked) {
+  const std::lock_guard lock(mutex_);
+  const double now = environment_.clock.MonotonicSeconds();
+  const bool took_long = now - look_begun_seconds_.value_or(now) >= kLongestLookSeconds;
+  look_begun_seconds_.reset();
+  if (looked) {
+    has_returned_ |= took_long;
+    return;
+  }
+  auto view = std::make_shared<VaultView>(*view_);
+  view->away = looked.error();
+  view_ = std::move(view);
+}
+
 void VaultWatch::LookAndBeat() {
+  {
+    const std::lock_guard lock(mutex_);
+    look_begun_seconds_ = environment_.clock.MonotonicSeconds();
+  }
   const auto look = [this]() -> Status {
     try {
       return Look();
@@ -83,6 +154,7 @@ void VaultWatch::LookAndBeat() {
     }
   };
   const Status looked = look();
+  NoteLook(looked);
   if (looked && !told_.empty()) Tell(LogLevel::kInfo, "the vault can be reached again");
   const std::string trouble = looked ? "" : looked.error().Line();
   if (!looked && trouble != told_) {
@@ -103,39 +175,23 @@ void VaultWatch::LookAndBeat() {
 
 // One whose document is damaged is as it was read last, and concerns its own items alone: their
 // cycles and their health tell of it.
-Result<std::vector<Policy>> VaultWatch::ReadPolicies(const std::vector<Item>& items) {
-  auto all = vault_->ListPolicies();
-  if (!all && !IsDamage(all.error())) return all;
-  std::vector<Policy> policies;
-  if (all) {
-    policies = *std::move(all);
-    policies_.clear();
-    told_policies_.clear();
-    for (const Policy& policy : policies) policies_.insert_or_assign(policy.name, policy);
-    return policies;
-  }
-  std::set<std::string> names;
-  for (const Item& item : items) names.insert(item.policy);
-  for (const std::string& name : names) {
-    const auto policy = vault_->FindPolicy(name);
-    if (policy) {
-      policies_.insert_or_assign(name, *policy);
-      told_policies_.erase(name);
-    } else if (IsNotFound(policy.error())) {
-      policies_.erase(name);
-      continue;
-    } else if (!IsDamage(policy.error())) {
-      return Fail(policy.error());
-    } else if (std::string& told = told_policies_[name]; told != policy.error().Line()) {
-      told = policy.error().Line();
+Result<std::vector<Policy>> VaultWatch::ReadPolicies() {
+  ASR_TRY(PolicyListing listing, vault_->ListPolicies());
+  std::map<std::string, std::string> told;
+  for (const auto& [name, error] : listing.unreadable) {
+    told[name] = error.Line();
+    if (told_policies_[name] != told[name]) {
       Tell(LogLevel::kWarning,
-           fmt::format("policy {} cannot be read, its VMs go on as before: {}", name, told));
+           fmt::format("policy {} cannot be read, its VMs go on as before: {}", name, told[name]));
     }
-    if (const auto known = policies_.find(name); known != policies_.end()) {
-      policies.push_back(known->second);
-    }
+    const auto view = this->view();
+    const auto before = std::ranges::find_if(
+        view->items,
+        [&, &name = name](const WatchedItem& item) { return item.policy.name == name; });
+    if (before != view->items.end()) listing.policies.push_back(before->policy);
   }
-  return policies;
+  told_policies_ = std::move(told);
+  return listing.policies;
 }
 
 // What metrics tell of an item before its first cycle.
@@ -148,7 +204,7 @@ void VaultWatch::Learn() {
     auto known_state = KnownStateTime(environment_, *item.vault, item.item);
     if (!known_state) continue;  // its cycle tells why
     item.known_state = *known_state;
-    const auto backlog = LogSetsOf(environment_, *item.vault, item.item.id).WaitingBytes();
+    const auto backlog = LogSetsOf(environment_, registration_.id, item.item.id).WaitingBytes();
     if (backlog) item.backlog_bytes = *backlog;
     learned_[item.item.id] = {.known_state = item.known_state, .backlog_bytes = item.backlog_bytes};
     is_new = true;
@@ -183,7 +239,7 @@ Status VaultWatch::Look() {
     vault_ = std::move(opened);
   }
   ASR_TRY(const ItemListing listing, vault_->ListItems());
-  ASR_TRY(const auto policies, ReadPolicies(listing.items));
+  ASR_TRY(const auto policies, ReadPolicies());
   ASR_TRY(const auto hosts, environment_.state.ListHosts());
   std::set<std::string> here;
   for (const HostRegistration& host : hosts) here.insert(host.name);
@@ -195,13 +251,15 @@ Status VaultWatch::Look() {
     if (item.state != ProtectionState::kProtected || !here.contains(item.host)) continue;
     ASR_TRY(const bool is_ours, IsOurs(item));
     if (!is_ours) continue;
-    const auto policy = std::ranges::find(policies, item.policy, &Policy::name);
     const auto learned = learned_.find(item.id);
     const Learned& known = learned == learned_.end() ? Learned{} : learned->second;
-    // The standard one, until a person gives the item another.
+    const ItemView kept{
+        .vault = vault_->identity(), .item = item, .policy = PolicyOf(item, policies)};
     view->items.push_back({.item = item,
-                           .policy = policy == policies.end() ? Policy{} : *policy,
+                           .policy = kept.policy,
+                           .identity = kept.vault,
                            .vault = vault_,
+                           .kept = ItemViewToJson(kept),
                            .known_state = known.known_state,
                            .backlog_bytes = known.backlog_bytes});
   }
@@ -213,6 +271,7 @@ Status VaultWatch::Look() {
     if (is_unreadable) view->items.push_back(old);
   }
   const std::lock_guard lock(mutex_);
+  has_returned_ |= !view_->is_listed || view_->away;
   view_ = std::move(view);
   return {};
 }

@@ -22,7 +22,9 @@ namespace asr {
 struct WatchedItem {
   Item item;
   Policy policy;
-  std::shared_ptr<Vault> vault;
+  VaultIdentity identity;        // of its vault
+  std::shared_ptr<Vault> vault;  // null: it is as this machine kept it, and was not listed since
+  std::string kept;              // ItemViewToJson of these, to be kept
   // When the agent began to watch it; nullopt while that is not known.
   std::optional<Timestamp> known_state;  // the time whose state the newest point holds
   std::optional<std::uint64_t> backlog_bytes;
@@ -33,10 +35,12 @@ struct VaultView {
   std::string vault_name;
   std::vector<WatchedItem> items;  // Protected, on hosts that are registered here
   bool is_listed = false;          // the vault has answered at least once
+  std::optional<Error> away = {};  // why it could not be looked at, the last time
 };
 
 // A thread that lists the vault's items every 30 seconds, and writes the heartbeat. While the
-// vault cannot be reached the items stay as they were last seen.
+// vault cannot be reached the items stay as they were last seen, also by an earlier process on this
+// state.
 class VaultWatch {
  public:
   // `environment` and `settings` outlive it.
@@ -49,6 +53,10 @@ class VaultWatch {
 
   [[nodiscard]] const VaultRegistration& registration() const { return registration_; }
   [[nodiscard]] std::shared_ptr<const VaultView> view() const;
+  // Why the vault cannot be used now: the last look failed, or one waits for an answer for long.
+  [[nodiscard]] std::optional<Error> away() const;
+  // True once after the vault has answered for the first time, or again.
+  [[nodiscard]] bool TakeReturned();
   // List again at once.
   void Poke();
   // No more of it is wanted; returns at once.
@@ -57,9 +65,11 @@ class VaultWatch {
 
  private:
   void Run(const std::stop_token& stop);
+  [[nodiscard]] std::vector<WatchedItem> ReadKept();
   void LookAndBeat();
+  void NoteLook(const Status& looked);
   [[nodiscard]] Status Look();
-  [[nodiscard]] Result<std::vector<Policy>> ReadPolicies(const std::vector<Item>& items);
+  [[nodiscard]] Result<std::vector<Policy>> ReadPolicies();
   void Learn();
   [[nodiscard]] Result<bool> IsOurs(const Item& item);
   void Beat(const VaultView& view);
@@ -73,7 +83,6 @@ class VaultWatch {
   std::shared_ptr<Vault> vault_;  // of the thread
   std::string told_;              // the trouble that was told last
   std::set<ItemId> told_foreign_;
-  std::map<std::string, Policy> policies_;            // as they were last read
   std::map<std::string, std::string> told_policies_;  // the trouble with each
   struct Learned {
     std::optional<Timestamp> known_state;
@@ -84,6 +93,8 @@ class VaultWatch {
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any poked_;
   bool is_poked_ = false;
+  bool has_returned_ = false;
+  std::optional<double> look_begun_seconds_;  // of one that is under way
   std::shared_ptr<const VaultView> view_;
   std::jthread thread_;  // last: it uses the others
 };

@@ -1,5 +1,7 @@
 #include "core/jobs/waiting_changes.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "core/jobs/log_while_away.h"
@@ -87,7 +89,7 @@ Status ForgetItem(Environment& environment, const Vault& vault, const Item& item
   const std::string lock = SpoolLockOf(environment, vault.identity().id, item.id);
   Status unlocked = environment.fs.RemoveFile(lock);
   if (!unlocked && !IsNotFound(unlocked.error())) return unlocked;
-  ASR_CHECK(DropWaitingChanges(environment, vault, item));
+  ASR_CHECK(DropWaitingChanges(environment, vault.identity().id, item));
   if (vault.digest_cache()) vault.digest_cache()->Forget(item.id);
   ASR_CHECK(environment.state.RemoveItemSchedule(vault.identity().id, item.id));
   return environment.state.RemoveCursors(vault.identity().id, item.id);
@@ -95,8 +97,11 @@ Status ForgetItem(Environment& environment, const Vault& vault, const Item& item
 
 void RemoveChangesOfGoneItems(Environment& environment, Vault& vault) {
   const auto items = ItemsWithChanges(environment, vault.identity().id);
-  if (!items) return;
+  if (!items || items->empty()) return;
+  const auto there = vault.store().ListNames(std::string(layout::kItems));
+  if (!there) return;
   for (const ItemId& item : *items) {
+    if (std::ranges::find(*there, item.value) != there->end()) continue;
     static_cast<void>(RemoveIfGone(environment, vault, item).has_value());
   }
 }

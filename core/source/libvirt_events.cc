@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
@@ -26,7 +27,7 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop() {
-    if (!runs_) return;
+    if (!thread_.joinable()) return;
     is_over_ = true;
     libvirt_.EventUpdateTimeout(timer_, 0);
     thread_.join();
@@ -40,16 +41,22 @@ class EventLoop {
     timer_ = libvirt_.EventAddTimeout(
         -1, [](int, void*) {}, nullptr, nullptr);
     if (timer_ < 0) return;
-    thread_ = std::thread([this] {
-      while (!is_over_ && libvirt_.EventRunDefaultImpl() == 0) {
-      }
-    });
     runs_ = true;
+    thread_ = std::thread([this] { Run(); });
+  }
+
+  // It fails where the system is short of memory or descriptors, and may be well again later.
+  void Run() {
+    constexpr std::chrono::seconds kBetweenTries{1};
+    while (!is_over_) {
+      runs_ = libvirt_.EventRunDefaultImpl() == 0;
+      if (!runs_) std::this_thread::sleep_for(kBetweenTries);
+    }
   }
 
   const LibvirtLibrary& libvirt_;
   int timer_ = -1;
-  bool runs_ = false;
+  std::atomic<bool> runs_ = false;
   std::atomic<bool> is_over_ = false;
   std::thread thread_;
 };
@@ -180,6 +187,8 @@ class LibvirtEvents::Implementation {
     if (hears_close_) libvirt_.ConnectUnregisterCloseCallback(connection_.get(), OnClosed);
   }
 
+  bool hears() const { return EventLoop::Of(libvirt_).runs(); }
+
   Status Listen() {
     ASR_CHECK(Register(VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(OnLifecycle)));
     ASR_CHECK(Register(VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, VIR_DOMAIN_EVENT_CALLBACK(OnIoError)));
@@ -269,6 +278,8 @@ Result<std::unique_ptr<LibvirtEvents>> LibvirtEvents::Connect(const std::string&
   ASR_CHECK(implementation->Listen());
   return std::unique_ptr<LibvirtEvents>(new LibvirtEvents(std::move(implementation)));
 }
+
+bool LibvirtEvents::hears() const { return implementation_->hears(); }
 
 Result<std::vector<DomainSummary>> LibvirtEvents::ListDomains() {
   return implementation_->ListDomains();

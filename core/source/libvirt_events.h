@@ -57,6 +57,8 @@ class LibvirtEvents {
   LibvirtEvents(const LibvirtEvents&) = delete;
   LibvirtEvents& operator=(const LibvirtEvents&) = delete;
 
+  // False while the process's loop of libvirt fails: nothing is told, and on_closed may not be.
+  [[nodiscard]] bool hears() const;
   [[nodiscard]] Result<std::vector<DomainSummary>> ListDomains();
   [[nodiscard]] Result<DomainRunState> RunStateOf(const std::string& uuid);
 

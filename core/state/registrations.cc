@@ -138,6 +138,8 @@ Status StateDatabase::RemoveVault(const std::string& name) {
       database.Run("UPDATE vaults SET is_default = 1 WHERE (SELECT count(*) FROM vaults) = 1", {}));
   ASR_CHECK(
       database.Run("DELETE FROM disk_cursors WHERE vault_id NOT IN (SELECT id FROM vaults)", {}));
+  ASR_CHECK(database.Run(
+      "UPDATE item_schedules SET view = '' WHERE vault_id NOT IN (SELECT id FROM vaults)", {}));
   return transaction.Commit();
 }
 

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::string_view kSelectSchedules =
     "SELECT vault_id, item, last_start, last_app_consistent, paused_since, missed_cycles, "
-    "retry_attempt, retry_next, retry_since, retry_error, vm, vault, next_due FROM item_schedules";
+    "retry_attempt, retry_next, retry_since, retry_error, vm, vault, next_due, view, known_state "
+    "FROM item_schedules";
 constexpr std::array kKinds = {"run", "cancel", "cycle"};
 
 std::optional<Timestamp> TimeAt(const SqlStatement& row, int column) {
@@ -34,6 +35,8 @@ ItemSchedule ReadSchedule(const SqlStatement& row) {
   schedule.vm = row.Text(10);
   schedule.vault = row.Text(11);
   schedule.next_due = TimeAt(row, 12);
+  schedule.view = row.Text(13);
+  schedule.known_state = TimeAt(row, 14);
   const auto attempt = static_cast<int>(row.Integer(6));
   if (attempt == 0) return schedule;
   schedule.retry = RetryState{.attempt = attempt,
@@ -73,12 +76,23 @@ Result<std::vector<ItemSchedule>> StateDatabase::ListItemSchedules() {
 
 Status StateDatabase::NoteScheduled(const std::string& vault_id, const ItemId& item,
                                     const std::string& vm, const std::string& vault,
-                                    const std::optional<Timestamp>& next_due) {
+                                    const std::optional<Timestamp>& next_due,
+                                    const std::string& view) {
   const std::lock_guard lock(implementation_->mutex);
   ASR_CHECK(implementation_->database.Run(
-      "INSERT INTO item_schedules (vault_id, item, vm, vault, next_due) VALUES (?1, ?2, ?3, ?4, "
-      "?5) ON CONFLICT DO UPDATE SET vm = ?3, vault = ?4, next_due = ?5",
-      {vault_id, item.value, vm, vault, Column(next_due)}));
+      "INSERT INTO item_schedules (vault_id, item, vm, vault, next_due, view) VALUES (?1, ?2, ?3, "
+      "?4, ?5, ?6) ON CONFLICT DO UPDATE SET vm = ?3, vault = ?4, next_due = ?5, view = ?6",
+      {vault_id, item.value, vm, vault, Column(next_due), view}));
+  return {};
+}
+
+Status StateDatabase::NoteKnownState(const std::string& vault_id, const ItemId& item,
+                                     Timestamp time) {
+  const std::lock_guard lock(implementation_->mutex);
+  ASR_CHECK(implementation_->database.Run(
+      "UPDATE item_schedules SET known_state = ?3 WHERE vault_id = ?1 AND item = ?2 AND "
+      "known_state IS NOT ?3",
+      {vault_id, item.value, ToMilliseconds(time)}));
   return {};
 }
 

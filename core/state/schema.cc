@@ -7,7 +7,7 @@ namespace {
 
 // Times are milliseconds since 1970 UTC. States are the words of JobStateName. Errors are JSON
 // (core/model/error_json.h).
-constexpr std::array<const char*, 10> kSteps = {R"sql(
+constexpr std::array<const char*, 11> kSteps = {R"sql(
 CREATE TABLE vaults (
   name TEXT PRIMARY KEY,
   target TEXT NOT NULL,
@@ -162,6 +162,10 @@ CREATE TABLE events (
   action TEXT NOT NULL
 ) STRICT;
 CREATE INDEX events_by_item ON events (vault_id, item, type, last_time);
+)sql",
+                                                R"sql(
+ALTER TABLE item_schedules ADD COLUMN view TEXT NOT NULL DEFAULT '';
+ALTER TABLE item_schedules ADD COLUMN known_state INTEGER;
 )sql"};
 
 }  // namespace

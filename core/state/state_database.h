@@ -81,6 +81,11 @@ struct ItemSchedule {
   std::string vm;
   std::string vault;                  // the vault's name on this machine
   std::optional<Timestamp> next_due;  // none: the agent does not replicate it (any more)
+  // What the agent goes on with while the vault cannot be read (core/jobs/item_view.h); empty until
+  // it has seen the item, and once that is not replicated any more.
+  std::string view;
+  // The time whose state the newest point held when this machine knew it last.
+  std::optional<Timestamp> known_state;
 };
 
 // The agent that works, or worked last, on this state.
@@ -141,6 +146,7 @@ class StateDatabase {
   // What it is opened with from now on, as in VaultRegistration.
   [[nodiscard]] Status SetVaultAccess(const std::string& name, const std::string& credential,
                                       const std::string& ca_file);
+  // What was kept to go on without it goes, too.
   [[nodiscard]] Status RemoveVault(const std::string& name);
 
   // Hosts. Add: kState if the name is taken.
@@ -201,7 +207,10 @@ class StateDatabase {
   // Each changes its own part of the row.
   [[nodiscard]] Status NoteScheduled(const std::string& vault_id, const ItemId& item,
                                      const std::string& vm, const std::string& vault,
-                                     const std::optional<Timestamp>& next_due);
+                                     const std::optional<Timestamp>& next_due,
+                                     const std::string& view);
+  [[nodiscard]] Status NoteKnownState(const std::string& vault_id, const ItemId& item,
+                                      Timestamp time);
   [[nodiscard]] Status NoteCycleStart(const std::string& vault_id, const ItemId& item,
                                       Timestamp start, std::uint64_t missed_cycles,
                                       Timestamp next_due);

@@ -68,7 +68,7 @@ Result<std::unique_ptr<Vault>> Vault::Open(std::unique_ptr<BlobStore> store,
   return std::unique_ptr<Vault>(new Vault(std::move(store), name, std::move(identity)));
 }
 
-Result<std::vector<Policy>> Vault::ListPolicies() {
+Result<PolicyListing> Vault::ListPolicies() {
   const std::string prefix(layout::kPolicies);
   ASR_TRY(const auto view, store_->View(prefix, ViewDepth::kAll));
   ASR_TRY(const auto names, view->ListNames(prefix));
@@ -77,14 +77,19 @@ Result<std::vector<Policy>> Vault::ListPolicies() {
     if (!DocumentStem(name).empty()) blobs.push_back(prefix + name);
   }
   const auto texts = view->Get(blobs);
-  std::vector<Policy> policies;
+  PolicyListing listing;
   for (std::size_t i = 0; i < blobs.size(); ++i) {
     if (WasDeleted(texts[i])) continue;
     ASR_CHECK(texts[i]);
-    ASR_TRY(Policy policy, DecodePolicy(blobs[i], *texts[i]));
-    policies.push_back(std::move(policy));
+    if (auto policy = DecodePolicy(blobs[i], *texts[i])) {
+      listing.policies.push_back(*std::move(policy));
+    } else {
+      const std::string name = blobs[i].substr(prefix.size());
+      listing.unreadable.push_back({.name = layout::UnescapeSegment(DocumentStem(name)),
+                                    .error = std::move(policy).error()});
+    }
   }
-  return policies;
+  return listing;
 }
 
 Result<Policy> Vault::FindPolicy(const std::string& name) {

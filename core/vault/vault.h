@@ -60,6 +60,16 @@ struct ItemListing {
   [[nodiscard]] Status RequireAllReadable() const;
 };
 
+struct UnreadablePolicy {
+  std::string name;
+  Error error;
+};
+
+struct PolicyListing {
+  std::vector<Policy> policies;  // sorted by name
+  std::vector<UnreadablePolicy> unreadable;
+};
+
 struct FoundItem {
   Item item;
   // Why its document cannot be read. Then the item is what its newest readable recovery point says
@@ -97,8 +107,9 @@ class Vault {
   void KeepDigests(DigestCache cache) { digest_cache_.emplace(std::move(cache)); }
   [[nodiscard]] const std::optional<DigestCache>& digest_cache() const { return digest_cache_; }
 
-  // Policies. Find: kNotFound (kPolicyNotFound) with the nearest names.
-  [[nodiscard]] Result<std::vector<Policy>> ListPolicies();
+  // Policies. One that cannot be read does not hide the others. Find: kNotFound (kPolicyNotFound)
+  // with the nearest names.
+  [[nodiscard]] Result<PolicyListing> ListPolicies();
   [[nodiscard]] Result<Policy> FindPolicy(const std::string& name);
   [[nodiscard]] Status PutPolicy(const Policy& policy);
   // kState (kPolicyInUse) naming the VMs that use it.

@@ -193,7 +193,9 @@ class StatusServer::Implementation {
     const auto page = pages_.find(std::string(url));
     if (page == pages_.end())
       return Send(client, MHD_HTTP_NOT_FOUND, {}, "there is no such page\n");
-    return Send(client, MHD_HTTP_OK, page->second.content_type, page->second.text());
+    auto text = page->second.text();
+    if (!text) return Send(client, MHD_HTTP_SERVICE_UNAVAILABLE, {}, "not known just now\n");
+    return Send(client, MHD_HTTP_OK, page->second.content_type, *std::move(text));
   }
 
   MHD_Result Send(MHD_Connection* client, unsigned int status, const std::string& content_type,

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "storage/base/result.h"
@@ -28,7 +29,8 @@ class StatusServer {
  public:
   struct Page {
     std::string content_type;
-    std::function<std::string()> text;  // called by the server's thread; quick
+    // Called by the server's thread; quick. nullopt: 503, there is nothing to tell just now.
+    std::function<std::optional<std::string>()> text;
   };
   using Pages = std::map<std::string, Page>;  // by path
 

@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <memory>
 #include <random>
 #include <string>
@@ -13,16 +12,12 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/asr_process.h"
+#include "tests/support/becomes_true.h"
 #include "tests/support/cli_runner.h"
 
 namespace asr::testing {
 
 using Json = nlohmann::ordered_json;
-
-inline bool BecomesTrue(const std::function<bool()>& condition, int seconds = 30) {
-  for (int i = 0; i < seconds * 20 && !condition(); ++i) SystemClock().SleepSeconds(0.05);
-  return condition();
-}
 
 class AgentTest : public ::testing::Test {
  protected:

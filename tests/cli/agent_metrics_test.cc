@@ -8,6 +8,7 @@
 
 #include <gmock/gmock.h>
 
+#include "storage/http/status_server.h"
 #include "tests/cli/agent_fixture.h"
 #include "tests/support/loopback_listener.h"
 #include "tests/support/shell_command.h"
@@ -190,6 +191,34 @@ TEST_F(AgentMetricsTest, APortThatIsTakenIsToldAtTheStart) {
   const auto agent = StartAgent();
   EXPECT_THAT(cli.Run(fmt::format("agent run --metrics 127.0.0.1:{}", other.port())).err,
               HasSubstr("ASR5006"));
+}
+
+// Of a service nobody sees that it does not start; VMs are worth more than their figures.
+TEST_F(AgentMetricsTest, AServiceReplicatesAlsoWhileItsPortIsTaken) {
+  AddVm("web");
+  auto other = std::make_unique<LoopbackListener>();
+  const std::string address = fmt::format("127.0.0.1:{}", other->port());
+  ::setenv("NOTIFY_SOCKET", cli.Path("notify").c_str(), 1);
+  const auto agent = StartAgent({"--metrics", address});
+  ::unsetenv("NOTIFY_SOCKET");
+  Change("web");
+  EXPECT_TRUE(BecomesTrue([&] { return PointsOf("web") >= 2; })) << Log();
+  EXPECT_THAT(Log(), HasSubstr("it goes on without --metrics"));
+  other.reset();
+  EXPECT_TRUE(BecomesTrue([&] { return Curl("http://" + address + "/healthz") == "ok\n"; }));
+}
+
+TEST_F(AgentMetricsTest, WhatIsNotKnownIsNoEmptyPage) {
+  std::optional<std::string> text;
+  const auto address = ParseLoopbackAddress("127.0.0.1:0");
+  ASSERT_TRUE(address);
+  const auto server = StatusServer::Start(
+      *address, {{"/metrics", {.content_type = "text/plain", .text = [&] { return text; }}}});
+  ASSERT_TRUE(server) << server.error().Line();
+  const std::string page = (*server)->url() + "/metrics";
+  EXPECT_THAT(Curl("-i " + page), HasSubstr("HTTP/1.1 503"));
+  text = "a 1\n";
+  EXPECT_THAT(Curl("-i " + page), HasSubstr("HTTP/1.1 200"));
 }
 
 TEST_F(AgentMetricsTest, TheUnitHasTheOptions) {

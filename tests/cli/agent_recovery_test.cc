@@ -200,6 +200,13 @@ TEST_F(AgentRecoveryTest, ADamagedPolicyConcernsItsOwnVmsAlone) {
   EXPECT_THAT(Log(), HasSubstr("policy other cannot be read"));
   EXPECT_EQ(cli.Json("items show db")["replicationHealth"], "Critical");
   EXPECT_EQ(cli.Json("items show web")["replicationHealth"], "Normal");
+  // Lists have all others, and name it.
+  for (const char* line : {"policy list", "vault show main"}) {
+    const CommandResult list = cli.Run(line);
+    EXPECT_EQ(list.exit_code, 0) << list.err;
+    EXPECT_THAT(list.out, HasSubstr("fast")) << line;
+    EXPECT_THAT(list.err, HasSubstr("policies/other.json")) << line;
+  }
   cli.WriteFile("vault/policies/other.json", good);
   agent->Signal(SIGHUP);
   Change("db");

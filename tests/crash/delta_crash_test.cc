@@ -89,7 +89,7 @@ class DeltaCrashTest : public ::testing::Test {
     const Status status = world_->Run(*memory_, [&](Environment& environment) -> Status {
       ASR_TRY(const auto vault, OpenVault(environment, ""));
       ASR_TRY(const Item item, vault->FindItem("web"));
-      LogSets sets = LogSetsOf(environment, *vault, item.id);
+      LogSets sets = LogSetsOf(environment, vault->identity().id, item.id);
       ASR_TRY(auto waiting, sets.ReadWaiting());
       EXPECT_EQ(waiting.size(), 1U);
       for (LogSet& set : waiting) {

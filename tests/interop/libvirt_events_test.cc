@@ -2,10 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
-
 #include "storage/base/clock.h"
 #include "tests/support/asr_process.h"
+#include "tests/support/becomes_true.h"
 #include "tests/support/live_world.h"
 
 namespace asr::testing {
@@ -16,11 +15,6 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using Json = LiveWorld::Json;
-
-bool BecomesTrue(const std::function<bool()>& condition, int seconds = 30) {
-  for (int i = 0; i < seconds * 5 && !condition(); ++i) SystemClock().SleepSeconds(0.2);
-  return condition();
-}
 
 class LibvirtEventsTest : public ::testing::Test {
  protected:

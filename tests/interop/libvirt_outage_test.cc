@@ -6,13 +6,14 @@
 #include <csignal>
 #include <filesystem>
 #include <string>
-#include <thread>
 
 #include "core/jobs/environment.h"
 #include "core/jobs/replicate.h"
 #include "core/jobs/vaults.h"
 #include "tests/support/asr_process.h"
+#include "tests/support/becomes_true.h"
 #include "tests/support/live_world.h"
+#include "tests/support/page_blob_server/page_blob_server.h"
 
 namespace asr::testing {
 namespace {
@@ -67,6 +68,17 @@ class LibvirtOutageTest : public ::testing::Test {
     return outcome->job;
   }
   std::size_t PointCount() { return world_.AsrJson("points list web").size(); }
+  [[nodiscard]] AsrProcess StartAgent() const {
+    return AsrProcess({"agent", "run", "--state-dir", world_.state_directory()},
+                      world_.directory() / "log");
+  }
+  [[nodiscard]] std::string Log() const {
+    return RunShell("cat " + world_.directory() / "log").text;
+  }
+  [[nodiscard]] std::size_t WaitingSets() const {
+    return static_cast<std::size_t>(std::stoi(MustRunShell(
+        fmt::format("find {}/changes -name '*.json' | wc -l", world_.state_directory()))));
+  }
   void ExpectNothingToSend(const LibvirtGuest& guest) {
     guest.StopWriting();
     world_.AsrJson("replicate web");
@@ -136,31 +148,96 @@ TEST_F(LibvirtOutageTest, TheAgentLogsWithEachTry) {
   guest.WaitForSynced(5);
   world_.Asr("policy set fast --frequency 5s --retry-delays 1s");
   world_.AsrJson("enable web --policy fast");
-  AsrProcess agent({"agent", "run", "--state-dir", world_.state_directory()},
-                   world_.directory() / "log");
-  for (int i = 0; i < 100 && PointCount() < 2; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  }
+  AsrProcess agent = StartAgent();
+  ASSERT_TRUE(BecomesTrue([&] { return PointCount() >= 2; })) << Log();
   const std::size_t before = PointCount();
-  ASSERT_GE(before, 2U);
   SetVaultAway(true);
-  const auto waiting = [&] {
-    return MustRunShell(
-        fmt::format("find {}/changes -name '*.json' | wc -l", world_.state_directory()));
-  };
-  for (int i = 0; i < 150 && std::stoi(waiting()) < 3; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  }
-  EXPECT_GE(std::stoi(waiting()), 3);
+  EXPECT_TRUE(BecomesTrue([&] { return WaitingSets() >= 3; })) << Log();
   // Nothing came to lie where the vault was.
   EXPECT_FALSE(std::filesystem::exists(world_.directory() / "vault"));
   SetVaultAway(false);
-  for (int i = 0; i < 150 && PointCount() < before + 4; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  }
-  EXPECT_GE(PointCount(), before + 4);
+  EXPECT_TRUE(BecomesTrue([&] { return PointCount() >= before + 4; })) << Log();
   agent.Signal(SIGTERM);
-  EXPECT_EQ(agent.Wait(), 0) << RunShell("cat " + world_.directory() / "log").text;
+  EXPECT_EQ(agent.Wait(), 0) << Log();
+  world_.Asr("points verify web");
+  ExpectNothingToSend(guest);
+}
+
+// Between its tries, which are a minute apart and more, it logs as often as the policy says.
+TEST_F(LibvirtOutageTest, AnAgentThatIsStartedDuringItLogsOnSchedule) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.Asr("policy set fast --frequency 5s");
+  world_.AsrJson("enable web --policy fast");
+  {
+    AsrProcess agent = StartAgent();
+    ASSERT_TRUE(BecomesTrue([&] { return PointCount() >= 2; })) << Log();
+    agent.Signal(SIGTERM);
+    EXPECT_EQ(agent.Wait(), 0) << Log();
+  }
+  const std::size_t before = PointCount();
+  SetVaultAway(true);
+  AsrProcess agent = StartAgent();
+  EXPECT_TRUE(BecomesTrue([&] { return WaitingSets() >= 4; }, 50)) << Log();
+  const std::int64_t synced = guest.WaitForMoreSynced(1);
+  const Json item = world_.AsrJson("agent status").at("items").at(0);
+  EXPECT_EQ(item.at("name"), "web");
+  EXPECT_EQ(item.at("retry").at("attempt"), 1) << item;
+  EXPECT_GE(item.at("rpoSeconds"), 15) << item;
+  EXPECT_NE(item.at("replicationHealth"), "Normal") << item;
+  const std::size_t sets = WaitingSets();
+  EXPECT_TRUE(BecomesTrue([&] { return WaitingSets() > sets; }, 30)) << Log();
+  SetVaultAway(false);
+  EXPECT_TRUE(BecomesTrue([&] { return PointCount() >= before + sets + 1; }, 90)) << Log();
+  agent.Signal(SIGTERM);
+  EXPECT_EQ(agent.Wait(), 0) << Log();
+  const std::string newest = world_.AsrJson("points list web").at(0).at("id");
+  EXPECT_GE(world_.Restore(guest, newest, JournalState::kCrash).SyncedNumber(), synced);
+  world_.Asr("points verify web");
+  ExpectNothingToSend(guest);
+}
+
+// No try can help before a person has renewed it; the VM is logged all the same.
+TEST_F(LibvirtOutageTest, WhatIsWrittenWhileACredentialHasEndedBecomesPoints) {
+  PageBlobServer server;
+  auto add_sas = [&, hours = 300](const std::string& options) mutable {
+    const std::string path = world_.directory() / "sas";
+    const auto sas = server.AccountSas("racwdl", std::chrono::hours(hours++));
+    ASSERT_TRUE(WriteFileAtomic(PosixFileSystem(), path, AsBytes(sas)));
+    MustRunShell("chmod 600 " + path);
+    world_.Asr("credential add x --sas-file " + path + " " + options);
+  };
+  add_sas("");
+  world_.Asr("vault create azure --credential x --target " + server.url() + "/vault");
+  world_.Asr("vault use azure");
+  world_.Asr("policy set fast --frequency 5s");
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy fast");
+  AsrProcess agent = StartAgent();
+  ASSERT_TRUE(BecomesTrue([&] { return PointCount() >= 2; }, 60)) << Log();
+  server.AddFault({.action = FaultAction::kExpireCredential});
+  ASSERT_TRUE(BecomesTrue([&] { return WaitingSets() >= 3; }, 90)) << Log();
+  const Json item = world_.AsrJson("agent status").at("items").at(0);
+  EXPECT_EQ(item.at("replicationHealth"), "Critical") << item;
+  EXPECT_EQ(item.at("retry").at("recoverable"), false) << item;
+  EXPECT_THAT(item.at("retry").at("error").dump(), HasSubstr("asr credential add x"));
+  // One more cycle may be what the vault has already.
+  const std::size_t sets = WaitingSets();
+  const std::int64_t synced = guest.WaitForMoreSynced(3);
+  ASSERT_TRUE(BecomesTrue([&] { return WaitingSets() > sets; }, 30)) << Log();
+  const std::int64_t logged = guest.WaitForMoreSynced(1);
+  EXPECT_GT(logged, synced);
+  add_sas("--replace");
+  const std::size_t before = PointCount();
+  EXPECT_TRUE(BecomesTrue([&] { return PointCount() >= before + sets + 1; }, 120)) << Log();
+  EXPECT_TRUE(BecomesTrue([&] {
+    return world_.AsrJson("agent status").at("items").at(0).at("retry").is_null();
+  })) << Log();
+  agent.Signal(SIGTERM);
+  EXPECT_EQ(agent.Wait(), 0) << Log();
   world_.Asr("points verify web");
   ExpectNothingToSend(guest);
 }

@@ -5,6 +5,7 @@
 
 #include "core/jobs/health.h"
 #include "core/jobs/heartbeat.h"
+#include "core/jobs/item_view.h"
 #include "core/vault/layout.h"
 #include "storage/blob/memory_store.h"
 #include "tests/support/fake_clock.h"
@@ -88,7 +89,7 @@ TEST_F(RetriesTest, AStopAndSomebodyElsesTurnAreNoFailures) {
 }
 
 TEST_F(RetriesTest, EachPartOfARowIsKeptByTheOthers) {
-  ASSERT_TRUE(state->NoteScheduled("v", item, "web", "main", clock.Now()));
+  ASSERT_TRUE(state->NoteScheduled("v", item, "web", "main", clock.Now(), ""));
   ASSERT_TRUE(state->SetPaused("v", item, clock.Now()));
   ASSERT_TRUE(state->NoteCycleStart("v", item, clock.Now(), 2, clock.Now() + seconds{5}));
   ASSERT_TRUE(state->NoteAppConsistent("v", item, clock.Now()));
@@ -129,7 +130,9 @@ TEST_F(RetriesTest, HealthTellsAttemptNextTryAndWhy) {
   ASSERT_EQ(stopped.errors.size(), 1U);
   EXPECT_EQ(stopped.errors[0].code, ErrorCode::kCredentialExpired);
   EXPECT_EQ(stopped.errors[0].causes, Expired().causes);
-  EXPECT_THAT(stopped.errors[0].action, HasSubstr("asr credential add; then: asr resume"));
+  EXPECT_THAT(stopped.errors[0].action,
+              HasSubstr("asr credential add; a running agent goes on once the vault answers, or at "
+                        "once: asr resume"));
 
   facts.retry.reset();
   facts.paused_since = clock.Now();
@@ -247,6 +250,56 @@ TEST_F(RetriesTest, TheHeartbeatIsWrittenOnceAMinute) {
   clock.Advance(1);
   ASSERT_TRUE(writer.Beat(**vault, heartbeat));
   EXPECT_THAT(read(), Not(HasSubstr(first)));
+}
+
+TEST_F(RetriesTest, WhatIsKeptOfAnItemGoesWithItsVault) {
+  const ItemId other{"db-00000002"};
+  ASSERT_TRUE(state->AddVault({.name = "main", .target = "file:///a", .id = "v"}));
+  ASSERT_TRUE(state->AddVault({.name = "second", .target = "file:///b", .id = "w"}));
+  ASSERT_TRUE(state->NoteScheduled("v", item, "web", "main", clock.Now(), "kept"));
+  ASSERT_TRUE(state->NoteScheduled("w", other, "db", "second", clock.Now(), "kept"));
+  ASSERT_TRUE(state->NoteKnownState("v", item, clock.Now()));
+  EXPECT_EQ(state->FindItemSchedule("v", item)->known_state, clock.Now());
+  ASSERT_TRUE(state->RemoveVault("main"));
+  EXPECT_EQ(state->FindItemSchedule("v", item)->view, "");
+  EXPECT_EQ(state->FindItemSchedule("w", other)->view, "kept");
+}
+
+TEST_F(RetriesTest, AnItemIsKeptWithAllThatItsScheduleNeeds) {
+  ItemView view;
+  view.vault = {.id = std::string(32, 'a'), .algorithm = DigestAlgorithm::kXxh3, .created = {}};
+  view.item.id = item;
+  view.item.name = "web";
+  view.item.host = "kvm1";
+  view.item.uuid = "7f6a9d8c-0000-4000-8000-000000000001";
+  view.item.policy = "fast";
+  view.item.state = ProtectionState::kProtected;
+  view.item.generation = {std::string(32, 'b')};
+  view.item.disks.push_back(
+      {.name = {"vda"}, .path = "/vm/a.qcow2", .format = "qcow2", .size_bytes = 1 << 20});
+  view.policy.name = "fast";
+  view.policy.frequency = std::chrono::seconds{5};
+  view.policy.retention = StandardRetention(std::chrono::hours{24});
+  const std::string text = ItemViewToJson(view);
+  const auto read = ItemViewFromJson(text);
+  ASSERT_TRUE(read) << read.error().Line();
+  EXPECT_TRUE(read->item == view.item);
+  EXPECT_TRUE(read->policy == view.policy);
+  EXPECT_EQ(read->vault.algorithm, DigestAlgorithm::kXxh3);
+  for (const char* damaged : {"", "{}", "[1]", "{\"vault\": 7}"}) {
+    EXPECT_FALSE(ItemViewFromJson(damaged)) << damaged;
+  }
+  // The RPO grows, and is judged, without the vault.
+  ItemSchedule row;
+  row.view = text;
+  row.known_state = clock.Now() - std::chrono::seconds{59};
+  EXPECT_EQ(JudgeSchedule(row, clock.Now()).health, ReplicationHealth::kWarning);
+  row.known_state = clock.Now() - std::chrono::seconds{61};
+  const ItemHealth late = JudgeSchedule(row, clock.Now());
+  EXPECT_EQ(late.health, ReplicationHealth::kCritical);
+  EXPECT_EQ(late.rpo, std::chrono::seconds{61});
+  row.known_state.reset();
+  EXPECT_FALSE(JudgeSchedule(row, clock.Now()).rpo);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ ScheduledItem Make(const std::string& id, std::optional<Timestamp> last_start = 
   ScheduledItem item;
   item.key = {.vault_id = "v", .item = {id}};
   item.host = "h";
+  item.vm = id;
   item.frequency = minutes{5};
   item.last_start = last_start;
   return item;
@@ -243,6 +244,92 @@ TEST_F(ScheduleTest, LooksAgainWhenTheNextIsDueAndSoonInAnyCase) {
   EXPECT_EQ(Decide({soon}, kNow).look_again, kNow + seconds{10});
   EXPECT_EQ(Decide({Make("b", kNow)}, kNow).look_again, kNow + seconds{30});
   EXPECT_EQ(Decide({}, kNow).look_again, kNow + seconds{30});
+}
+
+TEST_F(ScheduleTest, AVmInTwoVaultsKeepsWhatItWasAskedFor) {
+  ScheduledItem first = Make("a", kNow);
+  ScheduledItem second = Make("b", kNow);
+  second.key.vault_id = "w";
+  second.vm = first.vm;
+  limits.jobs_of_a_host = 4;
+  schedule.Ask(second.key);
+  EXPECT_THAT(Decide({first, second}, kNow + seconds{1}, {{first.key, "h"}}).starts, IsEmpty());
+  EXPECT_THAT(Started(Decide({first, second}, kNow + seconds{2})), ::testing::ElementsAre("b"));
+  // Both are due: one after the other.
+  EXPECT_THAT(Decide({first, second}, kNow + minutes{5}).starts, SizeIs(1));
+}
+
+// Each of its jobs may wait for minutes, if nobody answers.
+TEST_F(ScheduleTest, NoVaultTakesTheLastPlaceFromAnother) {
+  std::vector<ScheduledItem> items;
+  for (int i = 0; i < 4; ++i) items.push_back(Make("v" + std::to_string(i), kNow - minutes{9}));
+  limits.jobs_of_a_host = 4;
+  limits.jobs = 3;
+  EXPECT_THAT(Decide(items, kNow + minutes{1}).starts, SizeIs(3));
+  ScheduledItem other = Make("other", kNow);
+  other.key.vault_id = "w";
+  items.push_back(other);
+  EXPECT_THAT(Decide(items, kNow + minutes{1}).starts, SizeIs(2));
+  const std::map<ItemKey, std::string> stuck = {{items[0].key, "h"}, {items[1].key, "h"}};
+  EXPECT_THAT(Started(Decide(items, kNow + minutes{6}, stuck)), ::testing::ElementsAre("other"));
+  // Of a host the same; and where another vault is at work, any may take the last one.
+  limits.jobs = 9;
+  limits.jobs_of_a_host = 2;
+  EXPECT_THAT(Decide(items, kNow + minutes{1}).starts, SizeIs(1));
+  EXPECT_THAT(Decide(items, kNow + minutes{1}, {{other.key, "h"}}).starts, SizeIs(1));
+  limits.jobs_of_a_host = 1;
+  EXPECT_THAT(Decide(items, kNow + minutes{1}).starts, SizeIs(1));
+}
+
+TEST_F(ScheduleTest, WhileItsVaultIsAwayAVmIsLoggedBetweenTheTries) {
+  ScheduledItem item = Make("a", kNow);
+  item.frequency = seconds{5};
+  item.is_failing = true;
+  item.next_try = kNow + minutes{1};
+  EXPECT_THAT(Decide({item}, kNow + seconds{59}).starts, IsEmpty());
+  item.logs_since = kNow;
+  EXPECT_THAT(Decide({item}, kNow + seconds{4}).starts, IsEmpty());
+  const auto log = Decide({item}, kNow + seconds{5});
+  ASSERT_THAT(log.starts, SizeIs(1));
+  EXPECT_TRUE(log.starts[0].only_logs);
+  item.last_start = kNow + seconds{57};
+  const auto next_try = Decide({item}, kNow + seconds{62});
+  ASSERT_THAT(next_try.starts, SizeIs(1));
+  EXPECT_FALSE(next_try.starts[0].only_logs);
+  // Also one that waits for a person; who asks for a try gets one.
+  item.next_try.reset();
+  const auto waits = Decide({item}, kNow + seconds{62});
+  ASSERT_THAT(waits.starts, SizeIs(1));
+  EXPECT_TRUE(waits.starts[0].only_logs);
+  schedule.Ask(item.key);
+  const auto asked = Decide({item}, kNow + seconds{58});
+  ASSERT_THAT(asked.starts, SizeIs(1));
+  EXPECT_FALSE(asked.starts[0].only_logs);
+  // What was in vain is not tried as often.
+  item.log_not_before = kNow + minutes{10};
+  EXPECT_EQ(schedule.DueAt(item, kNow + seconds{58}), kNow + minutes{10});
+  item.is_paused = true;
+  EXPECT_FALSE(schedule.DueAt(item, kNow + seconds{58}));
+}
+
+TEST_F(ScheduleTest, TheLongerAVaultIsAwayTheRarerItsVmsAreLogged) {
+  ScheduledItem item = Make("a", kNow);
+  item.frequency = seconds{5};
+  item.is_failing = true;
+  item.logs_since = kNow;
+  int sets = 0;
+  for (Timestamp now = kNow; now < kNow + hours{24};) {
+    const auto due = schedule.DueAt(item, now);
+    ASSERT_TRUE(due);
+    if (*due <= now) item.last_start = now;
+    if (*due <= now) ++sets;
+    if (sets == 100) {
+      EXPECT_LT(now, kNow + minutes{10});
+    }
+    now += seconds{1};
+  }
+  EXPECT_GT(sets, 300);
+  EXPECT_LT(sets, 800);
 }
 
 class LocalTime {
