@@ -70,6 +70,19 @@ START
   chmod +x "$ASR_LAB_START_LIBVIRTD"
 }
 
+# libvirtd of Debian does not start without the user that it would run guests as, which only libvirt-daemon-system makes.
+add_qemu_user() {
+  local file
+  getent passwd libvirt-qemu >/dev/null && return
+  cp /etc/passwd /etc/group /run/lab/
+  echo "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin" >>/run/lab/passwd
+  echo "libvirt-qemu:x:64055:" >>/run/lab/group
+  for file in passwd group; do
+    mv /run/lab/$file /run/lab/$file-with-qemu
+    mount --bind /run/lab/$file-with-qemu /etc/$file
+  done
+}
+
 take_cache() {
   mkdir -p /var/cache/libvirt/qemu/capabilities
   cp "$cache"/*.xml /var/cache/libvirt/qemu/capabilities/ 2>/dev/null || true
@@ -107,6 +120,7 @@ inside() {
   export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/none
   unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS LIBVIRT_DEFAULT_URI
   write_configuration
+  add_qemu_user
   write_starter
   take_cache
   "$ASR_LAB_START_LIBVIRTD" || die "libvirtd does not start"
