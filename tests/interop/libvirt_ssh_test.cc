@@ -4,7 +4,11 @@
 
 #include <chrono>
 #include <csignal>
+#include <memory>
+#include <stdexcept>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/support/asr_process.h"
 #include "tests/support/live_world.h"
@@ -33,19 +37,35 @@ class LibvirtSshTest : public ::testing::Test {
     return AsrProcess({verb, guest.name(), "--state-dir", world_.state_directory(), "-y"},
                       world_.directory() / "output");
   }
-  // Stopped, the process has its backup job open, and reads over its line.
-  static bool StopWithJob(const AsrProcess& process, const LibvirtGuest& guest) {
-    for (int i = 0; i < 400; ++i) {
-      std::this_thread::sleep_for(milliseconds(10));
+  // Stopped, the process has its backup job open. False: it has ended before that was seen.
+  static bool StopWithJob(AsrProcess& process, const LibvirtGuest& guest) {
+    while (!process.HasEnded()) {
+      if (!HasJob(guest)) continue;
       process.Signal(SIGSTOP);
-      if (HasJob(guest)) return true;
+      if (HasJob(guest) && !process.HasEnded()) return true;
       process.Signal(SIGCONT);
     }
     return false;
   }
+  // A cycle that is stopped with its backup job open; as many as it takes until one is caught.
+  std::unique_ptr<AsrProcess> StopCycleWithJob(const LibvirtGuest& guest) {
+    for (int i = 0; i < kMostTries; ++i) {
+      guest.WriteRandomFile("/data/large", 20 * kMiB);
+      auto process = std::make_unique<AsrProcess>(
+          std::vector<std::string>{"replicate", guest.name(), "--state-dir",
+                                   world_.state_directory(), "-y"},
+          world_.directory() / "output");
+      if (StopWithJob(*process, guest)) return process;
+    }
+    throw std::runtime_error("no cycle was seen with its backup job open");
+  }
+  // A guard whose owner died while a job began stays 45 s, for that may come late.
   static void ExpectNothingLeft(const LibvirtGuest& guest) {
     const auto left = [&] { return HasJob(guest) || RunShell("pgrep -x 'ssh|sshd'").text != ""; };
-    for (int i = 0; i < 300 && left(); ++i) std::this_thread::sleep_for(milliseconds(100));
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(180);
+    while (left() && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(milliseconds(100));
+    }
     EXPECT_FALSE(HasJob(guest));
     EXPECT_EQ(RunShell("pgrep -a -x 'ssh|sshd'").text, "");
   }
@@ -66,6 +86,7 @@ class LibvirtSshTest : public ::testing::Test {
     guest.StartWriting();
   }
 
+  static constexpr int kMostTries = 20;
   LiveWorld world_;
 };
 
@@ -121,17 +142,22 @@ TEST_F(LibvirtSshTest, ALineThatBreaksCostsTheCycleAndNoMore) {
   guest.Start();
   guest.WaitForSynced(5);
   world_.AsrJson("enable web --policy gold");
-  guest.WriteRandomFile("/data/large", 20 * kMiB);
-  AsrProcess process = Start("replicate", guest);
-  ASSERT_TRUE(StopWithJob(process, guest));
-  MustRunShell(fmt::format("pkill -KILL -x ssh -P {}", process.pid()));
-  process.Signal(SIGCONT);
-  EXPECT_EQ(process.Wait(), 1);
-  EXPECT_THAT(
-      MustRunShell("cat " + world_.directory() / "output"),
-      AllOf(HasSubstr("the ssh connection to root@lab-host is lost"), HasSubstr("ASR3003")));
-  EXPECT_EQ(guest.State(), "running");
-  ExpectNothingLeft(guest);
+  // One that had read all by then ends well; one whose job was just beginning hears of it from
+  // libvirt.
+  std::string said;
+  for (int i = 0; i < kMostTries && said.find("the ssh connection to") == std::string::npos; ++i) {
+    const auto process = StopCycleWithJob(guest);
+    MustRunShell(fmt::format("pkill -KILL -x ssh -P {}", process->pid()));
+    process->Signal(SIGCONT);
+    const int exit_code = process->Wait();
+    said = MustRunShell("cat " + world_.directory() / "output");
+    if (exit_code != 0) {
+      EXPECT_THAT(said, HasSubstr("ASR3003"));
+    }
+    EXPECT_EQ(guest.State(), "running");
+    ExpectNothingLeft(guest);
+  }
+  EXPECT_THAT(said, HasSubstr("the ssh connection to root@lab-host is lost"));
   ExpectExact(guest);
 }
 
@@ -141,11 +167,9 @@ TEST_F(LibvirtSshTest, AGuardWhoseLineIsCutActsOnceItIsBack) {
   guest.Start();
   guest.WaitForSynced(5);
   world_.AsrJson("enable web --policy gold");
-  guest.WriteRandomFile("/data/large", 20 * kMiB);
-  AsrProcess process = Start("replicate", guest);
-  ASSERT_TRUE(StopWithJob(process, guest));
+  const auto process = StopCycleWithJob(guest);
   MustRunShell("mv /run/lab/home/.ssh/config /run/lab/away && kill -KILL $(pgrep -x ssh)");
-  process.Kill();
+  process->Kill();
   std::this_thread::sleep_for(std::chrono::seconds(4));
   EXPECT_TRUE(HasJob(guest));
   EXPECT_EQ(world_.TryAsr("replicate web").exit_code, 1);
