@@ -59,6 +59,33 @@ class LibvirtSshTest : public ::testing::Test {
     }
     throw std::runtime_error("no cycle was seen with its backup job open");
   }
+  static bool IsFrozen(const LibvirtGuest& guest) {
+    const CommandOutput status =
+        TryVirsh({"qemu-agent-command", guest.name(), R"({"execute":"guest-fsfreeze-status"})"});
+    return status.text.find("frozen") != std::string::npos;
+  }
+  // The same with its guest's file systems frozen.
+  std::unique_ptr<AsrProcess> StopCycleWhileFrozen(const LibvirtGuest& guest) {
+    for (int i = 0; i < kMostTries; ++i) {
+      auto process = std::make_unique<AsrProcess>(
+          std::vector<std::string>{"replicate", guest.name(), "--app-consistent", "--state-dir",
+                                   world_.state_directory(), "-y"},
+          world_.directory() / "output");
+      while (!process->HasEnded()) {
+        std::this_thread::sleep_for(milliseconds(1));
+        if (RunShell("grep -q frozen /run/asr-guard-*/alive").exit_code != 0) continue;
+        process->Signal(SIGSTOP);
+        if (IsFrozen(guest)) return process;
+        process->Signal(SIGCONT);
+      }
+    }
+    throw std::runtime_error("no cycle was seen with its guest frozen");
+  }
+  // Nobody gets to the other machine, nor is there any more.
+  static void CutAllLines() {
+    MustRunShell("mv /run/lab/home/.ssh/config /run/lab/away && kill -KILL $(pgrep -x ssh)");
+  }
+  static void MendLines() { MustRunShell("mv /run/lab/away /run/lab/home/.ssh/config"); }
   // A guard whose owner died while a job began stays 45 s, for that may come late.
   static void ExpectNothingLeft(const LibvirtGuest& guest) {
     const auto left = [&] { return HasJob(guest) || RunShell("pgrep -x 'ssh|sshd'").text != ""; };
@@ -161,22 +188,73 @@ TEST_F(LibvirtSshTest, ALineThatBreaksCostsTheCycleAndNoMore) {
   ExpectExact(guest);
 }
 
-// Whatever it cannot do while nobody gets there.
-TEST_F(LibvirtSshTest, AGuardWhoseLineIsCutActsOnceItIsBack) {
+// Its host ends the job by itself.
+TEST_F(LibvirtSshTest, AJobWhoseLineIsCutEndsBeforeItIsBack) {
   LibvirtGuest guest({.name = "web"});
   guest.Start();
   guest.WaitForSynced(5);
   world_.AsrJson("enable web --policy gold");
   const auto process = StopCycleWithJob(guest);
-  MustRunShell("mv /run/lab/home/.ssh/config /run/lab/away && kill -KILL $(pgrep -x ssh)");
+  CutAllLines();
   process->Kill();
-  std::this_thread::sleep_for(std::chrono::seconds(4));
-  EXPECT_TRUE(HasJob(guest));
+  for (int i = 0; i < 900 && HasJob(guest); ++i) std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_FALSE(HasJob(guest));
   EXPECT_EQ(world_.TryAsr("replicate web").exit_code, 1);
-  MustRunShell("mv /run/lab/away /run/lab/home/.ssh/config");
-  ExpectNothingLeft(guest);
   EXPECT_EQ(guest.State(), "running");
+  MendLines();
+  ExpectNothingLeft(guest);
   ExpectExact(guest);
+}
+
+TEST_F(LibvirtSshTest, AGuestThatIsFrozenWhenTheLineIsCutIsThawed) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForAgent();
+  world_.AsrJson("enable web --policy gold");
+  const auto process = StopCycleWhileFrozen(guest);
+  CutAllLines();
+  process->Kill();
+  // Not by the guard of this machine, which has no way there.
+  for (int i = 0; i < 900 && IsFrozen(guest); ++i) std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_FALSE(IsFrozen(guest));
+  guest.WaitForMoreSynced(2);
+  EXPECT_EQ(world_.TryAsr("replicate web").exit_code, 1);
+  MendLines();
+  ExpectNothingLeft(guest);
+  ExpectExact(guest);
+}
+
+// Another program's job is not ours to end; and a guard that is killed is as good as a cut line.
+TEST_F(LibvirtSshTest, ASwitchWithoutSignsOfLifeEndsItsOwnJobOnly) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  const auto process = StopCycleWithJob(guest);
+  MustRunShell("kill -KILL $(pgrep -f 'asr [b]ackup-guard')");
+  process->Kill();
+  Virsh({"domjobabort", "web"});
+  const std::string job = world_.directory() / "job.xml";
+  MustRunShell(fmt::format(
+      "echo \"<domainbackup mode='pull'><server transport='unix' socket='{0}/nbd'/><disks>"
+      "<disk name='vda'><scratch file='{0}/other-scratch'/></disk></disks></domainbackup>\" >{1}",
+      guest.directory(), job));
+  Virsh({"backup-begin", "web", job});
+  const auto is_armed = [] { return RunShell("ls /run | grep asr-guard").text != ""; };
+  EXPECT_TRUE(is_armed());
+  for (int i = 0; i < 180 && is_armed(); ++i) std::this_thread::sleep_for(std::chrono::seconds(1));
+  EXPECT_FALSE(is_armed());
+  EXPECT_TRUE(HasJob(guest));
+  Virsh({"domjobabort", "web"});
+  ExpectExact(guest);
+}
+
+TEST_F(LibvirtSshTest, TheDoctorTellsOfAHostThatCannotEndAJobByItself) {
+  const auto doctor = [&] { return world_.TryAsr("doctor -o json").text; };
+  EXPECT_THAT(doctor(), HasSubstr("ends our backup job by itself"));
+  MustRunShell("mount --bind /dev/null \"$(command -v virsh)\"");
+  EXPECT_THAT(doctor(), HasSubstr("apt install libvirt-clients"));
+  MustRunShell("umount /usr/bin/virsh");
 }
 
 TEST_F(LibvirtSshTest, WhatIsWrongWithKeysIsNamedWithItsCure) {
@@ -218,7 +296,12 @@ TEST_F(LibvirtSshTest, TheImagesOfAGuestThatIsOffAreReadThere) {
   // The last one may be synced and not said.
   EXPECT_GE(journal.SyncedNumber(), at_shutdown);
   EXPECT_LE(journal.SyncedNumber(), at_shutdown + 1);
+  // The stamps of what was at rest for a while are noted, and tell that nobody touched it.
+  std::this_thread::sleep_for(std::chrono::seconds(4));
   EXPECT_FALSE(world_.AsrJson("replicate web").at("point").at("new").get<bool>());
+  const Json unread = world_.AsrJson("replicate web");
+  EXPECT_FALSE(unread.at("point").at("new").get<bool>());
+  EXPECT_EQ(unread.at("job").at("stats").at("bytesRead"), 0) << unread.dump();
   ExpectNothingLeft(guest);
   // Killed while it reads them.
   for (int delay_ms = 300; delay_ms <= 1200; delay_ms += 300) {
@@ -237,6 +320,36 @@ TEST_F(LibvirtSshTest, TheImagesOfAGuestThatIsOffAreReadThere) {
   guest.Shutdown();
   world_.AsrJson("disable web --keep-data");
   EXPECT_THAT(world_.said(), IsEmpty());
+}
+
+TEST_F(LibvirtSshTest, AGuestThatIsStartedWhileItsImagesAreReadStartsAtOnce) {
+  LibvirtGuest guest({.name = "web", .disks = {{}, {.format = "raw"}}});
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  bool is_seen = false;
+  for (int i = 0; i < kMostTries && !is_seen; ++i) {
+    guest.WriteRandomFile("/data/large", 20 * kMiB);
+    guest.WriteRandomFile("/data-vdb/large", 20 * kMiB);
+    guest.Shutdown();
+    AsrProcess process = Start("replicate", guest);
+    while (!process.HasEnded() && RunShell("pgrep -c -x qemu-nbd").text != "2\n") {
+    }
+    process.Signal(SIGSTOP);
+    guest.Start();
+    const std::int64_t synced = guest.WaitForMoreSynced(3);
+    process.Signal(SIGCONT);
+    EXPECT_EQ(process.Wait(), 0);
+    const std::string said = MustRunShell("cat " + world_.directory() / "output");
+    is_seen = said.find("it was started or stopped, the pass is done again") != std::string::npos;
+    if (!is_seen) continue;
+    const GuestJournal journal = world_.Restore(guest, "latest", JournalState::kCrash);
+    EXPECT_EQ(journal.problem, "");
+    EXPECT_GE(journal.SyncedNumber(), synced);
+  }
+  EXPECT_TRUE(is_seen);
+  ExpectNothingLeft(guest);
+  ExpectExact(guest);
 }
 
 // What QEMU has open is not read behind its back.
