@@ -60,6 +60,11 @@ class HostFiles {
     return stamp && stamp->type == FileType::kDirectory;
   }
 
+  // Of another machine.
+  bool HasProgram(const std::string& name) {
+    return Run("command -v " + ShellQuote(name)).has_value();
+  }
+
  private:
   std::optional<std::string> Run(const std::string& command) {
     if (line_ == nullptr) return std::nullopt;
@@ -119,6 +124,7 @@ class HostDoctor {
     LookAtVersions(*versions);
     HostFiles files(environment_.fs, place->ssh);
     LookAtScratch(files);
+    LookAtSwitch(files);
     const auto domains = connected->ListDomains();
     if (!domains) return Fail(domains.error());
     for (const LibvirtDomain& domain : *domains) LookAtVm(domain);
@@ -170,6 +176,18 @@ class HostDoctor {
     }
     Add(name, State::kWarning, directory + " may be closed to QEMU by AppArmor",
         fmt::format("add the line \"{}\" to {}, then start the VMs anew", rule, kAppArmorRules));
+  }
+
+  // DeadManSwitch.
+  void LookAtSwitch(HostFiles& files) {
+    if (!files.is_remote()) return;
+    const std::string name = name_ + ": a line that is cut";
+    if (files.HasProgram("virsh") && files.HasProgram("timeout")) {
+      return Add(name, State::kFine, "its host then ends our backup job by itself, in 20 s");
+    }
+    Add(name, State::kWarning,
+        "its host has no virsh: a backup job or a frozen guest stays so until the line is back",
+        "install it there: apt install libvirt-clients");
   }
 
   bool IsClosedToQemu(HostFiles& files, const std::string& name, const std::string& directory) {

@@ -108,13 +108,14 @@ Status BackupGuard::Say(char word) {
   return is_gone_ ? Status(Fail(GuardIsGone())) : Status();
 }
 
-Status BackupGuard::Beginning() {
-  ASR_CHECK(Say(guard_words::kBeginning));
+Status BackupGuard::Ask(char word) {
+  ASR_CHECK(Say(word));
   if (Hear() == guard_words::kWatching) return {};
   return Fail(GuardIsGone());
 }
 
-Status BackupGuard::Freezing() { return Say(guard_words::kFreezing); }
+Status BackupGuard::Freezing() { return Ask(guard_words::kFreezing); }
+Status BackupGuard::Beginning() { return Ask(guard_words::kBeginning); }
 Status BackupGuard::Thawed() { return Say(guard_words::kThawed); }
 
 // A guard that is busy has enough to hear: only one that is gone counts.

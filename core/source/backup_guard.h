@@ -47,11 +47,12 @@ class BackupGuard {
   // Waits until it has a connection of its own to the VM. kBusy (kHostUnreachable) if it cannot;
   // kNoSpace if one of the directories has less than its reserve left.
   [[nodiscard]] Status WaitUntilReady();
-  // Said before it is done; of a thaw, once it is done.
+  // Said before it is done. Both wait for an answer: nothing is frozen, and no job begins, that
+  // nobody watches.
   [[nodiscard]] Status Freezing();
-  [[nodiscard]] Status Thawed();
-  // Waits for its answer: no job begins that nobody watches.
   [[nodiscard]] Status Beginning();
+  // Said once it is done.
+  [[nodiscard]] Status Thawed();
   // Something moved. Cheap, and never waits: at most ten times a second it is said.
   void Moved();
   // kBusy if it is gone, so that nobody watches the job any more.
@@ -62,6 +63,8 @@ class BackupGuard {
  private:
   explicit BackupGuard(FileDescriptor channel) : channel_(std::move(channel)) {}
   Status Say(char word);
+  // Says it, and hears that the guard watches.
+  Status Ask(char word);
   // nullopt: it is gone, or says nothing for too long.
   std::optional<char> Hear() const;
 

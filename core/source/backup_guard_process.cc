@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/source/dead_man_switch.h"
 #include "core/source/domain_xml.h"
 #include "core/source/guard_words.h"
 #include "core/source/libvirt_host.h"
@@ -44,10 +45,13 @@ class Guard {
   Guard(GuardOrders orders, std::optional<SshTarget> ssh)
       : orders_(std::move(orders)),
         is_remote_(ssh.has_value()),
-        space_(orders_.directories, orders_.reserve_bytes, std::move(ssh)) {}
+        space_(orders_.directories, orders_.reserve_bytes, ssh) {
+    if (ssh) switch_.emplace(*std::move(ssh), orders_.uuid, orders_.socket_path);
+  }
 
   int Run() {
     if (!Connect()) return kCouldNot;
+    if (switch_ && !switch_->Arm()) return kCouldNot;
     const SpaceWatch::State space = space_.Look();
     if (space == SpaceWatch::State::kUnknown) return kCouldNot;
     const bool is_short = space == SpaceWatch::State::kShort;
@@ -86,20 +90,34 @@ class Guard {
     if (count < 0 && errno == EINTR) return std::nullopt;
     if (count != 1) return kOwnerIsGone;
     last_moved_ = steady_clock::now();
-    if (word == guard_words::kFreezing) frozen_since_ = last_moved_;
-    if (word == guard_words::kThawed) frozen_since_.reset();
+    if (word == guard_words::kFreezing) BeginFreeze();
+    if (word == guard_words::kThawed) EndFreeze();
     if (word == guard_words::kBeginning) Begin();
     return word;
   }
 
   static bool Answer(char word) { return ::write(STDOUT_FILENO, &word, 1) == 1; }
 
+  bool IsKnownThere(bool is_frozen) {
+    return !switch_ || switch_->Tell(is_frozen, was_paused_before_);
+  }
+
+  void BeginFreeze() {
+    if (IsKnownThere(/*is_frozen=*/true)) frozen_since_ = last_moved_;
+    static_cast<void>(Answer(frozen_since_ ? guard_words::kWatching : guard_words::kCannot));
+  }
+
+  void EndFreeze() {
+    frozen_since_.reset();
+    if (switch_) switch_->Thawed();
+  }
+
   void Begin() {
     // What paused it before has nothing to do with us.
     const auto is_paused = domain_->IsPausedByIoError();
     was_paused_before_ = is_paused && *is_paused;
-    is_begun_ = true;
-    static_cast<void>(Answer(guard_words::kWatching));
+    is_begun_ = IsKnownThere(frozen_since_.has_value());
+    static_cast<void>(Answer(is_begun_ ? guard_words::kWatching : guard_words::kCannot));
   }
 
   // Once the job may be open.
@@ -182,6 +200,7 @@ class Guard {
   GuardOrders orders_;
   bool is_remote_;
   SpaceWatch space_;
+  std::optional<DeadManSwitch> switch_;  // of a VM on another machine
   std::optional<LibvirtDomain> domain_;
   steady_clock::time_point last_moved_;
   std::optional<steady_clock::time_point> frozen_since_;

@@ -17,7 +17,8 @@ inline constexpr char kDismissed = 'D';
 // Of the guard.
 inline constexpr char kReady = 'R';
 inline constexpr char kNoRoom = 'S';    // in place of it: nothing may begin
-inline constexpr char kWatching = 'W';  // the answer to kBeginning
+inline constexpr char kWatching = 'W';  // the answer to kFreezing and kBeginning
+inline constexpr char kCannot = 'X';    // in place of it: nothing may be done
 }  // namespace guard_words
 
 [[nodiscard]] std::string EncodeOrders(const GuardOrders& orders);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/model/virtual_machine.h"
+#include "core/source/remote_stamps.h"
 #include "core/source/source_snapshot.h"
 #include "core/source/ssh_line.h"
 #include "storage/image/nbd_disk.h"
@@ -20,8 +21,9 @@ struct RemoteVm {
   std::string name;
 };
 
-// A qemu-nbd for each image, read-only, with QEMU's lock on it; it ends with us, or a few minutes
-// after the line to us went dead. Nothing tells whether an image was touched since the last pass.
+// A qemu-nbd for each image, read-only; it ends with us, or a few minutes after the line to us went
+// dead. It keeps nobody from starting the VM: whoever writes meanwhile shows in the stamps, or in
+// the VM's state. (Images of kinds whose stamps do not tell all are locked as QEMU does it.)
 class RemoteImages : public SourceSnapshot {
  public:
   // kBusy (kVmStateChanged, retryable) if the VM runs by now; kBusy (kImageInUse) if somebody has
@@ -45,15 +47,18 @@ class RemoteImages : public SourceSnapshot {
     std::unique_ptr<SshLine> ssh;
     std::string place;  // a directory over there: socket, pid, sign of life
     std::string path;   // of the image
-    std::string stamp;  // of the image, as it was
+    RemoteChain chain;
+    RemoteStamps stamps;  // of the chain, as it was
     std::chrono::steady_clock::time_point last_touched{};
   };
 
   explicit RemoteImages(RemoteVm vm) : vm_(std::move(vm)) {}
   Status RequireOff() const;
   Status AddDisk(const SshTarget& ssh, const VmDisk& wanted);
+  Result<RemoteChain> ChainOf(Line& line, const VmDisk& wanted) const;
   Status Serve(Line& line, const VmDisk& wanted) const;
-  Result<std::string> StampOf(Line& line) const;
+  static Error WhyNotShown(const Line& line, const SshLine::Answer& answer);
+  Result<RemoteStamps> StampsOf(Line& line) const;
   static void Touch(Line& line);
   Error InThis(Error error, const std::string& disk) const;
 

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
-#include <filesystem>
 
 #include <fmt/format.h>
 
@@ -39,21 +38,6 @@ std::string ForwardedPath(std::string_view path) {
     if (c == '%') escaped.push_back('%');
   }
   return escaped;
-}
-
-// A directory that only this user can enter; the path of a socket has to be short.
-Result<std::string> MakePlaceForSocket() {
-  std::array<char, 20> directory{"/tmp/asr-ssh-XXXXXX"};
-  if (::mkdtemp(directory.data()) == nullptr) {
-    return Fail(ErrnoError(errno, "cannot make a directory in /tmp"));
-  }
-  return std::string(directory.data()) + "/nbd";
-}
-
-void RemovePlaceOf(const std::string& socket_path) {
-  if (socket_path.empty()) return;
-  ::unlink(socket_path.c_str());
-  ::rmdir(std::filesystem::path(socket_path).parent_path().c_str());
 }
 
 bool Says(std::string_view text, std::string_view words) {
@@ -115,20 +99,12 @@ Error SshError(const SshTarget& target, const std::string& what, const std::stri
       .Retryable();
 }
 
-SshLine::SshLine(SshTarget target, ChildProcess process, FileDescriptor channel,
-                 std::string socket_path)
+SshLine::SshLine(SshTarget target, ChildProcess process, FileDescriptor channel, SshPlace place)
     : target_(std::move(target)),
       process_(std::move(process)),
       channel_(std::move(channel)),
-      socket_path_(std::move(socket_path)),
+      place_(std::move(place)),
       mark_(ToHex(RandomBits())) {}
-
-SshLine::~SshLine() { HideSocket(); }
-
-void SshLine::HideSocket() {
-  RemovePlaceOf(socket_path_);
-  socket_path_.clear();
-}
 
 Result<std::unique_ptr<SshLine>> SshLine::Start(const SshTarget& target,
                                                 const std::string& remote_socket) {
@@ -143,31 +119,26 @@ Result<std::unique_ptr<SshLine>> SshLine::Start(const SshTarget& target,
   if (!remote_socket.empty()) arguments.insert(arguments.end(), {"-o", "LogLevel=INFO"});
   const auto options = SshOptions(target);
   arguments.insert(arguments.end(), options.begin(), options.end());
-  std::string socket_path;
+  SshPlace place;
   if (!remote_socket.empty()) {
-    ASR_TRY(socket_path, MakePlaceForSocket());
+    ASR_TRY(place, SshPlace::Make("/tmp"));
     arguments.insert(arguments.end(),
                      {"-o", "ExitOnForwardFailure=yes", "-o", "StreamLocalBindUnlink=yes", "-o",
                       "StreamLocalBindMask=0177", "-L",
-                      fmt::format("{}:{}", socket_path, ForwardedPath(remote_socket))});
+                      fmt::format("{}:{}", place.path(), ForwardedPath(remote_socket))});
   }
   arguments.insert(arguments.end(), {"--", target.host, "exec sh"});
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    RemovePlaceOf(socket_path);
     return Fail(ErrnoError(errno, "cannot make a socket for ssh"));
   }
   FileDescriptor ours(ends[0]);
   const FileDescriptor theirs(ends[1]);
   ChildOptions child;
   child.input = child.output = theirs.get();
-  auto process = ChildProcess::Start(arguments, child);
-  if (!process) {
-    RemovePlaceOf(socket_path);
-    return Fail(process.error());
-  }
+  ASR_TRY(auto process, ChildProcess::Start(arguments, child));
   return std::unique_ptr<SshLine>(
-      new SshLine(target, *std::move(process), std::move(ours), std::move(socket_path)));
+      new SshLine(target, std::move(process), std::move(ours), std::move(place)));
 }
 
 std::string SshLine::Said() const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/source/libvirt_uri.h"
+#include "core/source/ssh_place.h"
 #include "storage/base/child_process.h"
 #include "storage/base/result.h"
 
@@ -33,7 +34,7 @@ class SshLine {
   // connections at once, all encrypted, none over TCP. No other user can reach it.
   [[nodiscard]] static Result<std::unique_ptr<SshLine>> Start(const SshTarget& target,
                                                               const std::string& remote_socket);
-  ~SshLine();
+  ~SshLine() = default;
   SshLine(const SshLine&) = delete;
   SshLine& operator=(const SshLine&) = delete;
 
@@ -53,12 +54,12 @@ class SshLine {
   // The end of what ssh has said on its stderr, in one line.
   [[nodiscard]] std::string Said() const;
 
-  [[nodiscard]] const std::string& socket_path() const { return socket_path_; }
+  [[nodiscard]] const std::string& socket_path() const { return place_.path(); }
   // Those who are connected stay so; its name goes, so that nothing is left if we are killed.
-  void HideSocket();
+  void HideSocket() { place_.Remove(); }
 
  private:
-  SshLine(SshTarget target, ChildProcess process, FileDescriptor channel, std::string socket_path);
+  SshLine(SshTarget target, ChildProcess process, FileDescriptor channel, SshPlace place);
   Error Lost(const std::string& what);
   Status Send(std::string_view text);
   // Appends what comes; kBusy if nothing does until then.
@@ -67,9 +68,9 @@ class SshLine {
   SshTarget target_;
   ChildProcess process_;
   FileDescriptor channel_;  // the shell's input and output
-  std::string socket_path_;
-  std::string mark_;      // ends each answer; random, so that no output holds it
-  std::string received_;  // and not used yet
+  SshPlace place_;          // of its socket here
+  std::string mark_;        // ends each answer; random, so that no output holds it
+  std::string received_;    // and not used yet
   bool is_ready_ = false;
 };
 

@@ -4,8 +4,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
+#include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "core/source/ssh_line.h"
 #include "storage/base/file_descriptor.h"
@@ -14,10 +15,27 @@
 namespace asr {
 namespace {
 
+constexpr int kMostLooks = 500;
+constexpr std::chrono::milliseconds kLookPause{10};
+
 bool RunsPrograms(const char* directory) {
   struct statvfs system {};
   return ::statvfs(directory, &system) == 0 && (system.f_flag & ST_NOEXEC) == 0 &&
          ::access(directory, W_OK | X_OK) == 0;
+}
+
+// What another thread has forked meanwhile holds the file open for writing until its own exec, and
+// the kernel runs none of these (ETXTBSY). A lease for reading is only given where nobody writes.
+void WaitUntilNobodyWrites(const std::string& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  for (int i = 0; i < kMostLooks; ++i) {
+    if (::fcntl(file.get(), F_SETLEASE, F_RDLCK) == 0) {
+      ::fcntl(file.get(), F_SETLEASE, F_UNLCK);
+      return;
+    }
+    if (errno != EAGAIN) return;  // a file system without leases
+    std::this_thread::sleep_for(kLookPause);
+  }
 }
 
 }  // namespace
@@ -28,26 +46,21 @@ Result<SshProgram> SshProgram::Write(const SshTarget& target) {
   script += " \"$@\"\n";
   for (const char* place : {"/tmp", "/var/tmp", "/dev/shm"}) {
     if (!RunsPrograms(place)) continue;
-    std::string directory = std::string(place) + "/asr-ssh-XXXXXX";
-    if (::mkdtemp(directory.data()) == nullptr) continue;
-    SshProgram program(directory + "/ssh");
-    // What another thread starts meanwhile must not have it open for writing.
+    auto made = SshPlace::Make(place);
+    if (!made) continue;
+    SshProgram program(*std::move(made));
     FileDescriptor file(
-        ::open(program.path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700));
+        ::open(program.path().c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700));
     const ssize_t count = ::write(file.get(), script.data(), script.size());
     file = FileDescriptor();
-    if (count == static_cast<ssize_t>(script.size())) return program;
+    if (count != static_cast<ssize_t>(script.size())) continue;
+    WaitUntilNobodyWrites(program.path());
+    return program;
   }
   return Fail(MakeError(ErrorKind::kIo, ErrorCode::kIo,
                         "no directory for temporary files lets a program be written and run")
                   .WithCause("/tmp, /var/tmp and /dev/shm are full, or mounted with noexec")
                   .WithAction("make room, or mount one of them without noexec"));
-}
-
-SshProgram::~SshProgram() {
-  if (path_.empty()) return;
-  ::unlink(path_.c_str());
-  ::rmdir(std::filesystem::path(path_).parent_path().c_str());
 }
 
 }  // namespace asr

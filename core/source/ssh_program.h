@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/source/libvirt_uri.h"
+#include "core/source/ssh_place.h"
 #include "storage/base/result.h"
 
 namespace asr {
@@ -15,18 +16,11 @@ class SshProgram {
  public:
   // kIo where no directory for temporary files lets programs run.
   [[nodiscard]] static Result<SshProgram> Write(const SshTarget& target);
-  ~SshProgram();
-  SshProgram(SshProgram&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  SshProgram& operator=(SshProgram&& other) noexcept {
-    std::swap(path_, other.path_);
-    return *this;
-  }
-
-  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] const std::string& path() const { return place_.path(); }
 
  private:
-  explicit SshProgram(std::string path) : path_(std::move(path)) {}
-  std::string path_;
+  explicit SshProgram(SshPlace place) : place_(std::move(place)) {}
+  SshPlace place_;
 };
 
 }  // namespace asr

@@ -39,10 +39,11 @@ class AsrProcess {
   [[nodiscard]] int pid() const { return pid_; }
   void Signal(int number) const { ::kill(pid_, number); }
   [[nodiscard]] bool HasEnded() const {
-    siginfo_t info{};
+    siginfo_t ended{};
+    // It stays to be waited for.
     return exit_code_ >= 0 ||
-           ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
-           info.si_pid != 0;
+           (::waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            ended.si_pid == pid_);
   }
   // Its exit code, or 128 and the signal that ended it. The same again when called again.
   int Wait() {

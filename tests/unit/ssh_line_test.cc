@@ -1,13 +1,23 @@
 // A line to another machine, with a program in ssh's place that has its shell here.
 #include "core/source/ssh_line.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spawn.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
+#include <fmt/format.h>
+
+#include "core/source/ssh_program.h"
 #include "storage/base/bytes.h"
 #include "storage/base/text.h"
 #include "tests/support/shell_command.h"
@@ -106,6 +116,57 @@ TEST_F(SshLineTest, WhatRunsOverThereEndsWithTheLine) {
   line.reset();
   // ssh itself is killed, here with the shell in its place.
   EXPECT_NE(testing::RunShell("kill -0 " + pid->output).exit_code, 0);
+}
+
+// What another thread forks in the moment of writing holds the program open, for a while.
+TEST_F(SshLineTest, AProgramRunsAtOnceHoweverManyForkMeanwhile) {
+  MakeSsh("exit 0");
+  const auto fork_again_and_again = [](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      const pid_t child = ::fork();
+      if (child == 0) {
+        ::usleep(5000);
+        ::_exit(0);
+      }
+      if (child > 0) ::waitpid(child, nullptr, 0);
+    }
+  };
+  std::array<std::jthread, 4> others;
+  for (std::jthread& other : others) other = std::jthread(fork_again_and_again);
+  for (int i = 0; i < 300; ++i) {
+    const auto program = SshProgram::Write({.host = "kvm1"});
+    ASSERT_TRUE(program);
+    std::array<char*, 2> words = {const_cast<char*>(program->path().c_str()), nullptr};
+    pid_t pid = 0;
+    ASSERT_EQ(::posix_spawn(&pid, words[0], nullptr, nullptr, words.data(), environ), 0) << i;
+    ::waitpid(pid, nullptr, 0);
+  }
+}
+
+TEST_F(SshLineTest, PlacesOfWhoWasKilledAreRemovedByTheNext) {
+  const auto make_old = [](const std::string& file) {
+    const std::string place = file.substr(0, file.rfind('/'));
+    const std::array<struct timespec, 2> times = {{{.tv_sec = 1, .tv_nsec = 0}, {1, 0}}};
+    ASSERT_EQ(::utimensat(AT_FDCWD, place.c_str(), times.data(), 0), 0);
+  };
+  const pid_t killed = ::fork();
+  if (killed == 0) {
+    const auto place = SshPlace::Make(directory_.path());
+    std::ofstream(place->path()) << "x";
+    ::raise(SIGKILL);
+  }
+  ::waitpid(killed, nullptr, 0);
+  const std::string left = testing::MustRunShell("ls " + directory_ / "asr-ssh-*/ssh");
+  auto mine = SshPlace::Make(directory_.path());
+  ASSERT_TRUE(mine);
+  make_old(mine->path());
+  auto other = SshPlace::Make(directory_.path());
+  EXPECT_THAT(testing::RunShell("ls " + left).text, HasSubstr("asr-ssh-"));  // it is too young
+  make_old(left);
+  other = SshPlace::Make(directory_.path());
+  EXPECT_EQ(testing::RunShell("ls -d " + directory_ / "asr-ssh-*").text,
+            testing::MustRunShell(
+                fmt::format("ls -d $(dirname {}) $(dirname {})", mine->path(), other->path())));
 }
 
 }  // namespace
