@@ -78,14 +78,21 @@ std::optional<Error> AgentLoop::AwayFor(const Known& known) {
   if (known.away && known.watched.vault->is_on_azure()) return known.away;
   const std::lock_guard lock(mutex_);
   const Reach& reach = reach_[known.scheduled.key.vault_id];
-  if (reach.trying == 0) return std::nullopt;
+  if (reach.trying.empty()) return std::nullopt;
   return known.away ? known.away : reach.away;
+}
+
+bool AgentLoop::WaitsForVault(const Known& known) {
+  const ItemKey& key = known.scheduled.key;
+  const std::lock_guard lock(mutex_);
+  const Reach& reach = reach_[key.vault_id];
+  return (known.away || reach.away) && reach.trying.contains(key);
 }
 
 void AgentLoop::StartCycle(const Known& known, const Cycle& cycle) {
   if (!cycle.only_logs && !cycle.away) {
     const std::lock_guard lock(mutex_);
-    ++reach_[known.scheduled.key.vault_id].trying;
+    reach_[known.scheduled.key.vault_id].trying.insert(known.scheduled.key);
   }
   jobs_.Start(known.scheduled.key, known.watched.item.host, known.watched.item.name,
               known.vault_name, [this, known, cycle](const std::stop_token& stop) {
@@ -141,7 +148,7 @@ void AgentLoop::RunCycle(const Known& known, const Cycle& cycle, const std::stop
   });
   const Status ended = OutcomeOf(outcome);
   SetTold(key, progress.told(ended.has_value()));
-  if (!cycle.away) NoteReach(key.vault_id, ended);
+  if (!cycle.away) NoteReach(key, ended);
   if (cycle.app_consistent && ended) NoteAppConsistent(known, start, *outcome);
   NoteEnd(known, start, environment_.clock.MonotonicSeconds() - begun, outcome);
 }
@@ -161,12 +168,12 @@ void AgentLoop::NoteAppConsistent(const Known& known, Timestamp start,
   }
 }
 
-void AgentLoop::NoteReach(const std::string& vault_id, const Status& ended) {
+void AgentLoop::NoteReach(const ItemKey& key, const Status& ended) {
   const bool is_away = !ended && IsOfAway(ended.error());
   if (is_away) wants_look_ = true;
   const std::lock_guard lock(mutex_);
-  Reach& reach = reach_[vault_id];
-  --reach.trying;
+  Reach& reach = reach_[key.vault_id];
+  reach.trying.erase(key);
   reach.away = is_away ? std::optional(ended.error()) : std::nullopt;
 }
 

@@ -169,7 +169,9 @@ Status AgentLoop::StartDue() {
   for (const auto& [key, known] : known_) {
     // Whether its vault can be reached is seen soon.
     const bool is_known = known.watched.vault != nullptr || known.away.has_value();
-    if (is_known || running.contains(key)) items.push_back(known.scheduled);
+    if (!is_known && !running.contains(key)) continue;
+    items.push_back(known.scheduled);
+    items.back().waits_for_vault = WaitsForVault(known);
   }
   const Timestamp now = environment_.clock.Now();
   const ScheduleDecision decision = schedule_.Decide(items, running, limits_, now);

@@ -43,7 +43,7 @@ class AgentLoop {
   // Of a vault, as cycles met it.
   struct Reach {
     std::optional<Error> away;  // why the last one that tried did not reach it
-    std::size_t trying = 0;     // cycles that ask it now
+    std::set<ItemKey> trying;   // whose cycles ask it now
   };
 
   void LookAtVaults();
@@ -69,7 +69,8 @@ class AgentLoop {
   void RunCycle(const Known& known, const Cycle& cycle, const std::stop_token& stop);
   void RunLogging(const Known& known, const std::stop_token& stop);
   void NoteAppConsistent(const Known& known, Timestamp start, const ReplicateOutcome& outcome);
-  void NoteReach(const std::string& vault_id, const Status& ended);
+  void NoteReach(const ItemKey& key, const Status& ended);
+  [[nodiscard]] bool WaitsForVault(const Known& known);
   void StartQueued(const ItemKey& key, const std::string& host, const Job& job,
                    const JobCommand& command);
   void RunQueued(const Job& job, const JobCommand& command, const std::stop_token& stop);

@@ -53,12 +53,15 @@ class Places {
   Places(const std::vector<ScheduledItem>& items, const std::map<ItemKey, std::string>& running,
          const ScheduleLimits& limits)
       : limits_(limits) {
+    std::set<ItemKey> waiting;
     for (const ScheduledItem& item : items) {
       vaults_.insert(item.key.vault_id);
+      if (item.waits_for_vault) waiting.insert(item.key);
       of_host_[item.host].vaults.insert(item.key.vault_id);
       if (running.contains(item.key)) busy_.insert({item.host, item.vm});
     }
     for (const auto& [key, host] : running) {
+      if (waiting.contains(key)) continue;
       all_.Add(key.vault_id);
       of_host_[host].jobs.Add(key.vault_id);
     }

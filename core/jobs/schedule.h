@@ -34,6 +34,7 @@ struct ScheduledItem {
   // While it fails, what changes is logged between the tries: since then its vault is away.
   std::optional<Timestamp> logs_since;
   std::optional<Timestamp> log_not_before;
+  bool waits_for_vault = false;  // its job waits for a vault that is away, and takes no place
   // Of its policy.
   std::chrono::seconds shortest_retry_delay{60};
   std::chrono::seconds longest_retry_delay{1800};

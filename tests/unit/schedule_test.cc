@@ -272,6 +272,11 @@ TEST_F(ScheduleTest, NoVaultTakesTheLastPlaceFromAnother) {
   EXPECT_THAT(Decide(items, kNow + minutes{1}).starts, SizeIs(2));
   const std::map<ItemKey, std::string> stuck = {{items[0].key, "h"}, {items[1].key, "h"}};
   EXPECT_THAT(Started(Decide(items, kNow + minutes{6}, stuck)), ::testing::ElementsAre("other"));
+  // Once it is known that they wait for a vault that is away, they hold up none of their own
+  // either.
+  items[0].waits_for_vault = items[1].waits_for_vault = true;
+  EXPECT_THAT(Decide(items, kNow + minutes{1}, stuck).starts, SizeIs(2));
+  items[0].waits_for_vault = items[1].waits_for_vault = false;
   // Of a host the same; and where another vault is at work, any may take the last one.
   limits.jobs = 9;
   limits.jobs_of_a_host = 2;
