@@ -27,6 +27,7 @@ struct ItemCounters {
   std::uint64_t failed_cycles = 0;
   std::uint64_t bytes_sent = 0;
   std::uint64_t backlog_bytes = 0;    // of change logs that wait to be sent
+  bool knows_backlog = false;         // by a job of its own; before, as it was found at the start
   std::chrono::seconds frequency{0};  // of its policy
   // The time whose state the newest point holds: the start of the newest cycle that succeeded, or
   // as it was found when the agent started.

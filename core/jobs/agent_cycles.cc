@@ -18,7 +18,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr std::chrono::minutes kFreezeRetry{15};
-constexpr std::chrono::minutes kLogRetry{10};
+constexpr std::chrono::minutes kLogRetry{10};  // of what a VM cannot do, or has no room for
 
 // What the cycle before has told already is not told again.
 class LoggedProgress : public ProgressSink {
@@ -79,14 +79,18 @@ std::optional<Error> AgentLoop::AwayFor(const Known& known) {
   const std::lock_guard lock(mutex_);
   const Reach& reach = reach_[known.scheduled.key.vault_id];
   if (reach.trying.empty()) return std::nullopt;
-  return known.away ? known.away : reach.away;
+  return known.away ? known.away : AwayOfCycles(known, reach);
+}
+
+std::optional<Error> AgentLoop::AwayOfCycles(const Known& known, const Reach& reach) const {
+  return known.looked_seconds < reach.away_seconds ? reach.away : std::nullopt;
 }
 
 bool AgentLoop::WaitsForVault(const Known& known) {
   const ItemKey& key = known.scheduled.key;
   const std::lock_guard lock(mutex_);
   const Reach& reach = reach_[key.vault_id];
-  return (known.away || reach.away) && reach.trying.contains(key);
+  return (known.away || AwayOfCycles(known, reach)) && reach.trying.contains(key);
 }
 
 void AgentLoop::StartCycle(const Known& known, const Cycle& cycle) {
@@ -175,6 +179,7 @@ void AgentLoop::NoteReach(const ItemKey& key, const Status& ended) {
   Reach& reach = reach_[key.vault_id];
   reach.trying.erase(key);
   reach.away = is_away ? std::optional(ended.error()) : std::nullopt;
+  reach.away_seconds = environment_.clock.MonotonicSeconds();
 }
 
 void AgentLoop::RunLogging(const Known& known, const std::stop_token& stop) {
@@ -190,10 +195,14 @@ void AgentLoop::RunLogging(const Known& known, const std::stop_token& stop) {
   const std::uint64_t backlog =
       LogSetsOf(environment_, key.vault_id, key.item).WaitingBytes().value_or(0);
   const std::lock_guard lock(mutex_);
-  counters_[CounterKey(key)].backlog_bytes = backlog;
+  ItemCounters& counters = counters_[CounterKey(key)];
+  counters.backlog_bytes = backlog;
+  counters.knows_backlog = true;
   log_not_before_.erase(key);
-  const bool is_in_vain = !job || job->state == JobState::kFailed;
-  if (is_in_vain) log_not_before_[key] = environment_.clock.Now() + kLogRetry;
+  if (job && job->error &&
+      (IsOfChangeLogs(*job->error) || job->error->code == ErrorCode::kLogTooLarge)) {
+    log_not_before_[key] = environment_.clock.Now() + kLogRetry;
+  }
 }
 
 void AgentLoop::NoteEnd(const Known& known, Timestamp start, double seconds,
@@ -213,6 +222,7 @@ void AgentLoop::NoteEnd(const Known& known, Timestamp start, double seconds,
     if (is_failure) ++counters.failed_cycles;
     if (outcome) counters.bytes_sent += outcome->job.stats.bytes_sent;
     counters.backlog_bytes = backlog;
+    counters.knows_backlog = true;
     counters.frequency = known.scheduled.frequency;
     if (ended) counters.last_good_start = start;
     counters.last_seconds = seconds;

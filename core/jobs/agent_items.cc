@@ -25,6 +25,7 @@ void AgentLoop::FillSchedule(Known& known, const ItemSchedule* row) {
   scheduled.shortest_retry_delay = std::ranges::min(delays);
   scheduled.longest_retry_delay = std::ranges::max(delays);
   if (row == nullptr) return;
+  known.has_row = true;
   known.noted_state = row->known_state;
   scheduled.last_start = row->last_start;
   scheduled.last_app_consistent = row->last_app_consistent;
@@ -45,19 +46,21 @@ Status AgentLoop::ReadItems() {
   for (const ItemSchedule& row : rows) by_key[{row.vault_id, row.item}] = &row;
   std::map<ItemKey, Known> known;
   for (const auto& watch : watches_) {
-    const bool has_returned = watch->TakeReturned();
     const auto view = watch->view();
-    const auto away = watch->away();
+    auto away = watch->away();
+    // Of any other trouble cycles find out for themselves.
+    if (away && !IsOfAway(*away)) away.reset();
     for (const WatchedItem& watched : view->items) {
-      Known one{.watched = watched, .scheduled = {}, .vault_name = view->vault_name, .away = away};
+      Known one{.watched = watched,
+                .scheduled = {},
+                .vault_name = view->vault_name,
+                .away = away,
+                .looked_seconds = view->looked_seconds};
       one.scheduled.key = {view->vault_id, watched.item.id};
       const auto row = by_key.find(one.scheduled.key);
       FillSchedule(one, row == by_key.end() ? nullptr : row->second);
       const ItemKey key = one.scheduled.key;
-      // What failed for it need not wait for its turn, nor for a person.
-      const bool was_away =
-          row != by_key.end() && row->second->retry && IsOfAway(row->second->retry->error);
-      if (has_returned && was_away) schedule_.Ask(key);
+      if (row != by_key.end()) AskIfVaultIsBack(key, *row->second, *view);
       known.insert_or_assign(key, std::move(one));
     }
   }
@@ -65,6 +68,17 @@ Status AgentLoop::ReadItems() {
   known_ = std::move(known);
   SeedCounters();
   return {};
+}
+
+// What failed for it need not wait for its turn, nor for a person. Once each time that the vault
+// came back: a cycle that began before may fail for it later.
+void AgentLoop::AskIfVaultIsBack(const ItemKey& key, const ItemSchedule& row,
+                                 const VaultView& view) {
+  if (view.away || !view.answers_since || !row.retry || !IsOfAway(row.retry->error)) return;
+  auto& asked = asked_since_back_[key];
+  if (asked == view.answers_since) return;
+  asked = view.answers_since;
+  schedule_.Ask(key);
 }
 
 // Items that have left their vault, and those of vaults that are not registered here any more.
@@ -96,9 +110,9 @@ void AgentLoop::SeedCounters() {
     counters.vm = known.watched.item.name;
     counters.vault = known.vault_name;
     counters.frequency = known.scheduled.frequency;
+    if (!counters.knows_backlog) counters.backlog_bytes = known.watched.backlog_bytes.value_or(0);
     if (counters.cycles > 0) continue;
     if (known.watched.known_state) counters.last_good_start = known.watched.known_state;
-    counters.backlog_bytes = known.watched.backlog_bytes.value_or(0);
   }
 }
 
@@ -108,6 +122,11 @@ Status AgentLoop::NoteMembers() {
   const auto running = jobs_.Running();
   for (const auto& [key, known] : known_) {
     const auto noted = noted_.find(key);
+    // Somebody has ended its protection here: the vault's next look tells.
+    if (noted != noted_.end() && !known.has_row) {
+      wants_look_ = true;
+      continue;
+    }
     const auto due = schedule_.DueAt(known.scheduled, now);
     const auto& found = known.watched.known_state;
     if (found && (!known.noted_state || *known.noted_state < *found)) {

@@ -81,6 +81,10 @@ void AgentLoop::LookAtClock() {
   const double jump = SecondsBetween(clock_seen_, now) - (seconds - clock_seen_seconds_);
   if (std::abs(jump) > kClockJumpSeconds) {
     schedule_.ClockJumped(now);
+    {
+      const std::lock_guard lock(mutex_);
+      log_not_before_.clear();
+    }
     Tell(LogLevel::kWarning, fmt::format("the clock jumped by {:.0f} s", jump));
   }
   clock_seen_ = now;
@@ -155,11 +159,14 @@ void AgentLoop::RemoveOldJobs() {
   if (jobs_removed_seconds_ && seconds - *jobs_removed_seconds_ < kSecondsBetweenRemovals) return;
   jobs_removed_seconds_ = seconds;
   const Timestamp now = environment_.clock.Now();
-  for (const std::string& type : {std::string("Replicate"), std::string(kLogChangesJob)}) {
+  const auto remove = [&](const std::string& type, hours failed_ones_kept) {
     const auto removed =
-        environment_.state.RemoveOldJobs(type, now - kSucceededCyclesKept, now - kJobsKept);
+        environment_.state.RemoveOldJobs(type, now - kSucceededCyclesKept, now - failed_ones_kept);
     if (!removed) TellTrouble(Fail(removed.error()));
-  }
+  };
+  remove("Replicate", kJobsKept);
+  // The cycles between which they ran tell of the outage.
+  remove(std::string(kLogChangesJob), kSucceededCyclesKept);
 }
 
 Status AgentLoop::StartDue() {

@@ -32,7 +32,9 @@ class AgentLoop {
     WatchedItem watched;
     ScheduledItem scheduled;
     std::string vault_name;
-    std::optional<Error> away = {};             // why its vault cannot be used now
+    std::optional<Error> away = {};             // IsOfAway: why its vault cannot be reached now
+    double looked_seconds = 0;                  // VaultView::looked_seconds
+    bool has_row = false;                       // something is noted of it
     std::optional<Timestamp> noted_state = {};  // as in ItemSchedule::known_state
   };
   struct Cycle {
@@ -43,6 +45,7 @@ class AgentLoop {
   // Of a vault, as cycles met it.
   struct Reach {
     std::optional<Error> away;  // why the last one that tried did not reach it
+    double away_seconds = 0;    // when that one ended; a look that began later knows better
     std::set<ItemKey> trying;   // whose cycles ask it now
   };
 
@@ -54,6 +57,7 @@ class AgentLoop {
   void FillSchedule(Known& known, const ItemSchedule* row);
   [[nodiscard]] Status ForgetOthers(const std::vector<ItemSchedule>& rows,
                                     const std::map<ItemKey, Known>& known);
+  void AskIfVaultIsBack(const ItemKey& key, const ItemSchedule& row, const VaultView& view);
   void SeedCounters();
   [[nodiscard]] Status NoteMembers();
   [[nodiscard]] Status TakeRequests();
@@ -70,6 +74,7 @@ class AgentLoop {
   void RunLogging(const Known& known, const std::stop_token& stop);
   void NoteAppConsistent(const Known& known, Timestamp start, const ReplicateOutcome& outcome);
   void NoteReach(const ItemKey& key, const Status& ended);
+  [[nodiscard]] std::optional<Error> AwayOfCycles(const Known& known, const Reach& reach) const;
   [[nodiscard]] bool WaitsForVault(const Known& known);
   void StartQueued(const ItemKey& key, const std::string& host, const Job& job,
                    const JobCommand& command);
@@ -101,6 +106,7 @@ class AgentLoop {
     std::string view;
   };
   std::map<ItemKey, Noted> noted_;  // members, and what was noted of them
+  std::map<ItemKey, std::optional<Timestamp>> asked_since_back_;  // VaultView::answers_since
   std::optional<double> vaults_seen_seconds_;
   std::optional<double> jobs_removed_seconds_;
   Timestamp next_due_{};

@@ -91,8 +91,6 @@ Result<bool> LogChanges(Environment& environment, const VaultIdentity& vault, It
     ASR_CHECK(DropWaitingChanges(environment, vault.id, item));
     return Fail(CannotLog("the file system of the change logs has less than its reserve left"));
   }
-  // Only just now, by the cycle that failed.
-  if (!waiting.empty() && waiting.back().point.time >= run.job().start_time) return true;
   ASR_TRY(const RecoveryPoint parent, FindParent(sets, waiting, item));
   std::unique_ptr<SourceSnapshot> source;
   ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
@@ -170,6 +168,7 @@ bool IsOfAway(const Error& error) {
     case ErrorCode::kTlsUntrusted:
     case ErrorCode::kSignInFailed:
     case ErrorCode::kNotAuthorized:
+    case ErrorCode::kCredentialNotFound:
     case ErrorCode::kCredentialExpired:
     case ErrorCode::kCredentialInvalid:
     case ErrorCode::kVaultNotFound:
@@ -180,11 +179,24 @@ bool IsOfAway(const Error& error) {
   }
 }
 
+namespace {
+
+// Only just now, by the cycle that failed.
+bool HasLogged(Environment& environment, const VaultIdentity& vault, const Item& item,
+               const JobRun& run) {
+  const auto waiting = LogSetsOf(environment, vault.id, item.id).ReadWaiting();
+  return waiting && !waiting->empty() && waiting->back().point.time >= run.job().start_time;
+}
+
+}  // namespace
+
 Error LogWhileAway(Environment& environment, const VaultIdentity& vault, const Item& item,
                    JobRun& run, const Error& reason) {
   if (item.uuid.empty() || environment.stop.stop_requested() || !IsOfAway(reason)) return reason;
   Error error = reason;
-  const auto logged = LogChanges(environment, vault, item, run);
+  const auto logged = HasLogged(environment, vault, item, run)
+                          ? Result<bool>(true)
+                          : LogChanges(environment, vault, item, run);
   if (!logged) WarnOfNotLogged(environment, item, logged.error());
   const std::string waiting = DescribeWaiting(LogSetsOf(environment, vault.id, item.id));
   if (!waiting.empty()) error.causes.push_back(waiting);

@@ -12,6 +12,8 @@ using std::chrono::seconds;
 
 constexpr seconds kLongestSpread{60};
 constexpr seconds kLongestWait{30};
+// So long before another vault's cycle is due the last place is kept for it.
+constexpr seconds kKeepsPlaceFor{30};
 
 // Where in the period an item stands is its own, so that those that come and go move no other.
 std::uint64_t HashOf(const ItemKey& item) {
@@ -41,10 +43,11 @@ bool IsAppConsistentDue(const ScheduledItem& item, Timestamp now) {
 }
 
 // Between two sets that are logged: one period, and no more than some hundred sets a day.
-milliseconds PeriodOf(const ScheduledItem& item, Timestamp now) {
-  constexpr int kSetsUntilNow = 120;
-  if (!item.is_failing || !item.logs_since) return item.frequency;
-  return std::max<milliseconds>(item.frequency, (now - *item.logs_since) / kSetsUntilNow);
+milliseconds PeriodOf(const ScheduledItem& item) {
+  constexpr int kSetsUntilThen = 120;
+  if (!item.is_failing || !item.logs_since || !item.last_start) return item.frequency;
+  return std::max<milliseconds>(item.frequency,
+                                (*item.last_start - *item.logs_since) / kSetsUntilThen);
 }
 
 // Where jobs may run.
@@ -55,16 +58,22 @@ class Places {
       : limits_(limits) {
     std::set<ItemKey> waiting;
     for (const ScheduledItem& item : items) {
-      vaults_.insert(item.key.vault_id);
       if (item.waits_for_vault) waiting.insert(item.key);
-      of_host_[item.host].vaults.insert(item.key.vault_id);
-      if (running.contains(item.key)) busy_.insert({item.host, item.vm});
+      if (!running.contains(item.key)) continue;
+      KeepPlace(item);
+      busy_.insert({item.host, item.vm});
     }
     for (const auto& [key, host] : running) {
       if (waiting.contains(key)) continue;
       all_.Add(key.vault_id);
       of_host_[host].jobs.Add(key.vault_id);
     }
+  }
+
+  // For its vault, which is about to need one.
+  void KeepPlace(const ScheduledItem& item) {
+    vaults_.insert(item.key.vault_id);
+    of_host_[item.host].vaults.insert(item.key.vault_id);
   }
 
   // False if it has to wait.
@@ -139,7 +148,7 @@ std::optional<Timestamp> Schedule::DueAt(const ScheduledItem& item, Timestamp no
     const Timestamp first = joined + StaggerOf(item);
     if (!item.last_start) return first;
     if (IsAhead(item.last_start, now)) return now;
-    const Timestamp due = *item.last_start + PeriodOf(item, now);
+    const Timestamp due = *item.last_start + PeriodOf(item);
     return due < joined ? first : due;
   };
   const Timestamp due = next_cycle();
@@ -164,6 +173,7 @@ ScheduleDecision Schedule::Decide(const std::vector<ScheduledItem>& items,
     const auto due = DueAt(item, now);
     if (running.contains(item.key)) continue;
     const bool is_asked = asked_.contains(item.key) && !item.is_paused;
+    if (is_asked || (due && *due <= now + kKeepsPlaceFor)) places.KeepPlace(item);
     if (is_asked || (due && *due <= now)) {
       candidates.push_back({&item, due.value_or(now), is_asked});
     } else if (due) {

@@ -61,8 +61,9 @@ struct ScheduleDecision {
 // while nobody looked (the agent was down, the machine slept, the clock jumped), are spread over a
 // period, at most a minute. While a vault is away, what is logged in its stead gets rarer the
 // longer that lasts: each set becomes a recovery point, and has to be kept until then. The last
-// place for jobs, in all and of a host, is kept for the items of another vault than the one that
-// has all others: a vault that does not answer may take minutes to fail. Not thread-safe.
+// place for jobs, in all and of a host, is kept for items of another vault that are due within half
+// a minute, where one vault has all others: one that does not answer may take minutes to fail. Not
+// thread-safe.
 class Schedule {
  public:
   // `now`: when the agent began to look.

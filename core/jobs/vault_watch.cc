@@ -95,11 +95,6 @@ std::optional<Error> VaultWatch::away() const {
       .Retryable();
 }
 
-bool VaultWatch::TakeReturned() {
-  const std::lock_guard lock(mutex_);
-  return std::exchange(has_returned_, false);
-}
-
 void VaultWatch::Poke() {
   const std::lock_guard lock(mutex_);
   is_poked_ = true;
@@ -128,14 +123,17 @@ void VaultWatch::Run(const std::stop_token& stop) {
 void VaultWatch::NoteLook(const Status& looked) {
   const std::lock_guard lock(mutex_);
   const double now = environment_.clock.MonotonicSeconds();
-  const bool took_long = now - look_begun_seconds_.value_or(now) >= kLongestLookSeconds;
+  const double begun = look_begun_seconds_.value_or(now);
+  const bool was_away = view_->away || now - begun >= kLongestLookSeconds;
   look_begun_seconds_.reset();
-  if (looked) {
-    has_returned_ |= took_long;
-    return;
-  }
   auto view = std::make_shared<VaultView>(*view_);
-  view->away = looked.error();
+  if (!looked) {
+    view->away = looked.error();
+  } else {
+    view->away.reset();
+    view->looked_seconds = begun;
+    if (was_away || !view->answers_since) view->answers_since = environment_.clock.Now();
+  }
   view_ = std::move(view);
 }
 
@@ -268,10 +266,15 @@ Status VaultWatch::Look() {
   for (const WatchedItem& old : before->items) {
     const bool is_unreadable = std::ranges::any_of(
         listing.unreadable, [&](const UnreadableItem& one) { return one.id == old.item.id; });
-    if (is_unreadable) view->items.push_back(old);
+    if (!is_unreadable) continue;
+    view->items.push_back(old);
+    view->items.back().identity = vault_->identity();
+    view->items.back().vault = vault_;
   }
+  // NoteLook tells the rest.
+  view->away = before->away;
+  view->answers_since = before->answers_since;
   const std::lock_guard lock(mutex_);
-  has_returned_ |= !view_->is_listed || view_->away;
   view_ = std::move(view);
   return {};
 }

@@ -36,6 +36,9 @@ struct VaultView {
   std::vector<WatchedItem> items;  // Protected, on hosts that are registered here
   bool is_listed = false;          // the vault has answered at least once
   std::optional<Error> away = {};  // why it could not be looked at, the last time
+  // Since when it answers: for the first time, or again. None: it has never done.
+  std::optional<Timestamp> answers_since = {};
+  double looked_seconds = 0;  // when the last look that went well began, by the monotonic clock
 };
 
 // A thread that lists the vault's items every 30 seconds, and writes the heartbeat. While the
@@ -55,8 +58,6 @@ class VaultWatch {
   [[nodiscard]] std::shared_ptr<const VaultView> view() const;
   // Why the vault cannot be used now: the last look failed, or one waits for an answer for long.
   [[nodiscard]] std::optional<Error> away() const;
-  // True once after the vault has answered for the first time, or again.
-  [[nodiscard]] bool TakeReturned();
   // List again at once.
   void Poke();
   // No more of it is wanted; returns at once.
@@ -93,7 +94,6 @@ class VaultWatch {
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any poked_;
   bool is_poked_ = false;
-  bool has_returned_ = false;
   std::optional<double> look_begun_seconds_;  // of one that is under way
   std::shared_ptr<const VaultView> view_;
   std::jthread thread_;  // last: it uses the others
