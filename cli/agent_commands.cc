@@ -102,7 +102,7 @@ Status RunAgentVerb(Session& session, const RunOptions& options) {
   AgentMetricsOutput metrics(*environment, ASR_VERSION, metrics_path);
   settings.on_start = [&]() -> Status {
     if (!metrics_address) return {};
-    if (const Status served = metrics.Serve(*metrics_address); !served) {
+    if (Status served = metrics.Serve(*metrics_address); !served) {
       // A person sees it, and starts the agent anew; of a service VMs come first.
       if (notify_socket.empty()) return served;
       settings.log({.level = LogLevel::kError,
