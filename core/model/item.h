@@ -61,8 +61,8 @@ struct Item {
   ProtectionState state = ProtectionState::kEnablingProtection;
   std::uint64_t epoch = 1;  // who may write; only ever raised
   GenerationId generation;
-  // Of the change logs that are being applied: the replicas hold the newest point and a part of
-  // them, and nothing else.
+  // Of the change logs that are being applied, or were last: the replicas hold the newest point,
+  // perhaps a part of them, and nothing else.
   std::optional<PointId> applying = {};
   ResyncState resync = ResyncState::kNone;
   std::string resync_cause;  // in words; empty while there is none
