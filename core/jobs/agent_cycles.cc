@@ -73,13 +73,15 @@ auto Guarded(const Work& work) -> decltype(work()) {
 // Set if no cycle of the item should ask its vault now. Of a vault in the network its watch finds
 // out, without a job that waits for it; of a directory, or where the watch has an answer and cycles
 // have none, one cycle does at a time.
-std::optional<Error> AgentLoop::AwayFor(const Known& known) {
+std::optional<Error> AgentLoop::AwayFor(const Known& known, bool is_asked) {
   if (known.watched.vault == nullptr) return known.away;
   if (known.away && known.watched.vault->is_on_azure()) return known.away;
   const std::lock_guard lock(mutex_);
   const Reach& reach = reach_[known.scheduled.key.vault_id];
   if (reach.trying.empty()) return std::nullopt;
-  return known.away ? known.away : AwayOfCycles(known, reach);
+  // Who is asked for asks, unless nobody answers at all.
+  if (known.away || is_asked) return known.away;
+  return AwayOfCycles(known, reach);
 }
 
 std::optional<Error> AgentLoop::AwayOfCycles(const Known& known, const Reach& reach) const {
@@ -179,7 +181,9 @@ void AgentLoop::NoteReach(const ItemKey& key, const Status& ended) {
   Reach& reach = reach_[key.vault_id];
   reach.trying.erase(key);
   reach.away = is_away ? std::optional(ended.error()) : std::nullopt;
-  reach.away_seconds = environment_.clock.MonotonicSeconds();
+  const double now = environment_.clock.MonotonicSeconds();
+  reach.away_seconds = now;
+  if (ended) reach.good_seconds = now;
 }
 
 void AgentLoop::RunLogging(const Known& known, const std::stop_token& stop) {

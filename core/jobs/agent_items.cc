@@ -6,11 +6,29 @@
 
 #include "core/jobs/agent_loop.h"
 #include "core/jobs/log_while_away.h"
+#include "core/jobs/retry_class.h"
 
 namespace asr {
 
 std::string AgentLoop::CounterKey(const ItemKey& key) {
   return key.vault_id + "/" + key.item.value;
+}
+
+namespace {
+
+// Of any other trouble cycles find out for themselves, where they have a vault to ask; without one
+// they fail for what passes by itself, and wait where a person has to mend it.
+std::optional<Error> AwayOf(const WatchedItem& watched, const std::optional<Error>& trouble) {
+  if (!trouble || IsOfAway(*trouble)) return trouble;
+  const bool passes = ClassifyError(*trouble) == RetryClass::kRecoverable;
+  return watched.vault == nullptr && passes ? trouble : std::nullopt;
+}
+
+}  // namespace
+
+double AgentLoop::LastGoodCycle(const std::string& vault_id) {
+  const std::lock_guard lock(mutex_);
+  return reach_[vault_id].good_seconds;
 }
 
 // `row`: null if nothing is noted of it yet.
@@ -47,14 +65,12 @@ Status AgentLoop::ReadItems() {
   std::map<ItemKey, Known> known;
   for (const auto& watch : watches_) {
     const auto view = watch->view();
-    auto away = watch->away();
-    // Of any other trouble cycles find out for themselves.
-    if (away && !IsOfAway(*away)) away.reset();
+    const auto away = watch->away(LastGoodCycle(view->vault_id));
     for (const WatchedItem& watched : view->items) {
       Known one{.watched = watched,
                 .scheduled = {},
                 .vault_name = view->vault_name,
-                .away = away,
+                .away = AwayOf(watched, away),
                 .looked_seconds = view->looked_seconds};
       one.scheduled.key = {view->vault_id, watched.item.id};
       const auto row = by_key.find(one.scheduled.key);
@@ -65,6 +81,9 @@ Status AgentLoop::ReadItems() {
     }
   }
   ASR_CHECK(ForgetOthers(rows, known));
+  const auto is_gone = [&](const auto& entry) { return !known.contains(entry.first); };
+  std::erase_if(noted_, is_gone);
+  std::erase_if(asked_since_back_, is_gone);
   known_ = std::move(known);
   SeedCounters();
   return {};

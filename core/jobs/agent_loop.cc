@@ -177,6 +177,8 @@ Status AgentLoop::StartDue() {
     // Whether its vault can be reached is seen soon.
     const bool is_known = known.watched.vault != nullptr || known.away.has_value();
     if (!is_known && !running.contains(key)) continue;
+    // Its protection was ended here; its vault's next look tells.
+    if (!known.has_row && noted_.contains(key) && !running.contains(key)) continue;
     items.push_back(known.scheduled);
     items.back().waits_for_vault = WaitsForVault(known);
   }
@@ -197,7 +199,7 @@ Status AgentLoop::StartDue() {
     }
     StartCycle(known, {.app_consistent = start.app_consistent,
                        .only_logs = start.only_logs,
-                       .away = start.only_logs ? std::nullopt : AwayFor(known)});
+                       .away = start.only_logs ? std::nullopt : AwayFor(known, start.is_asked)});
   }
   return {};
 }

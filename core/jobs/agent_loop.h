@@ -32,7 +32,7 @@ class AgentLoop {
     WatchedItem watched;
     ScheduledItem scheduled;
     std::string vault_name;
-    std::optional<Error> away = {};             // IsOfAway: why its vault cannot be reached now
+    std::optional<Error> away = {};             // why its vault cannot be asked now
     double looked_seconds = 0;                  // VaultView::looked_seconds
     bool has_row = false;                       // something is noted of it
     std::optional<Timestamp> noted_state = {};  // as in ItemSchedule::known_state
@@ -46,6 +46,7 @@ class AgentLoop {
   struct Reach {
     std::optional<Error> away;  // why the last one that tried did not reach it
     double away_seconds = 0;    // when that one ended; a look that began later knows better
+    double good_seconds = 0;    // when the last one that succeeded ended
     std::set<ItemKey> trying;   // whose cycles ask it now
   };
 
@@ -64,7 +65,8 @@ class AgentLoop {
   [[nodiscard]] Status TakeRun(const AgentRequest& request, bool& is_taken);
   [[nodiscard]] Status PutBack(Job job);
   [[nodiscard]] Status StartDue();
-  [[nodiscard]] std::optional<Error> AwayFor(const Known& known);
+  [[nodiscard]] double LastGoodCycle(const std::string& vault_id);
+  [[nodiscard]] std::optional<Error> AwayFor(const Known& known, bool is_asked);
   void StartCycle(const Known& known, const Cycle& cycle);
   [[nodiscard]] Environment EnvironmentOf(const Known& known, ProgressSink& progress,
                                           const std::stop_token& stop) const;

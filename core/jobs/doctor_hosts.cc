@@ -37,17 +37,16 @@ std::string VersionText(unsigned long version) {
 // Files of the host, wherever it is; none: it is not there, or cannot be read.
 class HostFiles {
  public:
-  HostFiles(FileSystem& fs, const std::optional<SshTarget>& ssh) : fs_(fs) {
-    if (!ssh) return;
-    is_remote_ = true;
-    auto line = SshLine::Start(*ssh, "");
+  HostFiles(FileSystem& fs, std::optional<SshTarget> ssh) : fs_(fs), ssh_(std::move(ssh)) {
+    if (!ssh_) return;
+    auto line = SshLine::Start(*ssh_, "");
     if (line && (*line)->WaitUntilReady()) line_ = *std::move(line);
   }
 
-  [[nodiscard]] bool is_remote() const { return is_remote_; }
+  [[nodiscard]] bool is_remote() const { return ssh_.has_value(); }
 
   std::optional<std::string> Read(const std::string& path) {
-    if (!is_remote_) {
+    if (!is_remote()) {
       auto text = ReadWholeFile(fs_, path);
       if (text) return *std::move(text);
       return std::nullopt;
@@ -55,14 +54,15 @@ class HostFiles {
     return Run("cat -- " + ShellQuote(path) + " 2>/dev/null");
   }
   bool IsDirectory(const std::string& path) {
-    if (is_remote_) return Run("test -d " + ShellQuote(path)).has_value();
+    if (is_remote()) return Run("test -d " + ShellQuote(path)).has_value();
     const auto stamp = fs_.Stat(path);
     return stamp && stamp->type == FileType::kDirectory;
   }
 
-  // Of another machine.
-  bool HasProgram(const std::string& name) {
-    return Run("command -v " + ShellQuote(name)).has_value();
+  // Of another machine: one that reaches its libvirt.
+  bool HasVirsh() {
+    return ssh_ &&
+           Run("timeout 20 virsh -q -c " + ShellQuote(ssh_->LibvirtThere()) + " uri").has_value();
   }
 
  private:
@@ -74,7 +74,7 @@ class HostFiles {
   }
 
   FileSystem& fs_;
-  bool is_remote_ = false;
+  std::optional<SshTarget> ssh_;  // none: of this machine
   std::unique_ptr<SshLine> line_;
 };
 
@@ -182,12 +182,13 @@ class HostDoctor {
   void LookAtSwitch(HostFiles& files) {
     if (!files.is_remote()) return;
     const std::string name = name_ + ": a line that is cut";
-    if (files.HasProgram("virsh") && files.HasProgram("timeout")) {
+    if (files.HasVirsh()) {
       return Add(name, State::kFine, "its host then ends our backup job by itself, in 20 s");
     }
     Add(name, State::kWarning,
-        "its host has no virsh: a backup job or a frozen guest stays so until the line is back",
-        "install it there: apt install libvirt-clients");
+        "its host has no virsh that reaches libvirt: a backup job or a frozen guest stays so until "
+        "the line is back",
+        "install it there: apt install libvirt-clients; or connect as root");
   }
 
   bool IsClosedToQemu(HostFiles& files, const std::string& name, const std::string& directory) {

@@ -13,7 +13,9 @@ std::optional<RetryState> NextRetry(const std::optional<RetryState>& before, con
   if (retry_class == RetryClass::kNextCycle) return std::nullopt;
   RetryState next;
   next.attempt = before ? before->attempt + 1 : 1;
-  next.since = before ? before->since : now;
+  // What is logged meanwhile gets rarer the longer its vault is away, and nothing else counts.
+  const bool is_as_before = before && IsOfAway(before->error) == IsOfAway(error);
+  next.since = is_as_before ? before->since : now;
   next.error = error;
   if (retry_class == RetryClass::kRecoverable)
     next.next_try = now + RetryDelay(next.attempt, delays);
@@ -26,8 +28,7 @@ Error DescribeRetry(const RetryState& retry) {
   error.context.clear();
   if (retry.next_try) {
     error.message = fmt::format(
-        "attempt {} of the replication failed, the first at {}; the next "
-        "is at {}: {}",
+        "attempt {} of the replication failed, as it does since {}; the next is at {}: {}",
         retry.attempt, FormatTime(retry.since), FormatTime(*retry.next_try), failed);
     return error;
   }

@@ -192,6 +192,7 @@ ScheduleDecision Schedule::Decide(const std::vector<ScheduledItem>& items,
         {.key = item->key,
          .app_consistent = IsAppConsistentDue(*item, now),
          .missed_cycles = is_late ? static_cast<std::uint64_t>((now - due) / item->frequency) : 0,
+         .is_asked = is_asked,
          .only_logs = item->is_failing && !is_asked && !(next_try && *next_try <= now)});
   }
   return decision;

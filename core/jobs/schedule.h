@@ -49,7 +49,8 @@ struct CycleStart {
   ItemKey key;
   bool app_consistent = false;
   std::uint64_t missed_cycles = 0;  // since the last one, which could not start within their period
-  bool only_logs = false;           // no try to reach the vault is due
+  bool is_asked = false;
+  bool only_logs = false;  // no try to reach the vault is due
 };
 
 struct ScheduleDecision {

@@ -82,9 +82,10 @@ std::vector<WatchedItem> VaultWatch::ReadKept() {
   return items;
 }
 
-std::optional<Error> VaultWatch::away() const {
+std::optional<Error> VaultWatch::away(double good_seconds) const {
   const std::lock_guard lock(mutex_);
   if (view_->away || !look_begun_seconds_) return view_->away;
+  if (good_seconds > *look_begun_seconds_) return std::nullopt;
   const double seconds = environment_.clock.MonotonicSeconds() - *look_begun_seconds_;
   if (seconds < kLongestLookSeconds) return std::nullopt;
   return MakeError(ErrorKind::kIo, ErrorCode::kUnreachable,

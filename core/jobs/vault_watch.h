@@ -56,8 +56,9 @@ class VaultWatch {
 
   [[nodiscard]] const VaultRegistration& registration() const { return registration_; }
   [[nodiscard]] std::shared_ptr<const VaultView> view() const;
-  // Why the vault cannot be used now: the last look failed, or one waits for an answer for long.
-  [[nodiscard]] std::optional<Error> away() const;
+  // Why the vault cannot be used now: the last look failed, or one waits for an answer for long,
+  // and no cycle has succeeded since it began; the last one that did at `good_seconds`.
+  [[nodiscard]] std::optional<Error> away(double good_seconds) const;
   // List again at once.
   void Poke();
   // No more of it is wanted; returns at once.

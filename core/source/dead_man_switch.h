@@ -16,8 +16,8 @@ namespace asr {
 
 // After 15 s without a sign, whether the line was cut, the network vanished or the guard was
 // killed, the shell thaws the guest if it was told of a freeze, ends the job if it is ours, and
-// resumes the VM if QEMU paused it then. It needs virsh over there; without it there is no switch
-// (asr doctor says so).
+// resumes the VM if QEMU paused it then. It needs a virsh over there that finds the VM; without it
+// there is no switch (asr doctor says so).
 class DeadManSwitch {
  public:
   // `socket_path` is the job's, by which it is known. Begins to connect.

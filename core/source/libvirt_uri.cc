@@ -85,7 +85,9 @@ Status TakeParameter(std::string_view name, const std::string& value, LibvirtUri
     if (value != "0" && value != "1") {
       return Fail(ErrorKind::kUsage, ErrorCode::kUsage, "no_verify is 0 or 1");
     }
-  } else if (name != "socket" && name != "mode" && name != "proxy" && name != "netcat") {
+  } else if (name == "socket") {
+    ASR_CHECK(take_path(ssh.libvirt_socket));
+  } else if (name != "mode" && name != "proxy" && name != "netcat") {
     return Fail(ErrorKind::kUsage, ErrorCode::kUsage,
                 fmt::format("'{}' is no parameter that can be used here", name));
   }
@@ -117,6 +119,11 @@ Result<LibvirtUri> ParseRemote(std::string_view rest) {
 }  // namespace
 
 std::string SshTarget::Name() const { return user.empty() ? host : user + "@" + host; }
+
+std::string SshTarget::LibvirtThere() const {
+  const std::string usual = "qemu:///system";
+  return libvirt_socket.empty() ? usual : usual + "?socket=" + PercentEncode(libvirt_socket, "/");
+}
 
 Result<LibvirtUri> ParseLibvirtUri(const std::string& uri) {
   if (uri.starts_with(kLocal)) return LibvirtUri{.text = uri, .ssh = std::nullopt};

@@ -16,9 +16,12 @@ struct SshTarget {
   std::string key_file = {};     // absolute; empty: as ssh has it
   std::string known_hosts = {};  // the same
   bool is_not_verified = false;  // an unknown host key is taken
+  std::string libvirt_socket{};  // over there; empty: the usual one
   bool operator==(const SshTarget&) const = default;
   // "root@kvm1", as a person would call it.
   [[nodiscard]] std::string Name() const;
+  // The URI of its libvirt for programs over there.
+  [[nodiscard]] std::string LibvirtThere() const;
 };
 
 // What of an URI libvirt is to hear: all but what is for ssh alone.

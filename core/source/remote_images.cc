@@ -101,6 +101,7 @@ Status RemoteImages::AddDisk(const SshTarget& ssh, const VmDisk& wanted) {
   ASR_CHECK(line->ssh->WaitUntilReady());
   ASR_TRY(line->chain, ChainOf(*line, wanted));
   ASR_TRY(line->stamps, StampsOf(*line));
+  line->chain.is_told_by_stamps &= line->stamps.tells_writes;
   ASR_CHECK(Serve(*line, wanted));
   line->last_touched = steady_clock::now();
   ASR_TRY(auto disk, NbdDisk::Open({.socket_path = line->ssh->socket_path(),

@@ -82,8 +82,9 @@ Result<RemoteChain> ParseRemoteChain(const std::string& json) {
                   .WithCause("qemu-img over there is older than 2012, or another program"));
 }
 
-// The stamp of a block device tells nothing; the kernel counts what is written to it. And of a file
-// that lies on NFS, only who opens it is told how it is now.
+// The stamp of a block device tells nothing; the kernel counts what is written to it, unless that
+// is switched off (for a partition where its disk's queue is). And of a file that lies on NFS, only
+// who opens it is told how it is now.
 std::string RemoteStampsCommand(const std::vector<std::string>& files) {
   std::string words;
   for (const std::string& file : files) {
@@ -93,9 +94,13 @@ std::string RemoteStampsCommand(const std::vector<std::string>& files) {
       "(for file in{}; do "
       ": <\"$file\" && stat -L -c '%f %d %i %s %.9Y %.9Z %y %z' -- \"$file\" && if [ -b \"$file\" "
       "]; then "
+      "device=$(readlink -f -- \"/sys/class/block/$(basename \"$(readlink -f -- "
+      "\"$file\")\")\") && "
+      "{{ read -r counted <\"$device/queue/iostats\" || read -r counted "
+      "<\"$device/../queue/iostats\"; }} 2>/dev/null && "
       "read -r _ _ _ _ writes _ sectors _ _ _ _ discards _ "
-      "<\"/sys/class/block/$(basename \"$(readlink -f -- \"$file\")\")/stat\" && "
-      "echo \"written $writes $sectors $discards\"; fi || exit; "
+      "<\"$device/stat\" && "
+      "echo \"written $writes $sectors $discards counted $counted\"; fi || exit; "
       "done; date +%s) 2>&1",
       words);
 }
@@ -110,7 +115,10 @@ RemoteStamps ParseRemoteStamps(const std::vector<std::string>& files, const std:
     std::istringstream(lines.back()) >> now_seconds;
     lines.pop_back();
   }
-  for (const std::string& line : lines) found.text += line + "\n";
+  for (const std::string& line : lines) {
+    found.text += line + "\n";
+    if (line.starts_with("written ") && !line.ends_with(" counted 1")) found.tells_writes = false;
+  }
   bool is_at_rest = lines.size() == files.size();
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const auto line = ParseLine(lines[i]);

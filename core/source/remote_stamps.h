@@ -24,6 +24,7 @@ struct RemoteStamps {
   // Of regular files that were at rest by their own machine's clock; else empty.
   DiskStamps stamps;
   bool leaf_is_device = false;
+  bool tells_writes = true;  // no block device whose writes the kernel does not count
 };
 
 // A command line for a POSIX shell over there.

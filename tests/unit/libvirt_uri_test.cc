@@ -20,12 +20,14 @@ TEST(LibvirtUriTest, WhatIsForSshIsTakenOutOfIt) {
   EXPECT_EQ(uri->text,
             "qemu+ssh://admin@kvm1.example:2222/system?no_tty=1&keyfile=/etc/asr/key&no_verify=1"
             "&socket=/run/libvirt/libvirt-sock");
+  EXPECT_EQ(uri->ssh->LibvirtThere(), "qemu:///system?socket=/run/libvirt/libvirt-sock");
   const SshTarget expected{.host = "kvm1.example",
                            .user = "admin",
                            .port = 2222,
                            .key_file = "/etc/asr/key",
                            .known_hosts = "/etc/asr/hosts",
-                           .is_not_verified = true};
+                           .is_not_verified = true,
+                           .libvirt_socket = "/run/libvirt/libvirt-sock"};
   EXPECT_EQ(uri->ssh, expected);
   const auto options = SshOptions(*uri->ssh);
   EXPECT_THAT(options, Contains("UserKnownHostsFile=/etc/asr/hosts"));
@@ -43,6 +45,7 @@ TEST(LibvirtUriTest, OfThisMachineItIsLeftAlone) {
   ASSERT_TRUE(address);
   EXPECT_EQ(address->ssh->host, "fe80::1");
   EXPECT_EQ(address->ssh->port, 22);
+  EXPECT_EQ(address->ssh->LibvirtThere(), "qemu:///system");
 }
 
 TEST(LibvirtUriTest, WhatSshWouldTakeForMoreThanANameIsRefused) {

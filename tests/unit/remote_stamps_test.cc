@@ -58,11 +58,14 @@ TEST(RemoteStampsTest, WhatIsNotUnderstoodIsNoStamp) {
                           "81a4 1 2 7 %.9Y %.9Z\n", "41ed 1 2 7 5.000000001 5.000000002 x\n"}) {
     EXPECT_THAT(ParseRemoteStamps(files, good + bad + "100\n").stamps, IsEmpty()) << bad;
   }
-  const std::string device = "6180 6 102 0 5.000000001 5.000000002 x\nwritten 1 2 3\n";
+  const std::string device = "6180 6 102 0 5.000000001 5.000000002 x\nwritten 1 2 3 counted 1\n";
   const RemoteStamps found = ParseRemoteStamps({"/dev/a"}, device + "100\n");
   EXPECT_TRUE(found.leaf_is_device);
   EXPECT_THAT(found.stamps, IsEmpty());
   EXPECT_EQ(found.text, device);
+  EXPECT_TRUE(found.tells_writes);
+  const std::string uncounted = "6180 6 102 0 5.000000001 5.000000002 x\nwritten 1 2 3 counted 0\n";
+  EXPECT_FALSE(ParseRemoteStamps({"/dev/a"}, uncounted + "100\n").tells_writes);
 }
 
 TEST(RemoteStampsTest, AChainIsWhatQemuImgSays) {

@@ -71,6 +71,18 @@ TEST_F(RetriesTest, FailuresInARowWaitLongerAndASuccessResetsThem) {
   EXPECT_EQ(Retry()->attempt, 1);
 }
 
+// The longer its vault is away the rarer what changes is logged: other failures do not count.
+TEST_F(RetriesTest, AnOutageBeginsWhenTheVaultGoesAway) {
+  End(Fail(ErrorKind::kNoSpace, ErrorCode::kIo, "the vault is full"));
+  clock.Advance(86400);
+  const Timestamp away = clock.Now();
+  End(Fail(Unreachable()));
+  clock.Advance(60);
+  End(Fail(Unreachable()));
+  EXPECT_EQ(Retry()->since, away);
+  EXPECT_EQ(Retry()->attempt, 3);
+}
+
 TEST_F(RetriesTest, AnUnrecoverableOneIsNotTriedAgain) {
   End(Fail(Unreachable()));
   End(Fail(Expired()));
