@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -105,6 +106,31 @@ Status BackupGuard::WaitUntilReady() {
 Status BackupGuard::Say(char word) {
   const std::lock_guard lock(mutex_);
   is_gone_ = is_gone_ || !channel_.valid() || !SendAll(channel_.get(), {&word, 1});
+  return is_gone_ ? Status(Fail(GuardIsGone())) : Status();
+}
+
+Status BackupGuard::Reading(int connection) {
+  char word = guard_words::kReading;
+  struct iovec bytes {
+    .iov_base = &word, .iov_len = 1
+  };
+  alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> beside{};
+  struct msghdr message {};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = beside.data();
+  message.msg_controllen = beside.size();
+  struct cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(header), &connection, sizeof(int));
+  const std::lock_guard lock(mutex_);
+  ssize_t sent = -1;
+  while (channel_.valid() && (sent = ::sendmsg(channel_.get(), &message, MSG_NOSIGNAL)) < 0 &&
+         errno == EINTR) {
+  }
+  is_gone_ = is_gone_ || sent != 1;
   return is_gone_ ? Status(Fail(GuardIsGone())) : Status();
 }
 

@@ -53,6 +53,10 @@ class BackupGuard {
   [[nodiscard]] Status Beginning();
   // Said once it is done.
   [[nodiscard]] Status Thawed();
+  // Before anything is read through the connection to the job's NBD server. QEMU that ends a job,
+  // or stops the VM, waits for answers that are on their way, and the guest with it: for ever if we
+  // are stopped. So the guard ends the connection before it does anything else.
+  [[nodiscard]] Status Reading(int connection);
   // Something moved. Cheap, and never waits: at most ten times a second it is said.
   void Moved();
   // kBusy if it is gone, so that nobody watches the job any more.

@@ -1,14 +1,18 @@
 // The other end of the socket: see backup_guard.h.
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/source/dead_man_switch.h"
 #include "core/source/domain_xml.h"
@@ -16,6 +20,7 @@
 #include "core/source/libvirt_host.h"
 #include "core/source/lost_backup.h"
 #include "core/source/space_watch.h"
+#include "storage/base/end_connection.h"
 
 namespace asr {
 namespace {
@@ -86,7 +91,7 @@ class Guard {
     const int ready = ::poll(&waiting, 1, static_cast<int>(kLookInterval.count()));
     if (ready <= 0) return std::nullopt;
     char word = 0;
-    const ssize_t count = ::read(STDIN_FILENO, &word, 1);
+    const ssize_t count = Receive(word);
     if (count < 0 && errno == EINTR) return std::nullopt;
     if (count != 1) return kOwnerIsGone;
     last_moved_ = steady_clock::now();
@@ -94,6 +99,31 @@ class Guard {
     if (word == guard_words::kThawed) EndFreeze();
     if (word == guard_words::kBeginning) Begin();
     return word;
+  }
+
+  ssize_t Receive(char& word) {
+    struct iovec bytes {
+      .iov_base = &word, .iov_len = 1
+    };
+    alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> beside{};
+    struct msghdr message {};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = beside.data();
+    message.msg_controllen = beside.size();
+    const ssize_t count = ::recvmsg(STDIN_FILENO, &message, MSG_CMSG_CLOEXEC);
+    const struct cmsghdr* const header = count == 1 ? CMSG_FIRSTHDR(&message) : nullptr;
+    if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return count;
+    int connection = -1;
+    std::memcpy(&connection, CMSG_DATA(header), sizeof(int));
+    readers_.emplace_back(connection);
+    return count;
+  }
+
+  // See BackupGuard::Reading.
+  void EndReaders() {
+    for (const FileDescriptor& reader : readers_) EndConnection(reader.get());
+    readers_.clear();
   }
 
   static bool Answer(char word) { return ::write(STDOUT_FILENO, &word, 1) == 1; }
@@ -149,6 +179,7 @@ class Guard {
   // True once nothing of ours is left on the VM. Looks twice at least: between a look and the end
   // of the job the VM may have been paused.
   bool Undo() {
+    EndReaders();
     const auto start = steady_clock::now();
     const steady_clock::duration limit = is_remote_ ? kRemoteUndoLimit : kUndoLimit;
     for (int looks = 1; steady_clock::now() - start < limit; ++looks) {
@@ -202,6 +233,7 @@ class Guard {
   SpaceWatch space_;
   std::optional<DeadManSwitch> switch_;  // of a VM on another machine
   std::optional<LibvirtDomain> domain_;
+  std::vector<FileDescriptor> readers_;
   steady_clock::time_point last_moved_;
   std::optional<steady_clock::time_point> frozen_since_;
   bool is_begun_ = false;

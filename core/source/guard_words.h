@@ -12,6 +12,7 @@ namespace guard_words {
 inline constexpr char kFreezing = 'F';
 inline constexpr char kThawed = 'T';
 inline constexpr char kBeginning = 'B';
+inline constexpr char kReading = 'N';  // beside it, a connection to the job's NBD server
 inline constexpr char kMoved = '.';
 inline constexpr char kDismissed = 'D';
 // Of the guard.

@@ -310,7 +310,8 @@ Status LiveSnapshot::OpenDisk(const VmDisk& wanted) {
       .image_path = wanted.path,
       .format = wanted.format == "qcow2" ? ImageFormat::kQcow2 : ImageFormat::kRaw,
       .logical_sector_bytes = wanted.logical_sector_bytes,
-      .on_read = [this] { guard_->Moved(); }};
+      .on_read = [this] { guard_->Moved(); },
+      .on_connect = [this](int connection) { return guard_->Reading(connection); }};
   ASR_TRY(auto disk, NbdDisk::Open(options));
   if (disk->size_bytes() != wanted.size_bytes) {
     return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kVmStateChanged,

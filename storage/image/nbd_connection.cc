@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <utility>
 
 #include <fmt/format.h>
+
+#include "storage/base/end_connection.h"
 
 namespace asr {
 namespace {
@@ -56,8 +59,11 @@ Error LostConnection() {
 
 }  // namespace
 
-NbdConnection::~NbdConnection() {
-  if (handle_ != nullptr) nbd_.close(handle_);
+void NbdConnection::Close() {
+  if (handle_ == nullptr) return;
+  // Others may have the socket, too; libnbd has closed it itself if the connection was lost.
+  if (const int socket = nbd_.aio_get_fd(handle_); socket >= 0) EndConnection(socket);
+  nbd_.close(std::exchange(handle_, nullptr));
 }
 
 Error NbdConnection::LastError(std::string_view what) const {
@@ -121,8 +127,7 @@ Status NbdConnection::Transfer(std::uint64_t length_bytes, std::uint64_t piece_b
       cookies.pop_front();
     } else if (nbd_.poll(handle_, -1) < 0) {
       status = Fail(LastError("the connection to QEMU is lost"));
-      nbd_.close(handle_);
-      handle_ = nullptr;
+      Close();
       return status;
     }
   }

@@ -16,7 +16,7 @@ namespace asr {
 class NbdConnection {
  public:
   explicit NbdConnection(const NbdLibrary& nbd) : nbd_(nbd) {}
-  ~NbdConnection();
+  ~NbdConnection() { Close(); }
   NbdConnection(const NbdConnection&) = delete;
   NbdConnection& operator=(const NbdConnection&) = delete;
 
@@ -45,6 +45,7 @@ class NbdConnection {
   template <class Issue>
   Status Transfer(std::uint64_t length_bytes, std::uint64_t piece_bytes, const Issue& issue);
   Error LastError(std::string_view what) const;
+  void Close();
 
   const NbdLibrary& nbd_;
   nbd_handle* handle_ = nullptr;  // null: not connected, or lost

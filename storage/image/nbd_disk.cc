@@ -31,9 +31,10 @@ Result<FileDescriptor> ConnectTo(const std::string& path) {
   return socket;
 }
 
-Status AddConnection(const NbdLibrary& nbd, const std::string& path,
+Status AddConnection(const NbdLibrary& nbd, const NbdDiskOptions& options,
                      const NbdConnection::Export& what, NbdPool& pool) {
-  ASR_TRY(FileDescriptor socket, ConnectTo(path));
+  ASR_TRY(FileDescriptor socket, ConnectTo(options.socket_path));
+  ASR_CHECK(options.on_connect(socket.get()));
   auto connection = std::make_unique<NbdConnection>(nbd);
   ASR_CHECK(connection->Connect(std::move(socket), what));
   pool.Add(std::move(connection));
@@ -47,13 +48,11 @@ Result<std::unique_ptr<NbdDisk>> NbdDisk::Open(const NbdDiskOptions& options) {
   std::unique_ptr<NbdDisk> disk(new NbdDisk(options));
   const auto connect = [&]() -> Status {
     for (int i = 0; i < kConnections; ++i) {
-      ASR_CHECK(
-          AddConnection(*nbd, options.socket_path, {.name = options.export_name}, disk->pool_));
+      ASR_CHECK(AddConnection(*nbd, options, {.name = options.export_name}, disk->pool_));
     }
     if (!options.bitmap.empty()) {
-      ASR_CHECK(AddConnection(*nbd, options.socket_path,
-                              {.name = options.export_name, .bitmap = options.bitmap},
-                              disk->bitmap_));
+      ASR_CHECK(AddConnection(
+          *nbd, options, {.name = options.export_name, .bitmap = options.bitmap}, disk->bitmap_));
     }
     ASR_TRY(disk->size_bytes_, disk->pool_.connections().front()->SizeBytes());
     return {};

@@ -20,6 +20,8 @@ struct NbdDiskOptions {
   ImageFormat format = ImageFormat::kRaw;
   std::uint32_t logical_sector_bytes = 512;
   std::function<void()> on_read = [] {};  // called before each read, by several threads
+  // With the socket of each connection, before anything is read. An error fails the opening.
+  std::function<Status(int)> on_connect = [](int) { return Status(); };
 };
 
 class NbdDisk : public Disk {

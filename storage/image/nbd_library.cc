@@ -25,6 +25,7 @@ bool FindAll(SharedLibrary library, NbdLibrary& nbd) {
       .Find("nbd_aio_pwrite", nbd.aio_pwrite)
       .Find("nbd_aio_command_completed", nbd.aio_command_completed)
       .Find("nbd_poll", nbd.poll)
+      .Find("nbd_aio_get_fd", nbd.aio_get_fd)
       .has_all();
 }
 

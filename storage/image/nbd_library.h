@@ -28,6 +28,7 @@ struct NbdLibrary {
   decltype(&nbd_aio_pwrite) aio_pwrite;
   decltype(&nbd_aio_command_completed) aio_command_completed;
   decltype(&nbd_poll) poll;
+  decltype(&nbd_aio_get_fd) aio_get_fd;
 };
 
 // kUnsupported, with the package's name, if it is not installed. It stays loaded.

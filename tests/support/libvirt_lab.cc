@@ -312,6 +312,19 @@ void LibvirtGuest::WaitForAgent() const {
   }
 }
 
+std::string LibvirtGuest::LineOf(int connection, steady_clock::time_point deadline) const {
+  try {
+    return ReadLine(connection, deadline);
+  } catch (const std::exception& error) {
+    const std::string console = Console();
+    const std::string facts =
+        TryVirsh({"domstate", "--reason", name()}).text + TryVirsh({"domjobinfo", name()}).text +
+        TryVirsh({"backup-dumpxml", name()}).text + RunShell("df -h; ps -ef | grep asr").text +
+        console.substr(console.size() - std::min<std::size_t>(console.size(), 1000));
+    throw std::runtime_error(std::string(error.what()) + ": " + facts);
+  }
+}
+
 CommandOutput LibvirtGuest::TryInGuest(const std::string& command, seconds limit) const {
   static std::atomic<int> count = 0;
   const auto deadline = steady_clock::now() + limit;
@@ -324,7 +337,7 @@ CommandOutput LibvirtGuest::TryInGuest(const std::string& command, seconds limit
   }
   // An answer to one that was given up may come first.
   for (;;) {
-    std::istringstream answer(ReadLine(connection.get(), deadline));
+    std::istringstream answer(LineOf(connection.get(), deadline));
     std::string whose;
     std::string text;
     CommandOutput output;

@@ -112,6 +112,8 @@ class LibvirtGuest {
 
  private:
   void MakeDisk(std::size_t index, const std::string& kit);
+  [[nodiscard]] std::string LineOf(int connection,
+                                   std::chrono::steady_clock::time_point deadline) const;
   [[nodiscard]] std::string DomainXml() const;
 
   LabGuestSpec spec_;
