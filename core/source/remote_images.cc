@@ -24,13 +24,13 @@ Error Changed(const std::string& what) {
       .Retryable();
 }
 
-// The place goes with the shell, or once nobody has touched `alive` for ten minutes: behind a line
+// The place goes with the shell, which may also find out by an answer that nobody takes, or once nobody has touched `alive` for ten minutes: behind a line
 // that went dead, sshd may wait for hours. qemu-img has the image's lock while it looks.
 std::string LookCommand(const std::string& place, const VmDisk& disk) {
   return fmt::format(
       "(umask 077 && mkdir {0} && : >{0}/alive) && "
       "end() {{ kill \"$(cat {0}/pid 2>/dev/null)\" 2>/dev/null; rm -rf {0}; }} && "
-      "trap end EXIT && trap 'exit 1' HUP TERM && "
+      "trap end EXIT && trap 'exit 1' HUP TERM PIPE && "
       "{{ (while sleep 15; do [ -d {0} ] || exit; "
       "[ -z \"$(find {0}/alive -mmin +9)\" ] || {{ end; exit; }}; done) >/dev/null 2>&1 & }} && "
       "(qemu-img info -f {1} --backing-chain --output=json -- {2} 2>{0}/why || "
