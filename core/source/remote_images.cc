@@ -24,8 +24,9 @@ Error Changed(const std::string& what) {
       .Retryable();
 }
 
-// The place goes with the shell, which may also find out by an answer that nobody takes, or once nobody has touched `alive` for ten minutes: behind a line
-// that went dead, sshd may wait for hours. qemu-img has the image's lock while it looks.
+// The place goes with the shell, which may find out by an answer that nobody takes, or once nobody
+// has touched `alive` for ten minutes: behind a line that went dead, sshd may wait for hours.
+// qemu-img has the image's lock while it looks.
 std::string LookCommand(const std::string& place, const VmDisk& disk) {
   return fmt::format(
       "(umask 077 && mkdir {0} && : >{0}/alive) && "
