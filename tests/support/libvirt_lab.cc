@@ -348,8 +348,8 @@ CommandOutput LibvirtGuest::TryInGuest(const std::string& command, seconds limit
   }
 }
 
-std::string LibvirtGuest::RunInGuest(const std::string& command) const {
-  CommandOutput output = TryInGuest(command);
+std::string LibvirtGuest::RunInGuest(const std::string& command, seconds limit) const {
+  CommandOutput output = TryInGuest(command, limit);
   if (output.exit_code == 0) return output.text;
   throw std::runtime_error(
       fmt::format("{} ended with {} in {}: {}", command, output.exit_code, name(), output.text));
@@ -364,7 +364,9 @@ void LibvirtGuest::StartWriting() const {
 }
 
 void LibvirtGuest::WriteRandomFile(const std::string& path, std::uint64_t size_bytes) const {
-  RunInGuest(fmt::format("head -c {} /dev/urandom | dd of={} bs=64k conv=fsync", size_bytes, path));
+  // Emulated, it makes some MiB of them a second.
+  RunInGuest(fmt::format("head -c {} /dev/urandom | dd of={} bs=64k conv=fsync", size_bytes, path),
+             seconds(90 + size_bytes / (2 * kMiB)));
 }
 
 }  // namespace asr::testing

@@ -97,7 +97,8 @@ class LibvirtGuest {
   CommandOutput TryInGuest(const std::string& command,
                            std::chrono::seconds limit = std::chrono::seconds(90)) const;
   // As TryInGuest; throws unless the command ends with 0.
-  std::string RunInGuest(const std::string& command) const;
+  std::string RunInGuest(const std::string& command,
+                         std::chrono::seconds limit = std::chrono::seconds(90)) const;
   // Returns when nothing is being written, and all that was is synced.
   void StopWriting() const;
   void StartWriting() const;
