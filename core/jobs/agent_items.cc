@@ -143,7 +143,7 @@ Status AgentLoop::NoteMembers() {
     const auto noted = noted_.find(key);
     // Somebody has ended its protection here: the vault's next look tells.
     if (noted != noted_.end() && !known.has_row) {
-      wants_look_ = true;
+      if (!std::exchange(noted->second.is_gone, true)) wants_look_ = true;
       continue;
     }
     const auto due = schedule_.DueAt(known.scheduled, now);

@@ -106,6 +106,7 @@ class AgentLoop {
   struct Noted {
     std::optional<Timestamp> due;
     std::string view;
+    bool is_gone = false;  // its row is not there any more, and a look was asked for
   };
   std::map<ItemKey, Noted> noted_;  // members, and what was noted of them
   std::map<ItemKey, std::optional<Timestamp>> asked_since_back_;  // VaultView::answers_since

@@ -91,7 +91,7 @@ class Guard {
     const int ready = ::poll(&waiting, 1, static_cast<int>(kLookInterval.count()));
     if (ready <= 0) return std::nullopt;
     char word = 0;
-    const ssize_t count = Receive(word);
+    const ssize_t count = Receive(word, 0);
     if (count < 0 && errno == EINTR) return std::nullopt;
     if (count != 1) return kOwnerIsGone;
     last_moved_ = steady_clock::now();
@@ -101,7 +101,7 @@ class Guard {
     return word;
   }
 
-  ssize_t Receive(char& word) {
+  ssize_t Receive(char& word, int flags) {
     struct iovec bytes {
       .iov_base = &word, .iov_len = 1
     };
@@ -111,7 +111,7 @@ class Guard {
     message.msg_iovlen = 1;
     message.msg_control = beside.data();
     message.msg_controllen = beside.size();
-    const ssize_t count = ::recvmsg(STDIN_FILENO, &message, MSG_CMSG_CLOEXEC);
+    const ssize_t count = ::recvmsg(STDIN_FILENO, &message, MSG_CMSG_CLOEXEC | flags);
     const struct cmsghdr* const header = count == 1 ? CMSG_FIRSTHDR(&message) : nullptr;
     if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return count;
     int connection = -1;
@@ -120,8 +120,11 @@ class Guard {
     return count;
   }
 
-  // See BackupGuard::Reading.
+  // See BackupGuard::Reading. Those that were not heard of yet, too: whatever else was said before
+  // is answered by what is done now.
   void EndReaders() {
+    for (char word = 0; Receive(word, MSG_DONTWAIT) == 1;) {
+    }
     for (const FileDescriptor& reader : readers_) EndConnection(reader.get());
     readers_.clear();
   }
