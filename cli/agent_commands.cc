@@ -127,31 +127,27 @@ Status RunAgentVerb(Session& session, const RunOptions& options) {
   return RunAgent(*environment, settings);
 }
 
-Column Make(const char* header, const char* pointer, Kind kind = Kind::kText) {
-  return {.header = header, .pointer = pointer, .kind = kind, .elastic = false, .optional = false};
-}
-
 const View& UnitView() {
   static const View view = {
-      .columns = {Make("Path", "/path")}, .fields = {Make("Path", "/path")}, .sections = {}};
+      .columns = {Column{"Path", "/path"}}, .fields = {Column{"Path", "/path"}}, .sections = {}};
   return view;
 }
 
 const View& AgentView() {
   static const View view = {
-      .columns = {Make("Running", "/running"), Make("Pid", "/pid"),
-                  Make("Since", "/since", Kind::kAge), Make("Version", "/version")},
-      .fields = {Make("Running", "/running"), Make("Pid", "/pid"),
-                 Make("Since", "/since", Kind::kAge), Make("Version", "/version")},
-      .sections = {
-          {"Items",
-           "/items",
-           {Make("Name", "/name"), Make("Vault", "/vault"),
-            Make("Health", "/replicationHealth", Kind::kState),
-            Make("RPO", "/rpoSeconds", Kind::kSeconds),
-            Make("Last start", "/lastStart", Kind::kAge), Make("Next", "/nextStart", Kind::kAge),
-            Make("Missed", "/missedCycles"), Make("Failed in a row", "/retry/attempt"),
-            Make("Paused", "/pausedSince", Kind::kAge)}}}};
+      .columns = {Column{"Running", "/running"}, Column{"Pid", "/pid"},
+                  Column{"Since", "/since", Kind::kAge}, Column{"Version", "/version"}},
+      .fields = {Column{"Running", "/running"}, Column{"Pid", "/pid"},
+                 Column{"Since", "/since", Kind::kAge}, Column{"Version", "/version"}},
+      .sections = {{"Items",
+                    "/items",
+                    {Column{"Name", "/name"}, Column{"Vault", "/vault"},
+                     Column{"Health", "/replicationHealth", Kind::kState},
+                     Column{"RPO", "/rpoSeconds", Kind::kSeconds},
+                     Column{"Last start", "/lastStart", Kind::kAge},
+                     Column{"Next", "/nextStart", Kind::kAge}, Column{"Missed", "/missedCycles"},
+                     Column{"Failed in a row", "/retry/attempt"},
+                     Column{"Paused", "/pausedSince", Kind::kAge}}}}};
   return view;
 }
 

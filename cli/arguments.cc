@@ -16,7 +16,6 @@ namespace asr {
 namespace {
 
 using Declaration = VerbArguments::Declaration;
-using Kind = Declaration::Kind;
 
 class Parser {
  public:
@@ -49,10 +48,10 @@ class Parser {
 
  private:
   static CLI::Option* Declare(CLI::App& app, const Declaration& declaration) {
-    if (declaration.kind == Kind::kFlag) return app.add_flag(declaration.name);
+    if (declaration.kind == Declaration::Kind::kFlag) return app.add_flag(declaration.name);
     CLI::Option* option =
         app.add_option(declaration.name, [](const CLI::results_t&) { return true; });
-    if (declaration.kind == Kind::kPositional) return option;
+    if (declaration.kind == Declaration::Kind::kPositional) return option;
     // Each mention takes one value; how many mentions are allowed is looked at afterwards.
     option->type_size(1)->expected(1, CLI::detail::expected_max_vector_size);
     option->allow_extra_args(false);
@@ -87,7 +86,7 @@ class Parser {
     const std::string name = first.substr(0, first.find('='));
     std::vector<std::string> known = GlobalOptionNames();
     for (const Declaration& declaration : verb_.declarations()) {
-      if (declaration.kind != Kind::kPositional) known.push_back(declaration.name);
+      if (declaration.kind != Declaration::Kind::kPositional) known.push_back(declaration.name);
     }
     return Fail(Usage(fmt::format("unknown option '{}'{}", name, DidYouMean(name, known))));
   }
@@ -98,7 +97,7 @@ class Parser {
       if (!declaration.required) return {};
       return Fail(Usage(fmt::format("{} is missing", declaration.name)));
     }
-    if (declaration.kind == Kind::kFlag) {
+    if (declaration.kind == Declaration::Kind::kFlag) {
       if (values.front() != "true") {
         return Fail(Usage(fmt::format("option {} takes no value", declaration.name)));
       }
@@ -127,7 +126,7 @@ class Parser {
   [[nodiscard]] bool IsOptionName(const std::string& value) const {
     const auto& all = verb_.declarations();
     return std::any_of(all.begin(), all.end(), [&](const Declaration& declaration) {
-      return declaration.kind != Kind::kPositional && declaration.name == value;
+      return declaration.kind != Declaration::Kind::kPositional && declaration.name == value;
     });
   }
 
@@ -139,7 +138,7 @@ class Parser {
 
 VerbArguments& VerbArguments::Required(const std::string& name, std::string& value,
                                        const std::string& help, ValueType takes) {
-  return Add({.kind = Kind::kPositional,
+  return Add({.kind = Declaration::Kind::kPositional,
               .name = name,
               .value_name = {},
               .help = help,
@@ -161,7 +160,7 @@ VerbArguments& VerbArguments::RequiredOption(const std::string& name, const std:
                                              std::string& value, const std::string& help,
                                              ValueType takes) {
   Required(name, value, help, std::move(takes));
-  declarations_.back().kind = Kind::kOption;
+  declarations_.back().kind = Declaration::Kind::kOption;
   declarations_.back().value_name = value_name;
   return *this;
 }
@@ -169,7 +168,7 @@ VerbArguments& VerbArguments::RequiredOption(const std::string& name, const std:
 VerbArguments& VerbArguments::Option(const std::string& name, const std::string& value_name,
                                      std::optional<std::string>& value, const std::string& help,
                                      ValueType takes) {
-  return Add({.kind = Kind::kOption,
+  return Add({.kind = Declaration::Kind::kOption,
               .name = name,
               .value_name = value_name,
               .help = help,
@@ -183,7 +182,7 @@ VerbArguments& VerbArguments::Option(const std::string& name, const std::string&
 VerbArguments& VerbArguments::Repeated(const std::string& name, const std::string& value_name,
                                        std::vector<std::string>& values, const std::string& help,
                                        ValueType takes) {
-  return Add({.kind = Kind::kOption,
+  return Add({.kind = Declaration::Kind::kOption,
               .name = name,
               .value_name = value_name,
               .help = help,
@@ -195,7 +194,7 @@ VerbArguments& VerbArguments::Repeated(const std::string& name, const std::strin
 }
 
 VerbArguments& VerbArguments::Flag(const std::string& name, bool& value, const std::string& help) {
-  return Add({.kind = Kind::kFlag,
+  return Add({.kind = Declaration::Kind::kFlag,
               .name = name,
               .value_name = {},
               .help = help,
@@ -220,7 +219,8 @@ std::vector<std::string> VerbArguments::UsageParts() const {
   std::vector<std::string> parts;
   for (const Declaration& declaration : declarations_) {
     std::string part = declaration.name;
-    if (declaration.kind == Kind::kOption) part += fmt::format(" {}", declaration.value_name);
+    if (declaration.kind == Declaration::Kind::kOption)
+      part += fmt::format(" {}", declaration.value_name);
     if (!declaration.required) part = fmt::format("[{}]", part);
     if (declaration.repeated) part += "...";
     parts.push_back(std::move(part));

@@ -1,5 +1,6 @@
 #include "cli/beside_agent.h"
 
+#include "cli/job_follower.h"
 #include "core/jobs/agent.h"
 #include "core/jobs/retries.h"
 #include "storage/base/process.h"
@@ -9,7 +10,6 @@ namespace asr {
 namespace {
 
 constexpr double kLongestWaitSeconds = 600;
-constexpr double kLookSeconds = 0.1;
 constexpr int kMostTries = 5;
 
 // Whether the agent, which is not this process, works on the item just now.

@@ -96,15 +96,14 @@ void CompletionLine::TakeCommand(const Command& command) {
   VerbArguments arguments;
   const VerbRunner owner_of_variables = command.declare(arguments);
   std::vector<LineOption> of_verb;
-  using Kind = VerbArguments::Declaration::Kind;
   for (const auto& declaration : arguments.declarations()) {
-    if (declaration.kind == Kind::kPositional) {
+    if (declaration.kind == VerbArguments::Declaration::Kind::kPositional) {
       positionals_.push_back(declaration.takes);
       continue;
     }
     of_verb.push_back({.letter = 0,
                        .name = declaration.name,
-                       .takes_value = declaration.kind == Kind::kOption,
+                       .takes_value = declaration.kind == VerbArguments::Declaration::Kind::kOption,
                        .repeated = declaration.repeated,
                        .takes = declaration.takes,
                        .help = declaration.help});

@@ -18,14 +18,13 @@ struct ListOptions {
 };
 
 const View& EventView() {
-  static const auto make = [](const char* header, const char* pointer, Kind kind) {
-    return Column{.header = header, .pointer = pointer, .kind = kind};
-  };
   static const std::vector<Column> columns = [] {
-    std::vector<Column> all = {
-        make("Time", "/lastTime", Kind::kTime), make("Severity", "/severity", Kind::kState),
-        make("VM", "/vm", Kind::kText),         make("Count", "/count", Kind::kText),
-        make("Event", "/message", Kind::kText), make("What to do", "/action", Kind::kText)};
+    std::vector<Column> all = {Column{"Time", "/lastTime", Kind::kTime},
+                               Column{"Severity", "/severity", Kind::kState},
+                               Column{"VM", "/vm"},
+                               Column{"Count", "/count"},
+                               Column{"Event", "/message"},
+                               Column{"What to do", "/action"}};
     all.back().elastic = true;
     return all;
   }();

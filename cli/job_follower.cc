@@ -7,8 +7,6 @@
 namespace asr {
 namespace {
 
-constexpr double kLookSeconds = 0.1;
-
 class TaskFollower {
  public:
   // What has ended before the first look is history, not progress.

@@ -8,6 +8,9 @@
 
 namespace asr {
 
+// Between two looks at what another process does.
+inline constexpr double kLookSeconds = 0.1;
+
 // Shows the job's progress until it has ended, or for `limit_seconds`; then it may still run. A job
 // whose process died has ended, too. kCancelled on Ctrl-C, which does not touch the job.
 [[nodiscard]] Result<Job> FollowJob(Environment& environment, const JobId& id,

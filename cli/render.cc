@@ -39,22 +39,13 @@ std::string RawText(const Json& value) {
   return CompactJson(value);
 }
 
-std::string JoinNames(const Json& array) {
-  std::string joined;
-  for (const Json& element : array) {
-    if (!joined.empty()) joined += ",";
-    joined += element.is_object() ? RawText(element.value("name", Json())) : RawText(element);
-  }
-  return joined;
-}
-
 std::string TsvCell(const Json& row, const Column& column) {
   const Json::json_pointer pointer(column.pointer);
   if (!row.contains(pointer)) return "";
   const Json& value = row.at(pointer);
   if (value.is_array() && column.kind == Column::Kind::kSum)
     return std::to_string(SumOfSizes(value));
-  if (value.is_array()) return EscapeTsv(JoinNames(value));
+  if (value.is_array()) return EscapeTsv(JoinNames(value, ","));
   return EscapeTsv(RawText(value));
 }
 
@@ -72,6 +63,15 @@ std::string RenderTsv(const Json& value, const View& view) {
 }
 
 }  // namespace
+
+std::string JoinNames(const Json& array, std::string_view separator) {
+  std::string joined;
+  for (const Json& element : array) {
+    if (!joined.empty()) joined += separator;
+    joined += element.is_object() ? RawText(element.value("name", Json())) : RawText(element);
+  }
+  return joined;
+}
 
 std::uint64_t SumOfSizes(const Json& array) {
   std::uint64_t sum = 0;

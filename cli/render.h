@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -60,6 +61,9 @@ struct RenderSettings {
 // is "[]" in json and yaml, and nothing in tables and tsv.
 [[nodiscard]] std::string Render(const Json& value, const View& view,
                                  const RenderSettings& settings);
+
+// Of an array as columns of kNames have it.
+[[nodiscard]] std::string JoinNames(const Json& array, std::string_view separator);
 
 // Of a column of kSum.
 [[nodiscard]] std::uint64_t SumOfSizes(const Json& array);

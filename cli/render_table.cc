@@ -10,6 +10,8 @@
 namespace asr {
 namespace {
 
+using Kind = Column::Kind;
+
 constexpr std::size_t kGap = 2;        // between columns
 constexpr std::size_t kNarrowest = 6;  // to which a column is cut
 constexpr std::string_view kBold = "\x1b[1m";
@@ -32,21 +34,11 @@ std::string_view ColourOf(std::string_view state) {
   return is_one_of(kDull) ? std::string_view() : kYellow;
 }
 
-std::string JoinNames(const Json& array) {
-  std::string joined;
-  for (const Json& element : array) {
-    const Json& name = element.is_object() ? element.value("name", Json()) : element;
-    if (!joined.empty()) joined += ", ";
-    joined += name.is_string() ? name.get<std::string>() : CompactJson(name);
-  }
-  return joined;
-}
-
-std::string TimeText(const Json& value, Column::Kind kind, Timestamp now) {
+std::string TimeText(const Json& value, Kind kind, Timestamp now) {
   std::string text = value.is_string() ? value.get<std::string>() : CompactJson(value);
   const auto time = ParseTime(text);
   if (!time) return text;
-  if (kind == Column::Kind::kAge) {
+  if (kind == Kind::kAge) {
     return HumanAge(std::chrono::duration<double>(now - *time).count());
   }
   std::string shown = text.substr(0, text.find('.'));
@@ -56,12 +48,11 @@ std::string TimeText(const Json& value, Column::Kind kind, Timestamp now) {
 
 std::string PlainText(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
-  if (value.is_array()) return JoinNames(value);
+  if (value.is_array()) return JoinNames(value, ", ");
   return CompactJson(value);
 }
 
 std::string CellText(const Json& row, const Column& column, Timestamp now) {
-  using Kind = Column::Kind;
   const Json::json_pointer pointer(column.pointer);
   if (!row.contains(pointer) || row.at(pointer).is_null()) return "";
   const Json& value = row.at(pointer);
@@ -85,9 +76,8 @@ std::string CellText(const Json& row, const Column& column, Timestamp now) {
   return PlainText(value);
 }
 
-bool IsRightAligned(Column::Kind kind) {
-  return kind == Column::Kind::kBytes || kind == Column::Kind::kSeconds ||
-         kind == Column::Kind::kSum;
+bool IsRightAligned(Kind kind) {
+  return kind == Kind::kBytes || kind == Kind::kSeconds || kind == Kind::kSum;
 }
 
 // A column with its cells and the width it gets.
@@ -218,7 +208,7 @@ class TablePrinter {
 
   [[nodiscard]] std::string Coloured(const Column& column, const std::string& shown,
                                      std::string_view state) const {
-    if (!settings_.colour || column.kind != Column::Kind::kState) return shown;
+    if (!settings_.colour || column.kind != Kind::kState) return shown;
     const std::string_view colour = ColourOf(state);
     return colour.empty() ? shown : fmt::format("{}{}{}", colour, shown, kPlain);
   }

@@ -6,6 +6,7 @@
 
 #include "cli/render.h"
 #include "cli/text_format.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -21,10 +22,7 @@ bool IsPlain(const std::string& text) {
            c == '/';
   });
   if (!harmless) return false;
-  std::string lower = text;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return std::find(kReserved.begin(), kReserved.end(), lower) == kReserved.end();
+  return std::find(kReserved.begin(), kReserved.end(), AsciiLowerCase(text)) == kReserved.end();
 }
 
 void Emit(YAML::Emitter& out, const Json& value);

@@ -7,10 +7,6 @@ namespace {
 
 using Kind = Column::Kind;
 
-Column Make(const char* header, const char* pointer, Kind kind = Kind::kText) {
-  return {.header = header, .pointer = pointer, .kind = kind, .elastic = false, .optional = false};
-}
-
 Json AttentionJson(const Attention& attention) {
   Json json;
   json["severity"] = ReplicationHealthName(attention.severity);
@@ -51,33 +47,35 @@ Json VaultStatusJson(const VaultStatus& status, const std::string& vault_name, T
 
 const View& VaultStatusView() {
   static const View view = {
-      .columns = {Make("Vault", "/vault"), Make("Health", "/health", Kind::kState),
-                  Make("VMs", "/itemCounts/total"), Make("Normal", "/itemCounts/normal"),
-                  Make("Warning", "/itemCounts/warning"), Make("Critical", "/itemCounts/critical"),
-                  Make("Worst RPO", "/worstRpoSeconds", Kind::kSeconds)},
-      .fields = {Make("Vault", "/vault"), Make("Health", "/health", Kind::kState),
-                 Make("VMs", "/itemCounts/total"), Make("Normal", "/itemCounts/normal"),
-                 Make("Warning", "/itemCounts/warning"), Make("Critical", "/itemCounts/critical"),
-                 Make("Worst RPO", "/worstRpoSeconds", Kind::kSeconds),
-                 Make("Backlog", "/backlogBytes", Kind::kBytes),
-                 Make("Jobs running", "/jobCounts/inProgress"),
-                 Make("Jobs failed, 24 h", "/jobCounts/failed")},
+      .columns = {Column{"Vault", "/vault"}, Column{"Health", "/health", Kind::kState},
+                  Column{"VMs", "/itemCounts/total"}, Column{"Normal", "/itemCounts/normal"},
+                  Column{"Warning", "/itemCounts/warning"},
+                  Column{"Critical", "/itemCounts/critical"},
+                  Column{"Worst RPO", "/worstRpoSeconds", Kind::kSeconds}},
+      .fields = {Column{"Vault", "/vault"}, Column{"Health", "/health", Kind::kState},
+                 Column{"VMs", "/itemCounts/total"}, Column{"Normal", "/itemCounts/normal"},
+                 Column{"Warning", "/itemCounts/warning"},
+                 Column{"Critical", "/itemCounts/critical"},
+                 Column{"Worst RPO", "/worstRpoSeconds", Kind::kSeconds},
+                 Column{"Backlog", "/backlogBytes", Kind::kBytes},
+                 Column{"Jobs running", "/jobCounts/inProgress"},
+                 Column{"Jobs failed, 24 h", "/jobCounts/failed"}},
       .sections = {
           {.title = "Needs attention",
            .pointer = "/attention",
-           .columns = {Make("Severity", "/severity", Kind::kState), Make("VM", "/item"),
-                       Make("Message", "/message"), Make("What to do", "/action")},
+           .columns = {Column{"Severity", "/severity", Kind::kState}, Column{"VM", "/item"},
+                       Column{"Message", "/message"}, Column{"What to do", "/action"}},
            .stacked = true},
           {.title = "VMs",
            .pointer = "/items",
-           .columns = {Make("Name", "/name"), Make("State", "/protectionState", Kind::kState),
-                       Make("Health", "/replicationHealth", Kind::kState),
-                       Make("RPO", "/rpoSeconds", Kind::kSeconds),
-                       Make("Latest point", "/latestPoint/id")}},
+           .columns = {Column{"Name", "/name"}, Column{"State", "/protectionState", Kind::kState},
+                       Column{"Health", "/replicationHealth", Kind::kState},
+                       Column{"RPO", "/rpoSeconds", Kind::kSeconds},
+                       Column{"Latest point", "/latestPoint/id"}}},
           {.title = "Jobs running",
            .pointer = "/jobs",
-           .columns = {Make("Job", "/id"), Make("Type", "/type"), Make("VM", "/item"),
-                       Make("Started", "/startTime", Kind::kAge)}}}};
+           .columns = {Column{"Job", "/id"}, Column{"Type", "/type"}, Column{"VM", "/item"},
+                       Column{"Started", "/startTime", Kind::kAge}}}}};
   return view;
 }
 

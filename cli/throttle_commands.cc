@@ -7,8 +7,6 @@
 namespace asr {
 namespace {
 
-using Kind = Column::Kind;
-
 constexpr std::uint64_t kMostMbps = 1'000'000;
 
 struct SetOptions {
@@ -18,22 +16,14 @@ struct SetOptions {
   std::optional<std::string> other_mbps;
 };
 
-Column Make(const char* header, const char* pointer) {
-  return {.header = header,
-          .pointer = pointer,
-          .kind = Kind::kText,
-          .elastic = false,
-          .optional = false};
-}
-
 const View& ThrottleView() {
   static const View view = {
-      .columns = {Make("Work hours", "/workHours"), Make("Work days", "/workDays"),
-                  Make("Work Mbit/s", "/workMbps"), Make("Other Mbit/s", "/otherMbps"),
-                  Make("Now Mbit/s", "/currentMbps")},
-      .fields = {Make("Work hours", "/workHours"), Make("Work days", "/workDays"),
-                 Make("Work Mbit/s", "/workMbps"), Make("Other Mbit/s", "/otherMbps"),
-                 Make("Now Mbit/s", "/currentMbps")},
+      .columns = {Column{"Work hours", "/workHours"}, Column{"Work days", "/workDays"},
+                  Column{"Work Mbit/s", "/workMbps"}, Column{"Other Mbit/s", "/otherMbps"},
+                  Column{"Now Mbit/s", "/currentMbps"}},
+      .fields = {Column{"Work hours", "/workHours"}, Column{"Work days", "/workDays"},
+                 Column{"Work Mbit/s", "/workMbps"}, Column{"Other Mbit/s", "/otherMbps"},
+                 Column{"Now Mbit/s", "/currentMbps"}},
       .sections = {}};
   return view;
 }

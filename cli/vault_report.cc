@@ -5,10 +5,6 @@ namespace {
 
 using Kind = Column::Kind;
 
-Column Make(const char* header, const char* pointer, Kind kind = Kind::kText) {
-  return {.header = header, .pointer = pointer, .kind = kind, .elastic = false, .optional = false};
-}
-
 }  // namespace
 
 Json VaultReportJson(const VaultReport& report, const std::string& vault_name) {
@@ -34,15 +30,15 @@ Json VaultReportJson(const VaultReport& report, const std::string& vault_name) {
 
 const View& VaultReportView() {
   static const View view = {
-      .columns = {Make("Vault", "/vault"), Make("Healthy", "/healthy", Kind::kYesNo)},
-      .fields = {Make("Vault", "/vault"), Make("Healthy", "/healthy", Kind::kYesNo),
-                 Make("Items", "/checked/items"), Make("Points", "/checked/points"),
-                 Make("Documents", "/checked/documents"), Make("Blobs", "/checked/blobs")},
+      .columns = {Column{"Vault", "/vault"}, Column{"Healthy", "/healthy", Kind::kYesNo}},
+      .fields = {Column{"Vault", "/vault"}, Column{"Healthy", "/healthy", Kind::kYesNo},
+                 Column{"Items", "/checked/items"}, Column{"Points", "/checked/points"},
+                 Column{"Documents", "/checked/documents"}, Column{"Blobs", "/checked/blobs"}},
       .sections = {{.title = "Findings",
                     .pointer = "/findings",
-                    .columns = {Make("Severity", "/severity", Kind::kState), Make("VM", "/item"),
-                                Make("Blob", "/blob"), Make("Message", "/message"),
-                                Make("What to do", "/action")},
+                    .columns = {Column{"Severity", "/severity", Kind::kState},
+                                Column{"VM", "/item"}, Column{"Blob", "/blob"},
+                                Column{"Message", "/message"}, Column{"What to do", "/action"}},
                     .stacked = true}}};
   return view;
 }

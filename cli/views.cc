@@ -5,51 +5,47 @@ namespace {
 
 using Kind = Column::Kind;
 
-Column Make(const char* header, const char* pointer, Kind kind = Kind::kText) {
-  return {.header = header, .pointer = pointer, .kind = kind, .elastic = false, .optional = false};
-}
-
 Column Elastic(const char* header, const char* pointer, Kind kind = Kind::kText) {
-  Column column = Make(header, pointer, kind);
+  Column column{header, pointer, kind};
   column.elastic = true;
   return column;
 }
 
 Column Optional(const char* header, const char* pointer, Kind kind = Kind::kText) {
-  Column column = Make(header, pointer, kind);
+  Column column{header, pointer, kind};
   column.optional = true;
   return column;
 }
 
 std::vector<Column> TaskColumns() {
-  return {Elastic("Name", "/name"), Make("State", "/state", Kind::kState),
-          Make("Done", "/bytesDone", Kind::kBytes), Make("Total", "/bytesTotal", Kind::kBytes),
+  return {Elastic("Name", "/name"), Column{"State", "/state", Kind::kState},
+          Column{"Done", "/bytesDone", Kind::kBytes}, Column{"Total", "/bytesTotal", Kind::kBytes},
           Elastic("Error", "/error/message")};
 }
 
 std::vector<Column> JobFields() {
-  return {Make("Job", "/id"),
-          Make("Type", "/type"),
-          Make("VM", "/item"),
-          Make("State", "/state", Kind::kState),
-          Make("Retryable", "/retryable", Kind::kYesNo),
-          Make("Started", "/startTime", Kind::kTime),
-          Make("Ended", "/endTime", Kind::kTime),
-          Make("Error", "/error/message"),
-          Make("Read", "/stats/bytesRead", Kind::kBytes),
-          Make("Sent", "/stats/bytesSent", Kind::kBytes),
-          Make("Skipped", "/stats/bytesSkipped", Kind::kBytes),
-          Make("Zero", "/stats/bytesZero", Kind::kBytes),
-          Make("Cleared", "/stats/bytesCleared", Kind::kBytes),
-          Make("Resumed", "/stats/bytesResumed", Kind::kBytes),
-          Make("Seeded", "/stats/bytesSeeded", Kind::kBytes)};
+  return {Column{"Job", "/id"},
+          Column{"Type", "/type"},
+          Column{"VM", "/item"},
+          Column{"State", "/state", Kind::kState},
+          Column{"Retryable", "/retryable", Kind::kYesNo},
+          Column{"Started", "/startTime", Kind::kTime},
+          Column{"Ended", "/endTime", Kind::kTime},
+          Column{"Error", "/error/message"},
+          Column{"Read", "/stats/bytesRead", Kind::kBytes},
+          Column{"Sent", "/stats/bytesSent", Kind::kBytes},
+          Column{"Skipped", "/stats/bytesSkipped", Kind::kBytes},
+          Column{"Zero", "/stats/bytesZero", Kind::kBytes},
+          Column{"Cleared", "/stats/bytesCleared", Kind::kBytes},
+          Column{"Resumed", "/stats/bytesResumed", Kind::kBytes},
+          Column{"Seeded", "/stats/bytesSeeded", Kind::kBytes}};
 }
 
 std::vector<Column> JobColumns() {
-  return {Make("Job", "/id"),
-          Make("Type", "/type"),
-          Make("VM", "/item"),
-          Make("State", "/state", Kind::kState),
+  return {Column{"Job", "/id"},
+          Column{"Type", "/type"},
+          Column{"VM", "/item"},
+          Column{"State", "/state", Kind::kState},
           Optional("Started", "/startTime", Kind::kAge),
           Optional("Ended", "/endTime", Kind::kAge),
           Optional("Sent", "/stats/bytesSent", Kind::kBytes)};
@@ -59,33 +55,33 @@ std::vector<Column> JobColumns() {
 
 const View& VaultView() {
   static const View view = {
-      .columns = {Make("Name", "/name"), Elastic("Target", "/target"),
-                  Make("Default", "/isDefault", Kind::kYesNo), Optional("Id", "/id")},
-      .fields = {Make("Name", "/name"), Make("Target", "/target"), Make("Id", "/id"),
-                 Make("Default", "/isDefault", Kind::kYesNo), Make("Credential", "/credential"),
-                 Make("Trusts", "/caFile"), Make("Digest", "/digest"),
-                 Make("Created", "/createdTime", Kind::kTime),
-                 Make("Items", "/items", Kind::kNames),
-                 Make("Policies", "/policies", Kind::kNames)},
+      .columns = {Column{"Name", "/name"}, Elastic("Target", "/target"),
+                  Column{"Default", "/isDefault", Kind::kYesNo}, Optional("Id", "/id")},
+      .fields = {Column{"Name", "/name"}, Column{"Target", "/target"}, Column{"Id", "/id"},
+                 Column{"Default", "/isDefault", Kind::kYesNo}, Column{"Credential", "/credential"},
+                 Column{"Trusts", "/caFile"}, Column{"Digest", "/digest"},
+                 Column{"Created", "/createdTime", Kind::kTime},
+                 Column{"Items", "/items", Kind::kNames},
+                 Column{"Policies", "/policies", Kind::kNames}},
       .sections = {}};
   return view;
 }
 
 const View& HostView() {
-  static const View view = {.columns = {Make("Name", "/name"), Make("Kind", "/kind"),
+  static const View view = {.columns = {Column{"Name", "/name"}, Column{"Kind", "/kind"},
                                         Elastic("Path", "/path"), Elastic("URI", "/uri")},
-                            .fields = {Make("Name", "/name"), Make("Kind", "/kind"),
-                                       Make("Path", "/path"), Make("URI", "/uri")},
+                            .fields = {Column{"Name", "/name"}, Column{"Kind", "/kind"},
+                                       Column{"Path", "/path"}, Column{"URI", "/uri"}},
                             .sections = {}};
   return view;
 }
 
 const View& CredentialView() {
   static const View view = {
-      .columns = {Make("Name", "/name"), Make("Kind", "/kind"), Make("Account", "/account"),
-                  Make("Expires", "/expiresAt", Kind::kTime), Make("User", "/user")},
-      .fields = {Make("Name", "/name"), Make("Kind", "/kind"), Make("Account", "/account"),
-                 Make("User", "/user"), Make("Expires", "/expiresAt", Kind::kTime)},
+      .columns = {Column{"Name", "/name"}, Column{"Kind", "/kind"}, Column{"Account", "/account"},
+                  Column{"Expires", "/expiresAt", Kind::kTime}, Column{"User", "/user"}},
+      .fields = {Column{"Name", "/name"}, Column{"Kind", "/kind"}, Column{"Account", "/account"},
+                 Column{"User", "/user"}, Column{"Expires", "/expiresAt", Kind::kTime}},
       .sections = {}};
   return view;
 }
@@ -93,38 +89,38 @@ const View& CredentialView() {
 const View& SharedView() {
   static const View view = {
       .columns = {},
-      .fields = {Make("Vault", "/vault"), Make("URL", "/url"), Make("Kind", "/kind"),
-                 Make("Permissions", "/permissions"), Make("From", "/ipRange"),
-                 Make("Expires", "/expiresAt", Kind::kTime), Make("File", "/file"),
-                 Make("Signature", "/sas")},
+      .fields = {Column{"Vault", "/vault"}, Column{"URL", "/url"}, Column{"Kind", "/kind"},
+                 Column{"Permissions", "/permissions"}, Column{"From", "/ipRange"},
+                 Column{"Expires", "/expiresAt", Kind::kTime}, Column{"File", "/file"},
+                 Column{"Signature", "/sas"}},
       .sections = {}};
   return view;
 }
 
 const View& LoginView() {
-  static const View view = {
-      .columns = {},
-      .fields = {Make("Credential", "/name"), Make("Kind", "/kind"), Make("User", "/user"),
-                 Make("Tenant", "/tenant"), Make("Token until", "/tokenExpiresAt", Kind::kTime)},
-      .sections = {}};
+  static const View view = {.columns = {},
+                            .fields = {Column{"Credential", "/name"}, Column{"Kind", "/kind"},
+                                       Column{"User", "/user"}, Column{"Tenant", "/tenant"},
+                                       Column{"Token until", "/tokenExpiresAt", Kind::kTime}},
+                            .sections = {}};
   return view;
 }
 
 const View& DiskReportView() {
   static const View view = {
-      .columns = {Elastic("Path", "/path"), Make("Format", "/format"), Make("Kind", "/kind"),
-                  Make("Size", "/sizeBytes", Kind::kBytes),
-                  Make("Allocated", "/allocatedBytes", Kind::kBytes)},
-      .fields = {Make("Path", "/path"), Make("Format", "/format"), Make("Kind", "/kind"),
-                 Make("Size", "/sizeBytes", Kind::kBytes),
-                 Make("Logical sector", "/logicalSectorBytes", Kind::kBytes),
-                 Make("Physical sector", "/physicalSectorBytes", Kind::kBytes),
-                 Make("Block", "/blockBytes", Kind::kBytes),
-                 Make("Allocated", "/allocatedBytes", Kind::kBytes), Make("Log", "/logState")},
+      .columns = {Elastic("Path", "/path"), Column{"Format", "/format"}, Column{"Kind", "/kind"},
+                  Column{"Size", "/sizeBytes", Kind::kBytes},
+                  Column{"Allocated", "/allocatedBytes", Kind::kBytes}},
+      .fields = {Column{"Path", "/path"}, Column{"Format", "/format"}, Column{"Kind", "/kind"},
+                 Column{"Size", "/sizeBytes", Kind::kBytes},
+                 Column{"Logical sector", "/logicalSectorBytes", Kind::kBytes},
+                 Column{"Physical sector", "/physicalSectorBytes", Kind::kBytes},
+                 Column{"Block", "/blockBytes", Kind::kBytes},
+                 Column{"Allocated", "/allocatedBytes", Kind::kBytes}, Column{"Log", "/logState"}},
       .sections = {{"Chain",
                     "/chain",
-                    {Elastic("File", "/path"), Make("Format", "/format"), Make("Kind", "/kind"),
-                     Make("Length", "/fileBytes", Kind::kBytes), Elastic("Id", "/id"),
+                    {Elastic("File", "/path"), Column{"Format", "/format"}, Column{"Kind", "/kind"},
+                     Column{"Length", "/fileBytes", Kind::kBytes}, Elastic("Id", "/id"),
                      Elastic("Parent", "/parentIds", Kind::kNames)}},
                    {"Problems", "/problems", {Elastic("Problem", "/message")}}}};
   return view;
@@ -132,43 +128,44 @@ const View& DiskReportView() {
 
 const View& LogReportView() {
   static const View view = {
-      .columns = {Elastic("Path", "/path"), Make("State", "/state"), Make("Entries", "/entries"),
-                  Make("Data", "/dataBytes", Kind::kBytes), Make("Id", "/id")},
-      .fields = {Make("Path", "/path"), Make("State", "/state"), Make("Version", "/version"),
-                 Make("Creator", "/creator"), Make("Created", "/created", Kind::kTime),
-                 Make("Last change", "/lastModified", Kind::kTime), Make("Id", "/id"),
-                 Make("Previous", "/previousId"), Make("Data write GUID", "/dataWriteGuid"),
-                 Make("Entries", "/entries"), Make("Data", "/dataBytes", Kind::kBytes),
-                 Make("Checksummed", "/checksummedBytes", Kind::kBytes),
-                 Make("File", "/fileBytes", Kind::kBytes)},
+      .columns = {Elastic("Path", "/path"), Column{"State", "/state"},
+                  Column{"Entries", "/entries"}, Column{"Data", "/dataBytes", Kind::kBytes},
+                  Column{"Id", "/id"}},
+      .fields = {Column{"Path", "/path"}, Column{"State", "/state"}, Column{"Version", "/version"},
+                 Column{"Creator", "/creator"}, Column{"Created", "/created", Kind::kTime},
+                 Column{"Last change", "/lastModified", Kind::kTime}, Column{"Id", "/id"},
+                 Column{"Previous", "/previousId"}, Column{"Data write GUID", "/dataWriteGuid"},
+                 Column{"Entries", "/entries"}, Column{"Data", "/dataBytes", Kind::kBytes},
+                 Column{"Checksummed", "/checksummedBytes", Kind::kBytes},
+                 Column{"File", "/fileBytes", Kind::kBytes}},
       .sections = {{"Problems", "/problems", {Elastic("Problem", "/message")}}}};
   return view;
 }
 
 const View& VmView() {
   static const View view = {
-      .columns = {Make("Name", "/name"), Make("Host", "/host"), Make("State", "/state"),
-                  Make("Protectable", "/protectable", Kind::kYesNo),
-                  Elastic("Disks", "/disks", Kind::kNames), Make("Size", "/disks", Kind::kSum),
+      .columns = {Column{"Name", "/name"}, Column{"Host", "/host"}, Column{"State", "/state"},
+                  Column{"Protectable", "/protectable", Kind::kYesNo},
+                  Elastic("Disks", "/disks", Kind::kNames), Column{"Size", "/disks", Kind::kSum},
                   Elastic("Reasons", "/reasons", Kind::kNames)},
-      .fields = {Make("Name", "/name"), Make("Host", "/host"), Make("State", "/state"),
-                 Make("Protectable", "/protectable", Kind::kYesNo),
-                 Make("Reasons", "/reasons", Kind::kNames)},
+      .fields = {Column{"Name", "/name"}, Column{"Host", "/host"}, Column{"State", "/state"},
+                 Column{"Protectable", "/protectable", Kind::kYesNo},
+                 Column{"Reasons", "/reasons", Kind::kNames}},
       .sections = {{"Disks",
                     "/disks",
-                    {Make("Name", "/name"), Make("Format", "/format"),
-                     Make("Size", "/sizeBytes", Kind::kBytes), Elastic("Path", "/path")}}}};
+                    {Column{"Name", "/name"}, Column{"Format", "/format"},
+                     Column{"Size", "/sizeBytes", Kind::kBytes}, Elastic("Path", "/path")}}}};
   return view;
 }
 
 const View& PolicyView() {
   static const std::vector<Column> columns = {
-      Make("Name", "/name"), Make("Frequency", "/frequencySeconds", Kind::kSeconds),
+      Column{"Name", "/name"}, Column{"Frequency", "/frequencySeconds", Kind::kSeconds},
       Elastic("Retention", "/retention"),
-      Make("App-consistent", "/appConsistentSeconds", Kind::kSeconds), Make("Start", "/start")};
+      Column{"App-consistent", "/appConsistentSeconds", Kind::kSeconds}, Column{"Start", "/start"}};
   static const std::vector<Column> fields = [] {
     auto all = columns;
-    all.push_back(Make("Retries after", "/retryDelays"));
+    all.push_back(Column{"Retries after", "/retryDelays"});
     return all;
   }();
   static const View view = {.columns = columns, .fields = fields, .sections = {}};
@@ -177,7 +174,7 @@ const View& PolicyView() {
 
 const View& CheckView() {
   static const View view = {
-      .columns = {Make("Verdict", "/verdict", Kind::kState), Make("Prerequisite", "/name"),
+      .columns = {Column{"Verdict", "/verdict", Kind::kState}, Column{"Prerequisite", "/name"},
                   Elastic("Detail", "/detail")},
       .fields = {},
       .sections = {}};
@@ -186,7 +183,7 @@ const View& CheckView() {
 
 const View& DoctorView() {
   static const View view = {
-      .columns = {Make("State", "/state", Kind::kState), Make("What", "/name"),
+      .columns = {Column{"State", "/state", Kind::kState}, Column{"What", "/name"},
                   Elastic("Detail", "/detail"), Elastic("What to do", "/action")},
       .fields = {},
       .sections = {}};
@@ -195,77 +192,78 @@ const View& DoctorView() {
 
 const View& ItemView() {
   static const View view = {
-      .columns = {Make("Name", "/name"), Optional("Host", "/host"),
-                  Make("State", "/protectionState", Kind::kState),
-                  Make("Health", "/replicationHealth", Kind::kState),
-                  Make("RPO", "/rpoSeconds", Kind::kSeconds),
-                  Make("Latest point", "/latestPoint/id"), Optional("Policy", "/policy"),
+      .columns = {Column{"Name", "/name"}, Optional("Host", "/host"),
+                  Column{"State", "/protectionState", Kind::kState},
+                  Column{"Health", "/replicationHealth", Kind::kState},
+                  Column{"RPO", "/rpoSeconds", Kind::kSeconds},
+                  Column{"Latest point", "/latestPoint/id"}, Optional("Policy", "/policy"),
                   Optional("Test failover", "/testFailoverState")},
-      .fields = {Make("Name", "/name"),
-                 Make("Id", "/id"),
-                 Make("Host", "/host"),
-                 Make("Vault", "/vault"),
-                 Make("Policy", "/policy"),
-                 Make("State", "/protectionState", Kind::kState),
-                 Make("Health", "/replicationHealth", Kind::kState),
-                 Make("RPO", "/rpoSeconds", Kind::kSeconds),
-                 Make("Backlog", "/backlogBytes", Kind::kBytes),
-                 Make("Backlog, points", "/backlogPoints"),
-                 Make("Backlog, per second", "/backlogBytesPerSecond", Kind::kBytes),
-                 Make("Resync", "/resyncState"),
-                 Make("Paused since", "/pausedSince", Kind::kTime),
-                 Make("Missed cycles", "/missedCycles"),
-                 Make("Failed in a row", "/retry/attempt"),
-                 Make("Next try", "/retry/nextTry", Kind::kTime),
-                 Make("Test failover", "/testFailoverState"),
-                 Make("Cleanup", "/testFailover/cleanupAt", Kind::kTime),
-                 Make("Memory", "/targetSettings/memoryBytes", Kind::kBytes),
-                 Make("CPUs", "/targetSettings/cpuCount"),
-                 Make("Test network", "/targetSettings/network"),
-                 Make("Sign of life", "/targetSettings/signOfLife"),
-                 Make("Waits for it", "/targetSettings/signOfLifeSeconds", Kind::kSeconds),
-                 Make("Active location", "/activeLocation"),
-                 Make("Latest point", "/latestPoint/id"),
-                 Make("Allowed", "/allowedOperations", Kind::kNames)},
+      .fields = {Column{"Name", "/name"},
+                 Column{"Id", "/id"},
+                 Column{"Host", "/host"},
+                 Column{"Vault", "/vault"},
+                 Column{"Policy", "/policy"},
+                 Column{"State", "/protectionState", Kind::kState},
+                 Column{"Health", "/replicationHealth", Kind::kState},
+                 Column{"RPO", "/rpoSeconds", Kind::kSeconds},
+                 Column{"Backlog", "/backlogBytes", Kind::kBytes},
+                 Column{"Backlog, points", "/backlogPoints"},
+                 Column{"Backlog, per second", "/backlogBytesPerSecond", Kind::kBytes},
+                 Column{"Resync", "/resyncState"},
+                 Column{"Paused since", "/pausedSince", Kind::kTime},
+                 Column{"Missed cycles", "/missedCycles"},
+                 Column{"Failed in a row", "/retry/attempt"},
+                 Column{"Next try", "/retry/nextTry", Kind::kTime},
+                 Column{"Test failover", "/testFailoverState"},
+                 Column{"Cleanup", "/testFailover/cleanupAt", Kind::kTime},
+                 Column{"Memory", "/targetSettings/memoryBytes", Kind::kBytes},
+                 Column{"CPUs", "/targetSettings/cpuCount"},
+                 Column{"Test network", "/targetSettings/network"},
+                 Column{"Sign of life", "/targetSettings/signOfLife"},
+                 Column{"Waits for it", "/targetSettings/signOfLifeSeconds", Kind::kSeconds},
+                 Column{"Active location", "/activeLocation"},
+                 Column{"Latest point", "/latestPoint/id"},
+                 Column{"Allowed", "/allowedOperations", Kind::kNames}},
       .sections = {{"Health errors",
                     "/healthErrors",
-                    {Make("Code", "/code"), Elastic("Message", "/message"),
+                    {Column{"Code", "/code"}, Elastic("Message", "/message"),
                      Elastic("What to do", "/action")}},
                    {"Disks",
                     "/disks",
-                    {Make("Name", "/name"), Make("Size", "/sizeBytes", Kind::kBytes),
+                    {Column{"Name", "/name"}, Column{"Size", "/sizeBytes", Kind::kBytes},
                      Elastic("Path", "/path")}}}};
   return view;
 }
 
 const View& PointView() {
   static const View view = {
-      .columns = {Make("Point", "/id"), Make("Age", "/time", Kind::kAge),
-                  Make("Consistency", "/consistency"),
-                  Make("Changed", "/changedBytes", Kind::kBytes),
-                  Make("Held", "/held", Kind::kYesNo),
+      .columns = {Column{"Point", "/id"}, Column{"Age", "/time", Kind::kAge},
+                  Column{"Consistency", "/consistency"},
+                  Column{"Changed", "/changedBytes", Kind::kBytes},
+                  Column{"Held", "/held", Kind::kYesNo},
                   Optional("Booted", "/proof/booted", Kind::kYesNo),
                   Optional("Verified", "/proof/verifiedAt", Kind::kAge)},
-      .fields = {Make("Point", "/id"), Make("VM", "/item"), Make("Time", "/time", Kind::kTime),
-                 Make("Consistency", "/consistency"),
-                 Make("Frozen, milliseconds", "/frozenMilliseconds"),
-                 Make("Changed", "/changedBytes", Kind::kBytes),
-                 Make("Held", "/held", Kind::kYesNo),
-                 Make("Verified", "/proof/verifiedAt", Kind::kTime),
-                 Make("Booted", "/proof/booted", Kind::kYesNo),
-                 Make("Boot time", "/proof/bootSeconds", Kind::kSeconds),
-                 Make("Sign of life", "/proof/signOfLife"),
-                 Make("Tested", "/proof/testedAt", Kind::kTime), Make("Notes", "/proof/notes"),
-                 Make("Screenshot", "/proof/screenshot/path")},
-      .sections = {
-          {"Disks", "/disks", {Make("Name", "/name"), Make("Size", "/sizeBytes", Kind::kBytes)}}}};
+      .fields = {Column{"Point", "/id"}, Column{"VM", "/item"},
+                 Column{"Time", "/time", Kind::kTime}, Column{"Consistency", "/consistency"},
+                 Column{"Frozen, milliseconds", "/frozenMilliseconds"},
+                 Column{"Changed", "/changedBytes", Kind::kBytes},
+                 Column{"Held", "/held", Kind::kYesNo},
+                 Column{"Verified", "/proof/verifiedAt", Kind::kTime},
+                 Column{"Booted", "/proof/booted", Kind::kYesNo},
+                 Column{"Boot time", "/proof/bootSeconds", Kind::kSeconds},
+                 Column{"Sign of life", "/proof/signOfLife"},
+                 Column{"Tested", "/proof/testedAt", Kind::kTime}, Column{"Notes", "/proof/notes"},
+                 Column{"Screenshot", "/proof/screenshot/path"}},
+      .sections = {{"Disks",
+                    "/disks",
+                    {Column{"Name", "/name"}, Column{"Size", "/sizeBytes", Kind::kBytes}}}}};
   return view;
 }
 
 const View& PinView() {
   static const View view = {
-      .columns = {Make("Pin", "/id"), Make("Point", "/point"), Elastic("Reader", "/reader"),
-                  Make("Until", "/until", Kind::kTime)},
+      .columns = {Column{"Pin", "/id"}, Column{"Point", "/point"}, Elastic("Reader", "/reader"),
+                  Column{"Until", "/until", Kind::kTime}},
       .fields = {},
       .sections = {}};
   return view;
@@ -273,20 +271,20 @@ const View& PinView() {
 
 const View& ReplicateView() {
   static const View view = {
-      .columns = {Make("Point", "/point/id"), Make("Time", "/point/time", Kind::kTime),
-                  Make("New", "/point/new", Kind::kYesNo),
-                  Make("Changed", "/point/changedBytes", Kind::kBytes), Make("Job", "/job/id"),
-                  Make("State", "/job/state", Kind::kState)},
-      .fields = {Make("Point", "/point/id"), Make("Time", "/point/time", Kind::kTime),
-                 Make("New", "/point/new", Kind::kYesNo),
-                 Make("Changed", "/point/changedBytes", Kind::kBytes), Make("Job", "/job/id"),
-                 Make("State", "/job/state", Kind::kState), Make("Error", "/job/error/message"),
-                 Make("Read", "/job/stats/bytesRead", Kind::kBytes),
-                 Make("Sent", "/job/stats/bytesSent", Kind::kBytes),
-                 Make("Skipped", "/job/stats/bytesSkipped", Kind::kBytes),
-                 Make("Zero", "/job/stats/bytesZero", Kind::kBytes),
-                 Make("Cleared", "/job/stats/bytesCleared", Kind::kBytes),
-                 Make("Resumed", "/job/stats/bytesResumed", Kind::kBytes)},
+      .columns = {Column{"Point", "/point/id"}, Column{"Time", "/point/time", Kind::kTime},
+                  Column{"New", "/point/new", Kind::kYesNo},
+                  Column{"Changed", "/point/changedBytes", Kind::kBytes}, Column{"Job", "/job/id"},
+                  Column{"State", "/job/state", Kind::kState}},
+      .fields = {Column{"Point", "/point/id"}, Column{"Time", "/point/time", Kind::kTime},
+                 Column{"New", "/point/new", Kind::kYesNo},
+                 Column{"Changed", "/point/changedBytes", Kind::kBytes}, Column{"Job", "/job/id"},
+                 Column{"State", "/job/state", Kind::kState}, Column{"Error", "/job/error/message"},
+                 Column{"Read", "/job/stats/bytesRead", Kind::kBytes},
+                 Column{"Sent", "/job/stats/bytesSent", Kind::kBytes},
+                 Column{"Skipped", "/job/stats/bytesSkipped", Kind::kBytes},
+                 Column{"Zero", "/job/stats/bytesZero", Kind::kBytes},
+                 Column{"Cleared", "/job/stats/bytesCleared", Kind::kBytes},
+                 Column{"Resumed", "/job/stats/bytesResumed", Kind::kBytes}},
       .sections = {}};
   return view;
 }
@@ -301,10 +299,10 @@ const View& JobView() {
 const View& TestFailoverView() {
   static const View view = [] {
     View built = JobView();
-    built.fields.push_back(Make("Sign of life", "/guest/signOfLife"));
-    built.fields.push_back(Make("Boot time", "/guest/bootSeconds", Kind::kSeconds));
-    built.fields.push_back(Make("Serial log", "/guest/serialLog"));
-    built.fields.push_back(Make("Cleanup", "/guest/cleanupAt", Kind::kTime));
+    built.fields.push_back(Column{"Sign of life", "/guest/signOfLife"});
+    built.fields.push_back(Column{"Boot time", "/guest/bootSeconds", Kind::kSeconds});
+    built.fields.push_back(Column{"Serial log", "/guest/serialLog"});
+    built.fields.push_back(Column{"Cleanup", "/guest/cleanupAt", Kind::kTime});
     return built;
   }();
   return view;
@@ -312,15 +310,15 @@ const View& TestFailoverView() {
 
 const View& PlanView() {
   static const View view = {
-      .columns = {Elastic("Step", "/step"), Make("VM", "/item"), Make("Disk", "/disk"),
-                  Make("Bytes", "/bytes", Kind::kBytes)},
+      .columns = {Elastic("Step", "/step"), Column{"VM", "/item"}, Column{"Disk", "/disk"},
+                  Column{"Bytes", "/bytes", Kind::kBytes}},
       .fields = {},
       .sections = {}};
   return view;
 }
 
 const View& SettingView() {
-  static const std::vector<Column> columns = {Make("Name", "/name"), Elastic("Value", "/value")};
+  static const std::vector<Column> columns = {Column{"Name", "/name"}, Elastic("Value", "/value")};
   static const View view = {.columns = columns, .fields = columns, .sections = {}};
   return view;
 }

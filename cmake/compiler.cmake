@@ -1,4 +1,4 @@
-# Flags of every target: C++20, warnings as errors, checked containers, optional sanitizers.
+# Flags of every target: C++20, warnings as errors, checked containers, optional sanitizers, which name lines and no more.
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -20,13 +20,13 @@ target_compile_options(asr_compiler INTERFACE
 target_compile_definitions(asr_compiler INTERFACE _GLIBCXX_ASSERTIONS _FILE_OFFSET_BITS=64)
 if(ASR_SANITIZER STREQUAL "address")
   target_compile_options(asr_compiler INTERFACE
-    -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
+    -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)
   target_link_options(asr_compiler INTERFACE -fsanitize=address,undefined)
 elseif(ASR_SANITIZER STREQUAL "fuzzer")
   target_compile_options(asr_compiler INTERFACE
-    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O2)
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O2 -g1)
   target_link_options(asr_compiler INTERFACE -fsanitize=address,undefined)
 elseif(ASR_SANITIZER STREQUAL "thread")
-  target_compile_options(asr_compiler INTERFACE -fsanitize=thread -O1)
+  target_compile_options(asr_compiler INTERFACE -fsanitize=thread -O1 -g1)
   target_link_options(asr_compiler INTERFACE -fsanitize=thread)
 endif()

@@ -30,20 +30,20 @@ export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS
 logs=$root/build/logs
 mkdir -p "$logs"
 rm -f "$logs"/*.log
-table=() failed=()
+results=$logs/results
+: >"$results"
 
 # step NAME COMMAND...: runs it with its output in a log, says how long it took, shows the end of the log if it failed.
 step() {
   local name=$1 start=$SECONDS log state=ok
   shift
   log=$logs/${name//[^a-z0-9]/-}.log
-  printf '==> %-28s ' "$name"
-  if ! "$@" >"$log" 2>&1 </dev/null; then
-    state=FAILED
-    failed+=("$name")
-  fi
-  printf '%-6s %5d s\n' "$state" $((SECONDS - start))
-  table+=("$(printf '%-28s %-6s %5d s' "$name" "$state" $((SECONDS - start)))")
+  echo "==> $name"
+  "$@" >"$log" 2>&1 </dev/null || state=FAILED
+  local row
+  row=$(printf '%-28s %-6s %5d s' "$name" "$state" $((SECONDS - start)))
+  echo "    $row"
+  echo "$row" >>"$results"
   if [ $state = FAILED ]; then
     show_failures "$log"
     echo "--- the end of $log:"
@@ -51,6 +51,17 @@ step() {
     echo "---"
     return 1
   fi
+}
+
+has_ended() { grep -q "^$1 " "$results"; }
+
+# Waits for a step of the background. False: it has failed, or was never begun.
+has_worked() {
+  until has_ended "$1"; do
+    kill -0 "$background" 2>/dev/null || has_ended "$1" || return 1
+    sleep 1
+  done
+  grep -q "^$1 *ok " "$results"
 }
 
 # What the first tests that failed have said, of a log of ctest's.
@@ -72,25 +83,28 @@ run_ctest() {
   ctest --preset "$preset" -j"$(nproc)" "$@"
 }
 
-# The suites in which memory and threads are worked hardest; nightly all. Loops that damage bytes of an image, and most
-# calls of the crash loops, have one thread: there a race detector finds nothing new, ten times slower.
-sanitize() {
-  local preset=$1 skip=()
-  if [ "$preset" = tsan ]; then
-    skip=(-E '^unit\.([A-Za-z]*DamageTest|BootDiskTest\.RandomTables)')
-    [ $mode = nightly ] || local -x ASR_FEW_CALLS=1
-  fi
-  if [ $mode = nightly ]; then
-    step "build $preset" build "$preset" && step "tests $preset" run_ctest "$preset" -LE docs "${skip[@]}"
-    return
-  fi
-  step "build $preset" build "$preset" --target unit_tests conformance_tests crash_tests &&
-    step "tests $preset" run_ctest "$preset" -L '^(unit|conformance|crash)$' "${skip[@]}"
+# With what tests, which wait for guests half of their time, leave over of the processors.
+check_in_background() {
+  chrt --idle --pid 0 $BASHPID
+  step "build asan" build asan
+  step "build tsan" build tsan
+  step "build fuzz" build fuzz --target fuzzers
+  step "clang-tidy" tidy
 }
 
-# Over the product; headers are checked where they are included.
+# The suites in which memory and threads are worked hardest, a few calls of the crash loops; nightly all. Loops that
+# damage bytes of an image have one thread: there a race detector finds nothing new, ten times slower.
+sanitize() {
+  local preset=$1 suites=(-L '^(unit|conformance|crash)$') skip=()
+  [ "$preset" = tsan ] && skip=(-E '^unit\.([A-Za-z]*DamageTest|BootDiskTest\.RandomTables)')
+  if [ $mode = nightly ]; then suites=(-LE docs); else local -x ASR_FEW_CALLS=1; fi
+  has_worked "build $preset" && step "tests $preset" run_ctest "$preset" "${suites[@]}" "${skip[@]}"
+}
+
+# Over the product, lumps of files as they were compiled; headers are checked where they are included.
 tidy() {
-  run-clang-tidy -quiet -p build/clang -j "$(nproc)" "^$root/(cli|core|storage)/"
+  run-clang-tidy -quiet -p build/asan -j "$(nproc)" -checks=-bugprone-suspicious-include \
+    "^$root/(build/asan/CMakeFiles/asr_|cli|core|storage).*"
 }
 
 # Each parser in turn, from its seeds; what broke it is left in build/fuzz.
@@ -127,28 +141,40 @@ first_words() {
 finish() {
   local row
   echo
-  for row in "${table[@]}"; do echo "$row"; done
-  if [ ${#failed[@]} -gt 0 ]; then
+  cat "$results"
+  if grep -q ' FAILED ' "$results"; then
     echo
-    echo "FAILED STEPS: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"
-    for row in "${failed[@]}"; do first_words "$logs/${row//[^a-z0-9]/-}.log"; done
+    echo "FAILED STEPS:"
+    grep ' FAILED ' "$results" | while read -r row; do
+      row=${row%%  *}
+      echo "  $row"
+      first_words "$logs/${row//[^a-z0-9]/-}.log"
+    done
   fi
   echo
   sed -n '/% tests passed/,$p' "$logs/tests-release.log" 2>/dev/null
-  [ ${#failed[@]} = 0 ]
+  ! grep -q ' FAILED ' "$results"
   exit
 }
 
 step "install packages" cmake/install-deps.sh test || finish
 step "build release" build release || finish
+background=
+if [ $mode != fast ]; then
+  set -m
+  check_in_background &
+  background=$!
+  set +m
+  trap 'kill -- -$background 2>/dev/null' EXIT
+fi
 step "tests release" run_ctest release
 step "install" install_into_temporary_prefix
 [ $mode = fast ] && finish
 step "package" tests/package/deb_test.sh build/release
-step "build clang" build clang && step "clang-tidy" tidy
 sanitize asan
 sanitize tsan
-step "build fuzz" build fuzz --target fuzzers && step "fuzz" fuzz
+has_worked "build fuzz" && step "fuzz" fuzz
+wait "$background"
 step "quickstart" cli/quickstart.sh
 [ $mode = nightly ] && step "benches" tests/bench/run.sh && step "benches on azure" tests/bench/azure.sh &&
   step "benches on live VMs" tests/bench/live.sh

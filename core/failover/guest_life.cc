@@ -20,8 +20,7 @@ namespace asr {
 namespace {
 
 constexpr double kPollSeconds = 0.1;
-constexpr double kAnswerSeconds = 15;  // QEMU may be held up by a slow disk of this machine
-constexpr double kEndSeconds = 3;      // between the end of QEMU's last word and its own
+constexpr double kEndSeconds = 3;  // between the end of QEMU's last word and its own
 
 std::string TextOf(const nlohmann::json& object, const char* key) {
   if (!object.is_object()) return {};
@@ -162,9 +161,9 @@ class LifeWatch {
                              const nlohmann::json& arguments = nlohmann::json::object()) {
     if (client_ == nullptr) {
       ASR_TRY(client_,
-              QmpClient::Connect(clock_, machine_.directory, kQmpSocketName, kAnswerSeconds));
+              QmpClient::Connect(clock_, machine_.directory, kQmpSocketName, kQmpAnswerSeconds));
     }
-    return client_->Execute(command, arguments, kAnswerSeconds);
+    return client_->Execute(command, arguments, kQmpAnswerSeconds);
   }
 
   Status TakeEvents() {

@@ -12,11 +12,9 @@
 namespace asr {
 namespace {
 
-constexpr double kAnswerSeconds = 15;  // QEMU may be held up by a slow disk of this machine
-
 Result<std::string> AskMonitor(QmpClient& client, const std::string& line) {
   ASR_TRY(const nlohmann::json answer,
-          client.Execute("human-monitor-command", {{"command-line", line}}, kAnswerSeconds));
+          client.Execute("human-monitor-command", {{"command-line", line}}, kQmpAnswerSeconds));
   return answer.is_string() ? answer.get<std::string>() : std::string();
 }
 
@@ -38,14 +36,14 @@ Status CloseForward(QmpClient& client) {
 
 Status EndSerialLog(QmpClient& client) {
   const nlohmann::json backend = {{"type", "null"}, {"data", nlohmann::json::object()}};
-  ASR_CHECK(
-      client.Execute("chardev-change", {{"id", kSerialId}, {"backend", backend}}, kAnswerSeconds));
+  ASR_CHECK(client.Execute("chardev-change", {{"id", kSerialId}, {"backend", backend}},
+                           kQmpAnswerSeconds));
   return {};
 }
 
 Status SealGuest(Clock& clock, const RunningMachine& machine) {
   ASR_TRY(const auto client,
-          QmpClient::Connect(clock, machine.directory, kQmpSocketName, kAnswerSeconds));
+          QmpClient::Connect(clock, machine.directory, kQmpSocketName, kQmpAnswerSeconds));
   Status closed = CloseForward(*client);
   ASR_CHECK(EndSerialLog(*client));
   return closed;

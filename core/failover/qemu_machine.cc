@@ -24,7 +24,7 @@ namespace {
 constexpr double kStartSeconds = 60;    // until QEMU answers; it does in 0.1 s on an idle machine
 constexpr double kConnectSeconds = 5;   // for one try of a conversation
 constexpr double kStopStepSeconds = 5;  // before the next, harder way
-constexpr double kPollSeconds = 0.02;
+constexpr double kProcessPollSeconds = 0.02;
 
 struct Firmware {
   const char* code;
@@ -126,7 +126,7 @@ Status WaitUntilItAnswers(Clock& clock, const RunningMachine& machine) {
                       .WithCause("this machine is overloaded")
                       .Retryable());
     }
-    clock.SleepSeconds(kPollSeconds);
+    clock.SleepSeconds(kProcessPollSeconds);
   }
 }
 
@@ -134,7 +134,7 @@ bool WaitForEnd(Clock& clock, const RunningMachine& machine, double seconds) {
   const double deadline = clock.MonotonicSeconds() + seconds;
   while (IsRunning(machine)) {
     if (clock.MonotonicSeconds() >= deadline) return false;
-    clock.SleepSeconds(kPollSeconds);
+    clock.SleepSeconds(kProcessPollSeconds);
   }
   return true;
 }

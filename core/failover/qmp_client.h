@@ -14,6 +14,9 @@
 
 namespace asr {
 
+// What an answer may take: QEMU may be held up by a slow disk of this machine.
+inline constexpr double kQmpAnswerSeconds = 15;
+
 // Something that QEMU tells unasked, for example "RESET" with {"guest":true}.
 struct QmpEvent {
   std::string name;

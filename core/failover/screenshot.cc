@@ -7,7 +7,6 @@
 namespace asr {
 namespace {
 
-constexpr double kAnswerSeconds = 15;
 constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1A\n";
 constexpr std::uint64_t kMostBytes = 16 * kMiB;
 
@@ -15,9 +14,9 @@ constexpr std::uint64_t kMostBytes = 16 * kMiB;
 
 Result<std::string> TakeScreenshot(FileSystem& fs, Clock& clock, const RunningMachine& machine) {
   ASR_TRY(const auto client,
-          QmpClient::Connect(clock, machine.directory, kQmpSocketName, kAnswerSeconds));
+          QmpClient::Connect(clock, machine.directory, kQmpSocketName, kQmpAnswerSeconds));
   ASR_CHECK(client->Execute("screendump", {{"filename", kScreenshotName}, {"format", "png"}},
-                            kAnswerSeconds));
+                            kQmpAnswerSeconds));
   const std::string path = JoinPath(machine.directory, kScreenshotName);
   auto picture = ReadWholeFile(fs, path, kMostBytes);
   static_cast<void>(fs.RemoveFile(path));

@@ -7,7 +7,7 @@ namespace asr {
 namespace {
 
 // A line longer than this is shown in part. Also what is kept from one look to the next.
-constexpr std::size_t kLongestLine = 4 * kKiB;
+constexpr std::size_t kLongestShownLine = 4 * kKiB;
 constexpr std::size_t kReadBytes = 64 * kKiB;
 // A guest that writes without end shall not keep us from looking at the clock.
 constexpr int kMostReadsOfALook = 256;
@@ -79,7 +79,7 @@ Result<std::optional<std::string>> SerialWatch::Look() {
     offset_bytes_ += count;
     recent_.append(bytes, 0, count);
     if (auto line = FoundLine(/*more_may_follow=*/true)) return line;
-    const std::size_t kept = std::max(kLongestLine, text_.size());
+    const std::size_t kept = std::max(kLongestShownLine, text_.size());
     // Once the text is in it, the line's end is all that is missing, and that is near.
     if (recent_.size() > kept && recent_.find(text_) == std::string::npos) {
       recent_.erase(0, recent_.size() - kept);
@@ -95,14 +95,14 @@ std::optional<std::string> SerialWatch::FoundLine(bool more_may_follow) const {
   const std::size_t after = found + text_.size();
   std::size_t end = recent_.find_first_of("\r\n", after);
   if (end == std::string::npos) {
-    if (more_may_follow && recent_.size() - after < kLongestLine) return std::nullopt;
+    if (more_may_follow && recent_.size() - after < kLongestShownLine) return std::nullopt;
     end = recent_.size();
   }
   const std::size_t break_before =
       found == 0 ? std::string::npos : recent_.find_last_of("\r\n", found - 1);
   std::size_t start = break_before == std::string::npos ? 0 : break_before + 1;
-  if (found - start > kLongestLine) start = found;
-  end = std::min(end, after + kLongestLine);
+  if (found - start > kLongestShownLine) start = found;
+  end = std::min(end, after + kLongestShownLine);
   return PrintableText(std::string_view(recent_).substr(start, end - start));
 }
 

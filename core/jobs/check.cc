@@ -31,7 +31,7 @@ std::string SizeText(std::uint64_t bytes) {
   return fmt::format("{:.1f} TiB", static_cast<double>(bytes) / static_cast<double>(kTiB));
 }
 
-CheckResult CheckSize(const VmDisk& disk, bool is_bios_boot, bool is_on_azure) {
+CheckResult CheckDiskSize(const VmDisk& disk, bool is_bios_boot, bool is_on_azure) {
   const std::string name = fmt::format("Disk {}: size", disk.name.value);
   if (disk.size_bytes > kLargestDiskBytes) {
     return {
@@ -110,7 +110,7 @@ Result<std::vector<CheckResult>> CheckVm(Environment& environment, Vault& vault,
   for (const VmDisk& disk : vm.disks) {
     if (disk.size_bytes == 0) continue;  // unreadable: named above
     const bool is_boot = &disk == &vm.disks.front();
-    results.push_back(CheckSize(disk, is_boot && vm.settings.generation == 1, is_on_azure));
+    results.push_back(CheckDiskSize(disk, is_boot && vm.settings.generation == 1, is_on_azure));
     results.push_back(CheckSectors(disk));
     results.push_back(CheckName(disk));
   }

@@ -15,8 +15,8 @@
 namespace asr {
 namespace {
 
-void CheckPlace(Environment& environment, const VaultRegistration& registration,
-                VaultReport& report) {
+void CheckVaultPlace(Environment& environment, const VaultRegistration& registration,
+                     VaultReport& report) {
   FindingList findings(report, "");
   const std::string warning = NetworkWarning(environment, registration);
   if (!warning.empty()) {
@@ -68,7 +68,7 @@ void CheckWaitingOfGone(Environment& environment, const Vault& vault, VaultRepor
 Result<VaultReport> CheckVault(Environment& environment, const VaultRegistration& registration) {
   ASR_TRY(const auto store, OpenVaultStore(environment, registration));
   ASR_TRY(VaultReport report, CheckContent(*store, environment.clock.Now(), environment.stop));
-  CheckPlace(environment, registration, report);
+  CheckVaultPlace(environment, registration, report);
   // Fails where the content's check has found why.
   const auto vault = OpenVault(environment, registration.name);
   if (!vault) return report;

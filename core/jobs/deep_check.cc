@@ -20,7 +20,7 @@ constexpr std::uint64_t kGroupsAtOnce = 128;
 // A bad sector stays bad; a cable that was touched does not.
 constexpr int kReads = 3;
 // Before bytes are given up, the device gets this long to come back.
-constexpr double kPauseSeconds = 3;
+constexpr double kReadAgainSeconds = 3;
 // More than this share of what was looked at together, and more than so many chunks: that is no
 // lost sector, but a device in trouble.
 constexpr std::uint64_t kMostUnreadableShare = 4;
@@ -143,7 +143,7 @@ Status DeepCheck::LookAgain(std::vector<GroupDamage>& found, std::uint64_t group
   std::uint64_t count = 0;
   for (const GroupDamage& damage : found) count += CountOf(damage.unreadable);
   if (count == 0) return {};
-  clock_.SleepSeconds(kPauseSeconds);
+  clock_.SleepSeconds(kReadAgainSeconds);
   AlignedBuffer chunk(kChunkBytes);
   for (GroupDamage& damage : found) {
     for (std::uint64_t i = 0; i < kChunksPerGroup; ++i) {

@@ -31,7 +31,7 @@ Result<std::optional<RecoveryPoint>> SendWithoutLog(ReplicationPass& pass,
   return SendDirectly(pass);
 }
 
-Result<SpooledChanges> Spool(ReplicationPass& pass) {
+Result<SpooledChanges> SpoolPass(ReplicationPass& pass) {
   SpoolWork work{.environment = pass.environment,
                  .item = pass.item,
                  .source = pass.source,
@@ -60,7 +60,7 @@ Result<SpooledChanges> Spool(ReplicationPass& pass) {
 }  // namespace
 
 Result<std::optional<RecoveryPoint>> ReplicateDelta(ReplicationPass& pass) {
-  ASR_TRY(const SpooledChanges spooled, Spool(pass));
+  ASR_TRY(const SpooledChanges spooled, SpoolPass(pass));
   if (spooled.outcome == SpooledChanges::Outcome::kNoLog) return SendWithoutLog(pass, spooled);
   if (spooled.outcome == SpooledChanges::Outcome::kNothing) return SealPass(pass, 0);
   // The set has all that is needed: however long the network takes, the VM is done with.

@@ -14,6 +14,7 @@
 #include "core/jobs/credentials.h"
 #include "core/jobs/doctor_hosts.h"
 #include "core/jobs/hosts.h"
+#include "core/jobs/prune.h"
 #include "core/jobs/vaults.h"
 #include "core/source/libvirt_library.h"
 #include "storage/base/child_process.h"
@@ -28,10 +29,11 @@ using std::chrono::hours;
 
 constexpr std::uint64_t kLittleSpaceBytes = kGiB;
 constexpr std::uint64_t kNoSpaceBytes = 64 * kMiB;
-constexpr std::chrono::minutes kMostClockDifference{10};
 constexpr hours kExpiresSoon{14 * 24};
 
-std::string Mebibytes(std::uint64_t bytes) { return fmt::format("{} MiB", bytes / kMiB); }
+std::string MebibytesRoundedDown(std::uint64_t bytes) {
+  return fmt::format("{} MiB", bytes / kMiB);
+}
 
 Diagnosis Broken(std::string name, const Error& error) {
   return {std::move(name), State::kBroken, error.Line(), error.action};
@@ -78,11 +80,11 @@ class Doctor {
       Add(Broken("State directory", free_bytes.error()));
     } else if (*free_bytes < kLittleSpaceBytes) {
       Add({"State directory", *free_bytes < kNoSpaceBytes ? State::kBroken : State::kWarning,
-           fmt::format("{} are free in {}", Mebibytes(*free_bytes), directory),
+           fmt::format("{} are free in {}", MebibytesRoundedDown(*free_bytes), directory),
            "make room: change logs that wait to be sent and disks of test failovers lie there"});
     } else {
       Add({"State directory", State::kFine,
-           fmt::format("{}, {} free", directory, Mebibytes(*free_bytes))});
+           fmt::format("{}, {} free", directory, MebibytesRoundedDown(*free_bytes))});
     }
     const Status whole = environment_.state.CheckIntegrity();
     Add(whole ? Diagnosis{"Database", State::kFine, "whole"} : Broken("Database", whole.error()));

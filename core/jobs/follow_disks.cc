@@ -24,7 +24,7 @@ std::string DescribeChange(const Item& item, const ItemDisk& disk) {
 
 // Of an earlier try that was cut before the item's document named the disk: it has another footer,
 // perhaps another size.
-Status RemoveLeftOver(Vault& vault, const Item& item, const ItemDisk& disk) {
+Status RemoveLeftOverReplica(Vault& vault, const Item& item, const ItemDisk& disk) {
   for (const std::string& blob :
        {layout::DigestBlob(item.id, disk.name), layout::DiskBlob(item.id, disk.name)}) {
     const auto snapshots = vault.store().ListSnapshots(blob);
@@ -76,7 +76,7 @@ Status FollowDisks(Environment& environment, Vault& vault, ItemLease& lease,
     const bool is_new =
         std::ranges::find(before.disks, disk.name, &ItemDisk::name) == before.disks.end();
     if (!is_new) continue;
-    ASR_CHECK(RemoveLeftOver(vault, before, disk));
+    ASR_CHECK(RemoveLeftOverReplica(vault, before, disk));
     ASR_CHECK(DiskReplica::OpenOrCreate(vault, lease, disk));
   }
   for (const ItemDisk& disk : followed->disks) {

@@ -19,7 +19,7 @@ constexpr milliseconds kBetweenLooks{500};
 // Between the stop and the start of a revert QEMU ends and another begins.
 constexpr double kRevertSettlesSeconds = 2;
 
-ItemEvent Begin(const HostItem& item, const std::string& host) {
+ItemEvent EmptyEvent(const HostItem& item, const std::string& host) {
   ItemEvent event;
   event.item = item.key.item;
   event.vault_id = item.key.vault_id;
@@ -45,7 +45,7 @@ LogLevel LevelOf(EventSeverity severity) {
 
 ItemEvent EventOf(const DomainEvent& event, const HostItem& item, const std::string& host) {
   using Kind = DomainEvent::Kind;
-  ItemEvent result = Begin(item, host);
+  ItemEvent result = EmptyEvent(item, host);
   const auto set = [&](EventSeverity severity, const char* type, std::string message) {
     result.severity = severity;
     result.type = type;
@@ -92,7 +92,7 @@ ItemEvent EventOf(const DomainEvent& event, const HostItem& item, const std::str
 }
 
 ItemEvent RevertEventOf(DomainRunState state, const HostItem& item, const std::string& host) {
-  ItemEvent event = Begin(item, host);
+  ItemEvent event = EmptyEvent(item, host);
   if (state != DomainRunState::kOffFailed) {
     event.severity = EventSeverity::kWarning;
     event.type = "VmReverted";

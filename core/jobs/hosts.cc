@@ -15,7 +15,7 @@ void WarnOfHost(Environment& environment, const HostRegistration& host, const Er
       fmt::format("host {} cannot be looked at: {}", host.name, error.Line()));
 }
 
-Result<HostRegistration> Register(Environment& environment, const HostRegistration& host) {
+Result<HostRegistration> RegisterHost(Environment& environment, const HostRegistration& host) {
   ASR_TRY(const auto hosts, environment.state.ListHosts());
   for (const HostRegistration& known : hosts) {
     if (known.name != host.name) continue;
@@ -60,14 +60,14 @@ Result<HostRegistration> AddFolderHost(Environment& environment, const std::stri
                           fmt::format("{} is not a directory", absolute))
                     .WithAction("give the directory whose sub-directories hold the VMs' disks"));
   }
-  return Register(environment, {.name = name, .kind = "folder", .path = absolute});
+  return RegisterHost(environment, {.name = name, .kind = "folder", .path = absolute});
 }
 
 Result<HostRegistration> AddLibvirtHost(Environment& environment, const std::string& name,
                                         const std::string& uri) {
   ASR_CHECK(ParseLibvirtUri(uri));
   ASR_CHECK(ListLibvirtVmNames({.name = name, .uri = uri}));
-  return Register(environment, {.name = name, .kind = kLibvirtKind, .path = uri});
+  return RegisterHost(environment, {.name = name, .kind = kLibvirtKind, .path = uri});
 }
 
 Result<std::vector<VirtualMachine>> ListVms(Environment& environment, const std::string& host) {

@@ -51,8 +51,8 @@ std::vector<std::uint64_t> WaitingBytesOfDisks(const LogSets& sets,
   return bytes;
 }
 
-Result<std::unique_ptr<SourceSnapshot>> TakeSnapshot(Environment& environment, Item& item,
-                                                     const RecoveryPoint& parent) {
+Result<std::unique_ptr<SourceSnapshot>> SnapshotToLog(Environment& environment, Item& item,
+                                                      const RecoveryPoint& parent) {
   ASR_TRY(const VirtualMachine vm, FindSource(environment, item));
   if (!vm.is_live()) return Fail(CannotLog("the VM does not run"));
   if (!HasImagesOf(parent, vm)) return Fail(CannotLog("its images were moved"));
@@ -94,7 +94,7 @@ Result<bool> LogChanges(Environment& environment, const VaultIdentity& vault, It
   ASR_TRY(const RecoveryPoint parent, FindParent(sets, waiting, item));
   std::unique_ptr<SourceSnapshot> source;
   ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
-    ASR_TRY(source, TakeSnapshot(environment, item, parent));
+    ASR_TRY(source, SnapshotToLog(environment, item, parent));
     return {};
   }));
   const SpoolWork work{.environment = environment,

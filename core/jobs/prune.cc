@@ -46,10 +46,6 @@ void WarnOfPins(Environment& environment, const Item& item, const PinListing& pi
       item.name));
 }
 
-// Between the clocks of this machine and of the vault's service: with more, nobody knows how old
-// points are.
-constexpr std::chrono::minutes kMostClockDifference{10};
-
 void WarnOfClocks(Environment& environment, const Item& item, Timestamp local, Timestamp server) {
   environment.progress.Warn(
       fmt::format("VM {}: this machine's clock says {}, the vault's service {}; retention removes "

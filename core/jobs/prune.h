@@ -1,6 +1,8 @@
 // Retention at work: which points of an item go now, and removing them.
 #pragma once
 
+#include <chrono>
+
 #include "core/jobs/environment.h"
 #include "core/jobs/replication.h"
 #include "core/model/item.h"
@@ -10,6 +12,10 @@
 #include "core/vault/vault.h"
 
 namespace asr {
+
+// Between the clocks of this machine and of the vault's service: with more, nobody knows how old
+// points are.
+inline constexpr std::chrono::minutes kMostClockDifference{10};
 
 // By the item's policy, its points, and the pins in force.
 [[nodiscard]] Result<RetentionDecision> DecideRemovals(Environment& environment, Vault& vault,

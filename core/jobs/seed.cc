@@ -9,6 +9,7 @@
 #include "core/jobs/credentials.h"
 #include "core/jobs/entra_sign_in.h"
 #include "core/jobs/replica_target.h"
+#include "core/jobs/vault_place.h"
 #include "core/jobs/vaults.h"
 #include "core/transfer/make_equal.h"
 #include "core/vault/layout.h"
@@ -21,8 +22,6 @@
 
 namespace asr {
 namespace {
-
-constexpr std::string_view kFileScheme = "file://";
 
 // A seed as it was given, and the disk that it is for.
 struct SeedChoice {
@@ -249,7 +248,7 @@ Status RefuseSecret(const std::string& place) {
                               "--seed-credential NAME"));
 }
 
-Status CheckPlace(const std::string& place) {
+Status CheckSeedPlace(const std::string& place) {
   const std::size_t scheme = place.find("://");
   if (IsUrl(place)) return RefuseSecret(place);
   if (scheme == std::string::npos || place.substr(0, scheme).find('/') != std::string::npos) {
@@ -264,7 +263,7 @@ Status CheckPlace(const std::string& place) {
   return Fail(BadSeed(place, "file:// needs an absolute path", "give it as file:///PATH"));
 }
 
-Status CheckSize(const Item& item, const ItemDisk& disk, const Disk& seed) {
+Status CheckSeedSize(const Item& item, const ItemDisk& disk, const Disk& seed) {
   if (seed.size_bytes() == disk.size_bytes) return {};
   // As replicas are, and VHDs for Azure.
   if (seed.size_bytes() == PaddedDiskBytes(disk.size_bytes)) return {};
@@ -301,7 +300,7 @@ Result<Seed> OpenSeed(Environment& environment, Vault& vault, const Item& item,
     } else {
       ASR_TRY(disk, OpenImage(environment, vault, item, choice.place));
     }
-    ASR_CHECK(CheckSize(item, *choice.disk, *disk));
+    ASR_CHECK(CheckSeedSize(item, *choice.disk, *disk));
     return disk;
   };
   auto disk = open();
@@ -345,7 +344,7 @@ Status CheckSeedPlaces(const SeedRequest& request) {
     const std::size_t scheme = given.find("://");
     if (scheme == std::string::npos) continue;
     const std::size_t equals = given.rfind('=', scheme);
-    ASR_CHECK(CheckPlace(equals == std::string::npos ? given : given.substr(equals + 1)));
+    ASR_CHECK(CheckSeedPlace(equals == std::string::npos ? given : given.substr(equals + 1)));
   }
   return {};
 }
@@ -353,7 +352,7 @@ Status CheckSeedPlaces(const SeedRequest& request) {
 Result<std::vector<Seed>> OpenSeeds(Environment& environment, Vault& vault, const Item& item,
                                     const SeedRequest& request) {
   ASR_TRY(const auto choices, ParseSeeds(item, request));
-  for (const SeedChoice& choice : choices) ASR_CHECK(CheckPlace(choice.place));
+  for (const SeedChoice& choice : choices) ASR_CHECK(CheckSeedPlace(choice.place));
   std::vector<Seed> seeds;
   for (const SeedChoice& choice : choices) {
     ASR_TRY(Seed seed, OpenSeed(environment, vault, item, choice, request));

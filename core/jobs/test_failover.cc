@@ -40,8 +40,8 @@ Result<std::optional<TestFailoverStatus>> FindLeftOver(Environment& environment,
 }
 
 // The caller holds the lock: what is there and does not live was left by a process that died.
-Status RemoveLeftOver(Environment& environment, const Item& item,
-                      const std::optional<TestFailoverStatus>& left) {
+Status RemoveLeftOverTest(Environment& environment, const Item& item,
+                          const std::optional<TestFailoverStatus>& left) {
   if (!left) return {};
   if (left->test.state == TestFailoverStateName(TestFailoverState::kWaitingForCleanup)) {
     environment.progress.Warn(
@@ -70,13 +70,13 @@ Result<TestSpace> SpaceOfTest(Environment& environment, Vault& vault, const Reco
   return space;
 }
 
-std::string Mebibytes(std::uint64_t bytes) {
+std::string MebibytesRoundedUp(std::uint64_t bytes) {
   return fmt::format("{} MiB", DivideRoundingUp<std::uint64_t>(bytes, kMiB));
 }
 
 std::string DescribeSpace(const Environment& environment, const TestSpace& space) {
-  return fmt::format("the disks need {} in {}, where {} are free", Mebibytes(space.bytes),
-                     environment.state_directory, Mebibytes(space.free_bytes));
+  return fmt::format("the disks need {} in {}, where {} are free", MebibytesRoundedUp(space.bytes),
+                     environment.state_directory, MebibytesRoundedUp(space.free_bytes));
 }
 
 // One test failover while it comes up.
@@ -278,13 +278,14 @@ Result<Plan> PlanTestFailover(Environment& environment, Vault& vault, const Item
         {.step = std::move(step), .item = item.name, .disk = disk, .bytes = bytes});
   };
   if (left) add(fmt::format("Remove what is left in {}", left->test.directory));
-  add(fmt::format("Take {} of space in {}", Mebibytes(space.bytes), environment.state_directory));
+  add(fmt::format("Take {} of space in {}", MebibytesRoundedUp(space.bytes),
+                  environment.state_directory));
   for (std::size_t i = 0; i < point.disks.size(); ++i) {
     add(fmt::format("Restore from point {}", point.id.value), point.disks[i].name.value,
         space.bytes_of_disks[i]);
   }
   add(fmt::format("Start guest: {} CPU(s), {} of memory, {}", settings.cpu_count,
-                  Mebibytes(settings.memory_bytes),
+                  MebibytesRoundedUp(settings.memory_bytes),
                   settings.has_network() ? "an isolated network" : "no network"));
   add(fmt::format("Wait for sign of life, at most {}", FormatDuration(settings.sign_of_life.wait)));
   if (request.cleanup_after) {
@@ -301,7 +302,7 @@ Result<TestFailoverOutcome> StartTestFailover(Environment& environment, Vault& v
   ASR_TRY(const auto left, FindLeftOver(environment, vault, item));
   ASR_TRY(const RecoveryPoint point, vault.FindPoint(item, request.point));
   ASR_TRY(const MachineSettings settings, SettingsOfTest(item, point.settings, request.settings));
-  ASR_CHECK(RemoveLeftOver(environment, item, left));
+  ASR_CHECK(RemoveLeftOverTest(environment, item, left));
   ASR_TRY(const TestSpace space, SpaceOfTest(environment, vault, point));
   if (!space.suffices()) {
     return Fail(MakeError(ErrorKind::kNoSpace, ErrorCode::kNoSpace,

@@ -21,7 +21,6 @@
 namespace asr {
 namespace {
 
-constexpr std::string_view kFileScheme = "file://";
 constexpr std::string_view kSecretHint =
     "put the SAS into AZURE_STORAGE_SAS_TOKEN, or store it: asr credential add";
 

@@ -3,11 +3,14 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/jobs/environment.h"
 #include "storage/blob/blob_store.h"
 
 namespace asr {
+
+inline constexpr std::string_view kFileScheme = "file://";
 
 // A path or file:///dir as "file:///absolute/dir", a container's URL as it is, without opening
 // anything. kUsage for other schemes, and for a URL with a secret in it.

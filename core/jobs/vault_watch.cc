@@ -18,7 +18,7 @@
 namespace asr {
 namespace {
 
-constexpr std::chrono::seconds kBetweenLooks{30};
+constexpr std::chrono::seconds kBetweenVaultLooks{30};
 // A few requests take no longer, unless nobody answers; the client tries that for minutes.
 constexpr double kLongestLookSeconds = 30;
 
@@ -115,7 +115,7 @@ void VaultWatch::Run(const std::stop_token& stop) {
   while (!stop.stop_requested() && !environment_.stop.stop_requested()) {
     LookAndBeat();
     std::unique_lock lock(mutex_);
-    poked_.wait_for(lock, stop, kBetweenLooks, [this] { return is_poked_; });
+    poked_.wait_for(lock, stop, kBetweenVaultLooks, [this] { return is_poked_; });
     is_poked_ = false;
   }
   has_ended_ = true;

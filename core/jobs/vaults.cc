@@ -37,8 +37,8 @@ Error NameTaken(const VaultRegistration& vault) {
 }
 
 // Registers the opened vault, and tells how it is registered.
-Result<VaultRegistration> Register(Environment& environment, const std::string& name,
-                                   const std::string& target, const Vault& vault) {
+Result<VaultRegistration> RegisterVault(Environment& environment, const std::string& name,
+                                        const std::string& target, const Vault& vault) {
   ASR_CHECK(environment.state.AddVault({.name = name,
                                         .target = target,
                                         .id = vault.identity().id,
@@ -93,7 +93,7 @@ Result<VaultRegistration> CreateVault(Environment& environment, const std::strin
   ASR_CHECK(RequireNothingForeign(place, *store));
   ASR_TRY(const auto vault,
           Vault::Create(std::move(store), name, algorithm, environment.clock.Now()));
-  return Register(environment, name, place, *vault);
+  return RegisterVault(environment, name, place, *vault);
 }
 
 Result<VaultRegistration> ConnectVault(Environment& environment, const std::string& name,
@@ -113,7 +113,7 @@ Result<VaultRegistration> ConnectVault(Environment& environment, const std::stri
   ASR_CHECK(store);
   ASR_TRY(const auto vault, Vault::Open(*std::move(store), name));
   if (known) return RegisterAccess(environment, *known, access);
-  return Register(environment, name, place, *vault);
+  return RegisterVault(environment, name, place, *vault);
 }
 
 Result<std::unique_ptr<BlobStore>> OpenVaultStore(Environment& environment,

@@ -15,7 +15,7 @@ namespace asr {
 namespace {
 
 // Between two commits: bounds what is held of rows, and what is done again after a crash.
-constexpr std::uint64_t kGroupsAtOnce = 128;
+constexpr std::uint64_t kGroupsOfAWindow = 128;
 constexpr int kGroupsInFlight = 8;
 
 // One disk on its way back.
@@ -170,10 +170,10 @@ Result<std::uint64_t> RollBackDisk(SealedDisk& point, DiskReplica& replica,
   RollBack roll_back(point, replica, algorithm, stop);
   const std::uint64_t group_count = GroupCount(replica.disk().size_bytes);
   std::uint64_t total_bytes = 0;
-  for (std::uint64_t first = 0; first < group_count; first += kGroupsAtOnce) {
+  for (std::uint64_t first = 0; first < group_count; first += kGroupsOfAWindow) {
     ASR_CHECK(CheckStop(stop));
     ASR_TRY(const std::uint64_t bytes,
-            roll_back.RunWindow(first, std::min(kGroupsAtOnce, group_count - first)));
+            roll_back.RunWindow(first, std::min(kGroupsOfAWindow, group_count - first)));
     if (bytes > 0) on_progress(bytes);
     total_bytes += bytes;
   }

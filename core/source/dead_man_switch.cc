@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "storage/base/checksum.h"
 #include "storage/base/text.h"
 #include "storage/fs/file_system.h"
 
@@ -13,7 +12,6 @@ namespace asr {
 namespace {
 
 constexpr std::chrono::seconds kBeatInterval{2};
-constexpr std::size_t kPlaceDigits = 16;
 
 // The words of the file `alive`: a number that changes, whether the guest is frozen, whether QEMU
 // had paused the VM before.
@@ -88,7 +86,7 @@ DeadManSwitch::DeadManSwitch(SshTarget target, std::string uuid, std::string soc
     : target_(std::move(target)),
       uuid_(std::move(uuid)),
       socket_path_(std::move(socket_path)),
-      place_name_("asr-guard-" + ToHex(RandomBits()).substr(0, kPlaceDigits)) {
+      place_name_(RandomPlace("asr-guard-")) {
   // It is not waited for before Arm.
   auto line = SshLine::Start(target_, "");
   if (line) line_ = *std::move(line);

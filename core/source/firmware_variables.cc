@@ -11,7 +11,7 @@ namespace asr {
 namespace {
 
 constexpr std::uint64_t kMostBytes = 64 * kMiB;
-constexpr int kTries = 5;
+constexpr int kReadTries = 5;
 
 Result<std::string> ReadThere(SshLine& line, const std::string& path) {
   ASR_TRY(SshLine::Answer answer,
@@ -30,7 +30,7 @@ Result<std::string> ReadHere(FileSystem& fs, const std::string& path) {
 // The guest may write a variable meanwhile: what is read twice in a row is one state of it.
 Result<std::string> ReadSteady(FileSystem& fs, SshLine* line, const std::string& path) {
   std::string before;
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < kReadTries; ++i) {
     ASR_TRY(std::string content, line != nullptr ? ReadThere(*line, path) : ReadHere(fs, path));
     if (content.size() > kMostBytes) {
       return Fail(ErrorKind::kUnsupported, ErrorCode::kVmDescription,

@@ -9,7 +9,7 @@
 namespace asr {
 namespace {
 
-Error Changed(const std::string& path) {
+Error ImageChanged(const std::string& path) {
   return MakeError(ErrorKind::kBusy, ErrorCode::kImageChanged,
                    fmt::format("{} was changed while it was read", path))
       .WithCause("the VM is running, or its image is being copied or merged")
@@ -63,7 +63,7 @@ Status FolderSnapshot::VerifyDisk(const OpenedDisk& disk) const {
   for (const Disk::BackingFile& file : disk.stamps) {
     const auto stamp = fs_->Stat(file.path);
     if (!stamp && !IsNotFound(stamp.error())) return Fail(stamp.error());
-    if (!stamp || *stamp != file.stamp) return Fail(Changed(file.path));
+    if (!stamp || *stamp != file.stamp) return Fail(ImageChanged(file.path));
   }
   return {};
 }

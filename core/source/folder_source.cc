@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -11,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "core/source/vm_json.h"
+#include "storage/base/text.h"
 #include "storage/image/disk.h"
 
 namespace asr {
@@ -25,9 +25,7 @@ bool IsDigit(char letter) { return letter >= '0' && letter <= '9'; }
 bool IsImageName(const std::string& name) {
   const auto dot = name.rfind('.');
   if (dot == std::string::npos || dot == 0) return false;
-  std::string ending = name.substr(dot);
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  const std::string ending = AsciiLowerCase(name.substr(dot));
   return std::find(kImageEndings.begin(), kImageEndings.end(), ending) != kImageEndings.end();
 }
 

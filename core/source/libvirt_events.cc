@@ -154,7 +154,7 @@ void OnClosed(virConnectPtr /*connection*/, int /*reason*/, void* ear_of) {
   if (ear->is_open) ear->listener.on_closed();
 }
 
-Error Unreachable(const LibvirtLibrary& libvirt, const std::string& what) {
+Error LastErrorOf(const LibvirtLibrary& libvirt, const std::string& what) {
   const virErrorPtr error = libvirt.GetLastError();
   const char* const text = error != nullptr ? error->message : nullptr;
   return MakeError(ErrorKind::kBusy, ErrorCode::kHostUnreachable,
@@ -196,7 +196,7 @@ class LibvirtEvents::Implementation {
     hears_close_ =
         libvirt_.ConnectRegisterCloseCallback(connection_.get(), OnClosed, ear, FreeEar) == 0;
     if (!hears_close_) FreeEar(ear);
-    if (!hears_close_) return Fail(Unreachable(libvirt_, "cannot listen to the host"));
+    if (!hears_close_) return Fail(LastErrorOf(libvirt_, "cannot listen to the host"));
     // A host that is gone without a word is noticed; one that cannot say so is a local socket.
     constexpr int kSeconds = 5;
     constexpr unsigned int kTries = 3;
@@ -207,7 +207,7 @@ class LibvirtEvents::Implementation {
   Result<std::vector<DomainSummary>> ListDomains() const {
     virDomainPtr* domains = nullptr;
     const int count = libvirt_.ConnectListAllDomains(connection_.get(), &domains, 0);
-    if (count < 0) return Fail(Unreachable(libvirt_, "cannot list the host's VMs"));
+    if (count < 0) return Fail(LastErrorOf(libvirt_, "cannot list the host's VMs"));
     std::vector<DomainSummary> list;
     for (int i = 0; i < count; ++i) {
       std::array<char, VIR_UUID_STRING_BUFLEN> uuid{};
@@ -228,13 +228,13 @@ class LibvirtEvents::Implementation {
     if (domain == nullptr) {
       const virErrorPtr error = libvirt_.GetLastError();
       if (error != nullptr && error->code == VIR_ERR_NO_DOMAIN) return DomainRunState::kGone;
-      return Fail(Unreachable(libvirt_, "cannot ask the host for a VM"));
+      return Fail(LastErrorOf(libvirt_, "cannot ask the host for a VM"));
     }
     int state = 0;
     int reason = 0;
     const int asked = libvirt_.DomainGetState(domain, &state, &reason, 0);
     libvirt_.DomainFree(domain);
-    if (asked != 0) return Fail(Unreachable(libvirt_, "cannot ask for a VM's state"));
+    if (asked != 0) return Fail(LastErrorOf(libvirt_, "cannot ask for a VM's state"));
     if (state != VIR_DOMAIN_SHUTOFF) return DomainRunState::kRuns;
     return reason == VIR_DOMAIN_SHUTOFF_FAILED ? DomainRunState::kOffFailed : DomainRunState::kOff;
   }
@@ -248,7 +248,7 @@ class LibvirtEvents::Implementation {
                                                               callback, ear, FreeEar);
     if (number < 0) {
       FreeEar(ear);
-      return Fail(Unreachable(libvirt_, "cannot listen to the host"));
+      return Fail(LastErrorOf(libvirt_, "cannot listen to the host"));
     }
     callbacks_.push_back(number);
     return {};
@@ -270,7 +270,7 @@ Result<std::unique_ptr<LibvirtEvents>> LibvirtEvents::Connect(const std::string&
                                                               Listener listener) {
   ASR_TRY(const LibvirtLibrary* const libvirt, LoadLibvirt());
   if (!EventLoop::Of(*libvirt).runs()) {
-    return Fail(Unreachable(*libvirt, "cannot begin to listen to libvirt"));
+    return Fail(LastErrorOf(*libvirt, "cannot begin to listen to libvirt"));
   }
   ASR_TRY(auto connection, OpenLibvirt(*libvirt, uri));
   auto implementation =

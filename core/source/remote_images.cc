@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "core/source/libvirt_host.h"
-#include "storage/base/checksum.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -15,9 +14,8 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kTouchInterval{20};
-constexpr std::size_t kPlaceDigits = 16;
 
-Error Changed(const std::string& what) {
+Error RemoteImageChanged(const std::string& what) {
   return MakeError(ErrorKind::kBusy, ErrorCode::kImageChanged, what)
       .WithCause("the VM was started, or its image is being copied or merged")
       .WithAction("nothing: the next try finds the VM as it is then")
@@ -96,7 +94,7 @@ Status RemoteImages::RequireOff() const {
 
 Status RemoteImages::AddDisk(const SshTarget& ssh, const VmDisk& wanted) {
   auto line = std::make_unique<Line>();
-  line->place = "/tmp/asr-image-" + ToHex(RandomBits()).substr(0, kPlaceDigits);
+  line->place = RandomPlace("/tmp/asr-image-");
   line->path = wanted.path;
   ASR_TRY(line->ssh, SshLine::Start(ssh, line->place + "/nbd"));
   ASR_CHECK(line->ssh->WaitUntilReady());
@@ -115,8 +113,8 @@ Status RemoteImages::AddDisk(const SshTarget& ssh, const VmDisk& wanted) {
   line->ssh->HideSocket();
   // A raw image's last, odd sector is filled up.
   if (disk->size_bytes() != wanted.size_bytes) {
-    return Fail(Changed(fmt::format("the image has {} bytes and had {} a moment ago",
-                                    disk->size_bytes(), wanted.size_bytes)));
+    return Fail(RemoteImageChanged(fmt::format("the image has {} bytes and had {} a moment ago",
+                                               disk->size_bytes(), wanted.size_bytes)));
   }
   disks_.push_back({.name = wanted.name,
                     .disk = std::move(disk),
@@ -179,7 +177,8 @@ Status RemoteImages::Verify() const {
     if (!stamps) return Fail(InThis(stamps.error(), disk));
     if (stamps->text == lines_[i]->stamps.text) continue;
     return Fail(
-        InThis(Changed(fmt::format("{} was changed while it was read", lines_[i]->path)), disk));
+        InThis(RemoteImageChanged(fmt::format("{} was changed while it was read", lines_[i]->path)),
+               disk));
   }
   return RequireOff();
 }

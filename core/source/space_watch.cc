@@ -14,7 +14,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kPatience{30};
-constexpr std::chrono::seconds kReconnectPause{3};
+constexpr std::chrono::seconds kSpaceReconnectPause{3};
 
 }  // namespace
 
@@ -29,7 +29,7 @@ bool SpaceWatch::IsShort(std::uint64_t total_bytes, std::uint64_t free_bytes) co
 SpaceWatch::State SpaceWatch::Look() {
   if (!ssh_) return LookHere();
   const auto now = steady_clock::now();
-  const bool may_try = line_ != nullptr || now - last_tried_ > kReconnectPause;
+  const bool may_try = line_ != nullptr || now - last_tried_ > kSpaceReconnectPause;
   if (const auto told = may_try ? LookThere() : std::nullopt) {
     last_told_ = steady_clock::now();
     return *told;

@@ -64,6 +64,11 @@ std::vector<std::string> SshOptions(const SshTarget& target) {
   return options;
 }
 
+std::string RandomPlace(std::string_view stem) {
+  constexpr std::size_t kDigits = 16;
+  return std::string(stem) + ToHex(RandomBits()).substr(0, kDigits);
+}
+
 Error SshError(const SshTarget& target, const std::string& what, const std::string& said) {
   Error error = MakeError(ErrorKind::kBusy, ErrorCode::kHostUnreachable,
                           said.empty() ? what : fmt::format("{}: {}", what, said));

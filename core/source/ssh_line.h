@@ -23,6 +23,9 @@ namespace asr {
 [[nodiscard]] Error SshError(const SshTarget& target, const std::string& what,
                              const std::string& said);
 
+// `stem` and random digits: nobody on the other machine has a directory of that name.
+[[nodiscard]] std::string RandomPlace(std::string_view stem);
+
 // The exit code of a shell for a program that is not there.
 inline constexpr int kNoSuchProgram = 127;
 

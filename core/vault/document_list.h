@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "core/model/ids.h"
+#include "core/vault/layout.h"
 #include "storage/base/result.h"
 
 namespace asr {
 
 // "web.json" -> "web"; "" for any other name.
 [[nodiscard]] inline std::string DocumentStem(const std::string& name) {
-  constexpr std::string_view kEnding = ".json";
+  constexpr std::string_view kEnding = layout::kDocumentEnding;
   return name.ends_with(kEnding) ? name.substr(0, name.size() - kEnding.size()) : "";
 }
 

@@ -17,11 +17,10 @@
 namespace asr {
 namespace {
 
-constexpr std::string_view kJson = ".json";
 constexpr std::string_view kProof = ".proof/";
 constexpr std::string_view kPng = ".png";
 // Groups whose digests are read at a time.
-constexpr std::uint64_t kGroupsAtOnce = 4096;
+constexpr std::uint64_t kGroupsOfARead = 4096;
 
 // "points/X.json" -> "X"; "" if it is none.
 std::string StemBetween(std::string_view name, std::string_view prefix, std::string_view ending) {
@@ -36,9 +35,9 @@ std::string StemBetween(std::string_view name, std::string_view prefix, std::str
 // Chunks of the live table that are unknown.
 Result<std::uint64_t> UnknownChunks(DigestTableReader& table) {
   std::uint64_t chunks = 0;
-  std::vector<Digest> groups(kGroupsAtOnce);
-  for (std::uint64_t first = 0; first < table.group_count(); first += kGroupsAtOnce) {
-    groups.resize(std::min(kGroupsAtOnce, table.group_count() - first));
+  std::vector<Digest> groups(kGroupsOfARead);
+  for (std::uint64_t first = 0; first < table.group_count(); first += kGroupsOfARead) {
+    groups.resize(std::min(kGroupsOfARead, table.group_count() - first));
     ASR_CHECK(table.ReadGroups(first, groups));
     for (std::size_t i = 0; i < groups.size(); ++i) {
       if (!groups[i].is_unknown()) continue;
@@ -87,7 +86,7 @@ void ItemCheck::CheckLeftOvers() {
   const auto blobs = store_.List(layout::ItemPrefix(id_));
   if (!blobs) return findings_.Add("", blobs.error());
   const auto points = std::ranges::count_if(*blobs, [&](const BlobInfo& blob) {
-    return !StemBetween(blob.name, layout::PointsPrefix(id_), kJson).empty();
+    return !StemBetween(blob.name, layout::PointsPrefix(id_), layout::kDocumentEnding).empty();
   });
   const std::string file = std::string(layout::kItems) + id_.value;
   if (blobs->empty()) {
@@ -192,7 +191,7 @@ bool ItemCheck::SortBlobs() {
       ++report_.blob_count;
     } else if (name.starts_with("points/")) {
       SortPointBlob(blob.name, name);
-    } else if (name.starts_with("pins/") && name.ends_with(kJson)) {
+    } else if (name.starts_with("pins/") && name.ends_with(layout::kDocumentEnding)) {
       CheckPin(blob.name);
     } else if (name != "item.json") {
       findings_.Add(Severity::kWarning, blob.name, "this is no blob of the item",
@@ -219,7 +218,7 @@ void ItemCheck::SortPointBlob(const std::string& blob, const std::string& name) 
     }
     return;
   }
-  const std::string point = StemBetween(name, "points/", kJson);
+  const std::string point = StemBetween(name, "points/", layout::kDocumentEnding);
   if (!point.empty()) {
     // Marks are listed before documents.
     if (dropped_.contains(point) && store_.Get(blob).value_or("-").empty()) return;
@@ -228,10 +227,10 @@ void ItemCheck::SortPointBlob(const std::string& blob, const std::string& name) 
   }
   const std::size_t proof = name.find(kProof);
   const bool is_picture = name.ends_with(kPng);
-  const std::string time =
-      proof == std::string::npos
-          ? ""
-          : StemBetween(name, name.substr(0, proof + kProof.size()), is_picture ? kPng : kJson);
+  const std::string time = proof == std::string::npos
+                               ? ""
+                               : StemBetween(name, name.substr(0, proof + kProof.size()),
+                                             is_picture ? kPng : layout::kDocumentEnding);
   if (!ParseCompactTime(time)) {
     findings_.Add(Severity::kWarning, blob, "this is no blob of the item",
                   "remove it by hand if nobody needs it; nothing uses it");

@@ -10,6 +10,7 @@
 namespace asr::layout {
 
 inline constexpr std::string_view kVaultDocument = "vault.json";
+inline constexpr std::string_view kDocumentEnding = ".json";
 inline constexpr std::string_view kPolicies = "policies/";
 inline constexpr std::string_view kItems = "items/";
 // Everything of a vault but vault.json.

@@ -14,8 +14,6 @@
 namespace asr {
 namespace {
 
-constexpr std::string_view kJson = ".json";
-
 void CheckIdentity(BlobStore& store, VaultReport& report) {
   const std::string document(layout::kVaultDocument);
   FindingList findings(report, "");
@@ -34,7 +32,7 @@ void CheckPolicies(BlobStore& store, VaultReport& report) {
   }
   for (const std::string& name : *names) {
     const std::string blob = fmt::format("{}{}", layout::kPolicies, name);
-    if (!name.ends_with(kJson)) {
+    if (!name.ends_with(layout::kDocumentEnding)) {
       findings.Add(Severity::kWarning, blob, "this is no policy",
                    "remove it by hand if nobody needs it; nothing uses it");
       continue;
@@ -106,8 +104,9 @@ bool IsSurelyNoItem(BlobStore& store, const ItemId& id) {
   const auto document = store.Get(layout::ItemDocument(id));
   if (document || !IsNotFound(document.error())) return false;
   const auto points = store.ListNames(layout::PointsPrefix(id));
-  return points && std::ranges::none_of(
-                       *points, [](const std::string& name) { return name.ends_with(kJson); });
+  return points && std::ranges::none_of(*points, [](const std::string& name) {
+           return name.ends_with(layout::kDocumentEnding);
+         });
 }
 
 // Undo files that no reader uses, which no list of blobs or snapshots shows.

@@ -214,7 +214,7 @@ void Vault::WithdrawVerification(const ItemId& item, const PointId& point) {
   const auto proofs = store_->List(layout::ProofPrefix(item, point));
   if (!proofs) return;
   for (const BlobInfo& blob : *proofs) {
-    if (!blob.name.ends_with(".json")) continue;
+    if (!blob.name.ends_with(layout::kDocumentEnding)) continue;
     const auto text = store_->Get(blob.name);
     const Result<Proof> proof = text ? DecodeProof(blob.name, *text) : Fail(text.error());
     if (!proof || *proof != Proof{.verified_at = proof->verified_at}) continue;

@@ -25,7 +25,7 @@ namespace asr {
 namespace {
 
 constexpr auto kLimit = std::chrono::seconds(13);
-constexpr std::size_t kMostBytes = std::size_t{64} * 1024;
+constexpr std::size_t kMostOutputBytes = std::size_t{64} * 1024;
 
 struct Output {
   Secret out;
@@ -109,7 +109,7 @@ class Program {
     char buffer[4096];
     const ssize_t count = ::read(from.get(), buffer, sizeof(buffer));
     if (count < 0 && errno == EINTR) return;
-    if (count <= 0 || text.size() > kMostBytes) {
+    if (count <= 0 || text.size() > kMostOutputBytes) {
       from = FileDescriptor();
     } else {
       text.append(buffer, static_cast<std::size_t>(count));

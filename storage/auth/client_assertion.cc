@@ -24,7 +24,7 @@ Memory ReadFrom(const Secret& pem) {
   return {BIO_new_mem_buf(pem.Reveal().data(), static_cast<int>(pem.Reveal().size())), BIO_free};
 }
 
-Error Invalid(std::string_view why) {
+Error InvalidCertificate(std::string_view why) {
   return MakeError(ErrorKind::kState, ErrorCode::kCredentialInvalid,
                    fmt::format("the client certificate cannot be used: {}", why))
       .WithAction("give a PEM file that holds the certificate and its RSA key");
@@ -62,14 +62,16 @@ Result<ClientCertificate> ClientCertificate::Parse(const Secret& pem, const Secr
   const std::shared_ptr<EVP_PKEY> key(PEM_read_bio_PrivateKey(key_text.get(), nullptr, GivePassword,
                                                               const_cast<Secret*>(&password)),
                                       EVP_PKEY_free);
-  if (key == nullptr) return Fail(Invalid("it has no private key, or the password is wrong"));
-  if (EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_RSA) return Fail(Invalid("its key is not RSA"));
+  if (key == nullptr)
+    return Fail(InvalidCertificate("it has no private key, or the password is wrong"));
+  if (EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_RSA)
+    return Fail(InvalidCertificate("its key is not RSA"));
   const Memory certificate_text = ReadFrom(pem);
   const std::unique_ptr<X509, decltype(&X509_free)> certificate(
       PEM_read_bio_X509(certificate_text.get(), nullptr, nullptr, nullptr), X509_free);
-  if (certificate == nullptr) return Fail(Invalid("there is no certificate in it"));
+  if (certificate == nullptr) return Fail(InvalidCertificate("there is no certificate in it"));
   if (X509_check_private_key(certificate.get(), key.get()) != 1) {
-    return Fail(Invalid("certificate and key do not belong together"));
+    return Fail(InvalidCertificate("certificate and key do not belong together"));
   }
   std::array<std::byte, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
@@ -77,7 +79,7 @@ Result<ClientCertificate> ClientCertificate::Parse(const Secret& pem, const Secr
   if (X509_digest(certificate.get(), EVP_sha1(), reinterpret_cast<unsigned char*>(digest.data()),
                   &size) != 1 ||
       ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &end) != 1) {
-    return Fail(Invalid("the certificate is damaged"));
+    return Fail(InvalidCertificate("the certificate is damaged"));
   }
   ClientCertificate parsed;
   parsed.key_ = key;
@@ -102,7 +104,7 @@ Result<Secret> ClientCertificate::Assertion(std::string_view client_id, std::str
   std::string text =
       Base64UrlEncode(AsBytes(header.dump())) + "." + Base64UrlEncode(AsBytes(claims.dump()));
   const std::string signature = Signature(static_cast<EVP_PKEY*>(key_.get()), text);
-  if (signature.empty()) return Fail(Invalid("its key does not sign"));
+  if (signature.empty()) return Fail(InvalidCertificate("its key does not sign"));
   return Secret(text + "." + signature);
 }
 

@@ -35,7 +35,7 @@ std::string Text(const json& object, const char* name) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-double Number(const json& object, const char* name, double otherwise) {
+double NumberOr(const json& object, const char* name, double otherwise) {
   const auto found = object.find(name);
   return found != object.end() && found->is_number() ? found->get<double>() : otherwise;
 }
@@ -171,10 +171,10 @@ Result<DeviceCode> RequestDeviceCode(const EntraApplication& application, HttpCl
     code.url = Text(document, "verification_uri");
     if (code.url.empty()) code.url = Text(document, "verification_url");
     code.interval_seconds =
-        std::clamp(Number(document, "interval", 5), 1.0, kLongestIntervalSeconds);
+        std::clamp(NumberOr(document, "interval", 5), 1.0, kLongestIntervalSeconds);
     code.expires_at =
         clock.Now() + std::chrono::milliseconds(static_cast<std::int64_t>(
-                          1000 * std::clamp(Number(document, "expires_in", 900), 0.0, 86400.0)));
+                          1000 * std::clamp(NumberOr(document, "expires_in", 900), 0.0, 86400.0)));
   }
   if (!code.code.empty() && !code.user_code.empty() && code.url.starts_with("https://"))
     return code;

@@ -12,13 +12,13 @@ namespace {
 
 constexpr auto kWarningTime = std::chrono::hours(7 * 24);
 
-Error Invalid(std::string_view why) {
+Error InvalidSas(std::string_view why) {
   return MakeError(ErrorKind::kUsage, ErrorCode::kCredentialInvalid,
                    fmt::format("the shared access signature cannot be used: {}", why));
 }
 
 Error Broken(std::string_view why) {
-  return Invalid(why)
+  return InvalidSas(why)
       .WithCause("it was cut when it was copied, or a shell took its '&' for the command's end")
       .WithAction("copy it again, whole, and quote it or put it into a file of mode 0600");
 }
@@ -59,14 +59,14 @@ SasKind KindOf(const Url& url) {
 Status CheckResource(const SasToken& sas) {
   if (sas.kind != SasKind::kAccount) {
     if (sas.resource == "c" || sas.resource == "d") return {};
-    return Fail(Invalid("it is for one blob, not for a container")
+    return Fail(InvalidSas("it is for one blob, not for a container")
                     .WithAction("make one for the container (sr=c)"));
   }
   if (sas.services.find('b') == std::string::npos) {
-    return Fail(Invalid("it is not for the blob service").WithAction("make one with ss=b"));
+    return Fail(InvalidSas("it is not for the blob service").WithAction("make one with ss=b"));
   }
   if (sas.resource.find('o') == std::string::npos || sas.resource.find('c') == std::string::npos) {
-    return Fail(Invalid("it is not for containers and the blobs in them")
+    return Fail(InvalidSas("it is not for containers and the blobs in them")
                     .WithAction("make one with srt=co"));
   }
   return {};
@@ -111,7 +111,7 @@ Result<SasToken> ParseSas(const Secret& text) {
 Status CheckSas(const SasToken& sas, std::string_view permissions, Timestamp now) {
   if (sas.expires_at && *sas.expires_at <= now) return Fail(Expired(sas));
   if (sas.starts_at && *sas.starts_at > now) {
-    return Fail(Invalid(fmt::format("it holds from {} only", FormatTime(*sas.starts_at)))
+    return Fail(InvalidSas(fmt::format("it holds from {} only", FormatTime(*sas.starts_at)))
                     .WithCause("this machine's clock is behind")
                     .WithAction("wait, or make one without a start"));
   }
@@ -143,7 +143,7 @@ Status SasAuthorizer::Sign(HttpRequest& request, const std::stop_token& /*stop*/
   }
   if (has_expired()) return Fail(Expired(sas_));
   if (sas_.is_https_only && !request.url.starts_with("https:")) {
-    return Fail(Invalid("it is for https only").WithAction("give the URL with https://"));
+    return Fail(InvalidSas("it is for https only").WithAction("give the URL with https://"));
   }
   request.url += request.url.find('?') == std::string::npos ? '?' : '&';
   request.url += sas_.query.Reveal();

@@ -15,7 +15,7 @@
 namespace asr {
 namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{64} * 1024;
+constexpr std::size_t kMostSecretBytes = std::size_t{64} * 1024;
 
 Error ReadError(const std::string& path, int errno_value) {
   Error error = ErrnoError(errno_value, fmt::format("cannot read the secret in {}", path));
@@ -48,7 +48,7 @@ Result<Secret> Read(const std::string& path, bool must_be_private) {
                     .WithCause("the file was made without a thought of its mode")
                     .WithAction("chmod 600 " + ShellQuote(path)));
   }
-  std::string text(kMostBytes + 1, '\0');
+  std::string text(kMostSecretBytes + 1, '\0');
   std::size_t size = 0;
   while (size < text.size()) {
     if (S_ISFIFO(status.st_mode)) ASR_CHECK(AwaitPipe(file.get(), path));
@@ -58,7 +58,7 @@ Result<Secret> Read(const std::string& path, bool must_be_private) {
     if (count == 0) break;
     size += static_cast<std::size_t>(count);
   }
-  if (size > kMostBytes) {
+  if (size > kMostSecretBytes) {
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kCredentialInvalid,
                           fmt::format("{} is too large for a secret", path))
                     .WithAction("name the right file"));

@@ -11,6 +11,7 @@
 
 #include "storage/auth/crypto.h"
 #include "storage/auth/sas.h"
+#include "storage/base/text.h"
 #include "storage/http/retry_policy.h"
 #include "storage/http/url.h"
 
@@ -63,17 +64,10 @@ std::string CanonicalHeaders(const HttpHeaders& headers) {
   return text;
 }
 
-std::string LowerCase(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 std::string CanonicalResource(const Url& url, std::string_view account) {
   std::map<std::string, std::vector<std::string>> query;
   for (const auto& [name, value] : url.query) {
-    query[LowerCase(PercentDecode(name))].push_back(PercentDecode(value));
+    query[AsciiLowerCase(PercentDecode(name))].push_back(PercentDecode(value));
   }
   std::string text = fmt::format("/{}{}", account, url.path);
   for (auto& [name, values] : query) {

@@ -8,6 +8,7 @@
 
 #include "storage/auth/shared_key.h"
 #include "storage/auth/storage_location.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
@@ -19,19 +20,11 @@ constexpr std::string_view kDevelopmentKey =
 
 using Settings = std::map<std::string, std::string>;  // by their names in lower case
 
-Error Invalid(std::string_view why) {
+Error InvalidConnectionString(std::string_view why) {
   return MakeError(ErrorKind::kUsage, ErrorCode::kCredentialInvalid,
                    fmt::format("the connection string cannot be used: {}", why))
       .WithCause("it was cut when it was copied, or a shell took its ';' for the command's end")
       .WithAction("copy it again: az storage account show-connection-string -n ACCOUNT");
-}
-
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
 }
 
 Result<Settings> Split(std::string_view text) {
@@ -45,9 +38,9 @@ Result<Settings> Split(std::string_view text) {
     // At the first one only: keys and signatures end with '='.
     const std::size_t equals = part.find('=');
     if (equals == std::string_view::npos || equals == 0) {
-      return Fail(Invalid("a part of it is not NAME=VALUE"));
+      return Fail(InvalidConnectionString("a part of it is not NAME=VALUE"));
     }
-    settings[LowerCase(part.substr(0, equals))] = part.substr(equals + 1);
+    settings[AsciiLowerCase(part.substr(0, equals))] = part.substr(equals + 1);
   }
   return settings;
 }
@@ -78,12 +71,12 @@ Status SetEndpoint(Settings& settings, StorageCredential& credential) {
     return {};
   }
   if (credential.account.empty()) {
-    return Fail(Invalid("it names neither AccountName nor BlobEndpoint"));
+    return Fail(InvalidConnectionString("it names neither AccountName nor BlobEndpoint"));
   }
   const std::string& suffix = settings["endpointsuffix"];
   const std::string& protocol = settings["defaultendpointsprotocol"];
   if (!protocol.empty() && protocol != "https" && protocol != "http") {
-    return Fail(Invalid("its DefaultEndpointsProtocol is neither https nor http"));
+    return Fail(InvalidConnectionString("its DefaultEndpointsProtocol is neither https nor http"));
   }
   credential.endpoint =
       fmt::format("{}://{}.blob.{}", protocol.empty() ? "https" : protocol, credential.account,
@@ -110,7 +103,7 @@ std::optional<StorageCredential> KeyOrSas(const VariableLookup& environment) {
 
 Result<StorageCredential> ParseConnectionString(const Secret& text) {
   ASR_TRY(Settings settings, Split(text.Reveal()));
-  if (LowerCase(settings["usedevelopmentstorage"]) == "true") return Development(settings);
+  if (AsciiLowerCase(settings["usedevelopmentstorage"]) == "true") return Development(settings);
   StorageCredential credential;
   credential.source = "connection string";
   credential.account = settings["accountname"];
@@ -118,7 +111,7 @@ Result<StorageCredential> ParseConnectionString(const Secret& text) {
   credential.key = Secret(settings["accountkey"]);
   credential.sas = Secret(settings["sharedaccesssignature"]);
   if (credential.key.empty() && credential.sas.empty()) {
-    return Fail(Invalid("it holds neither AccountKey nor SharedAccessSignature"));
+    return Fail(InvalidConnectionString("it holds neither AccountKey nor SharedAccessSignature"));
   }
   // Whoever can read what is left in freed memory shall not find it.
   for (auto& [name, value] : settings) Secret(std::move(value));

@@ -35,7 +35,7 @@ constexpr std::array kKinds = {
 
 const KindRow& RowOf(Kind kind) { return *std::ranges::find(kKinds, kind, &KindRow::kind); }
 
-Error Invalid(std::string_view why, std::string action) {
+Error InvalidCredential(std::string_view why, std::string action) {
   return MakeError(ErrorKind::kUsage, ErrorCode::kCredentialInvalid,
                    fmt::format("the credential cannot be used: {}", why))
       .WithAction(std::move(action));
@@ -61,8 +61,9 @@ bool HasControlCharacters(std::string_view text) {
 Status CheckAccount(const StoredCredential& credential) {
   if (credential.account.empty() && credential.kind != Kind::kAccountKey) return {};
   if (IsAccountName(credential.account)) return {};
-  return Fail(Invalid(fmt::format("'{}' is not the name of a storage account", credential.account),
-                      "give the account's name, 3 to 24 of a-z and 0-9: --account ACCOUNT"));
+  return Fail(InvalidCredential(
+      fmt::format("'{}' is not the name of a storage account", credential.account),
+      "give the account's name, 3 to 24 of a-z and 0-9: --account ACCOUNT"));
 }
 
 Status CheckApplication(const StoredCredential& credential) {
@@ -70,8 +71,8 @@ Status CheckApplication(const StoredCredential& credential) {
                          std::string_view option) -> Status {
     const bool is_missing = value.empty() && RowOf(credential.kind).needs_application;
     if (!is_missing && IsDirectoryName(value)) return {};
-    return Fail(Invalid(fmt::format("'{}' is not {}", value, what),
-                        fmt::format("give it as the portal shows it: {}", option)));
+    return Fail(InvalidCredential(fmt::format("'{}' is not {}", value, what),
+                                  fmt::format("give it as the portal shows it: {}", option)));
   };
   ASR_CHECK(check(credential.tenant, "a tenant's id or domain", "--tenant TENANT"));
   return check(credential.client_id, "a client's id", "--client-id ID");
@@ -94,7 +95,8 @@ Status CheckSecret(const StoredCredential& credential) {
     case Kind::kClientSecret:
     case Kind::kLogin:
       if (!HasControlCharacters(credential.secret.Reveal())) return {};
-      return Fail(Invalid("a client's secret is one line", "copy the secret's value again, alone"));
+      return Fail(InvalidCredential("a client's secret is one line",
+                                    "copy the secret's value again, alone"));
     case Kind::kClientCertificate:
     case Kind::kManagedIdentity:
     case Kind::kAzureCli:
@@ -119,7 +121,7 @@ constexpr std::array kFields = {Field{"account", &StoredCredential::account},
 void Wipe(std::string& text) { Secret(std::move(text)); }
 
 // A SAS, also that of a connection string.
-std::optional<Timestamp> ExpiryOf(const Secret& sas) {
+std::optional<Timestamp> SasExpiry(const Secret& sas) {
   if (sas.empty()) return std::nullopt;
   const auto parsed = ParseSas(sas);
   return parsed ? parsed->expires_at : std::nullopt;
@@ -144,15 +146,17 @@ Status CheckCredential(const StoredCredential& credential) {
   ASR_CHECK(CheckAccount(credential));
   ASR_CHECK(CheckApplication(credential));
   if (RowOf(credential.kind).needs_secret && credential.secret.empty()) {
-    return Fail(Invalid("its secret is empty", "give the file that holds the secret"));
+    return Fail(InvalidCredential("its secret is empty", "give the file that holds the secret"));
   }
   const std::string& path = credential.certificate_path;
   if (credential.kind == Kind::kClientCertificate && !path.starts_with('/')) {
-    return Fail(Invalid(fmt::format("'{}' is not an absolute path of a certificate", path),
-                        "give the PEM file: --certificate-file FILE"));
+    return Fail(
+        InvalidCredential(fmt::format("'{}' is not an absolute path of a certificate", path),
+                          "give the PEM file: --certificate-file FILE"));
   }
   if (credential.kind == Kind::kLogin && !credential.authority.starts_with("https://")) {
-    return Fail(Invalid("it does not say who gave its token", "sign in again: asr login"));
+    return Fail(
+        InvalidCredential("it does not say who gave its token", "sign in again: asr login"));
   }
   return CheckSecret(credential);
 }
@@ -163,11 +167,11 @@ CredentialSummary Summarize(const std::string& name, const StoredCredential& cre
                             .account = credential.account,
                             .user = credential.user,
                             .expires_at = {}};
-  if (credential.kind == Kind::kSas) summary.expires_at = ExpiryOf(credential.secret);
+  if (credential.kind == Kind::kSas) summary.expires_at = SasExpiry(credential.secret);
   if (credential.kind == Kind::kConnectionString) {
     if (const auto parsed = ParseConnectionString(credential.secret)) {
       summary.account = parsed->account;
-      summary.expires_at = ExpiryOf(parsed->sas);
+      summary.expires_at = SasExpiry(parsed->sas);
     }
   }
   return summary;
@@ -184,7 +188,7 @@ Result<Secret> EncodeCredential(const StoredCredential& credential) {
   if (json.contains("secret")) Wipe(json["secret"].get_ref<std::string&>());
   const auto back = DecodeCredential(text);
   if (back && *back == credential) return text;
-  return Fail(Invalid("a part of it is not text in UTF-8", "give it as text"));
+  return Fail(InvalidCredential("a part of it is not text in UTF-8", "give it as text"));
 }
 
 std::optional<StoredCredential> DecodeCredential(const Secret& text) {

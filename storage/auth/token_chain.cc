@@ -5,14 +5,15 @@
 
 #include "storage/auth/az_cli.h"
 #include "storage/auth/entra_sources.h"
+#include "storage/base/text.h"
 
 namespace asr {
 namespace {
 
 // A kind of sign-in whose variables are not set, or set wrong: says so when it is asked.
-class NotSetUp : public TokenSource {
+class NotSetUpSource : public TokenSource {
  public:
-  NotSetUp(std::string name, Error why) : name_(std::move(name)), why_(std::move(why)) {}
+  NotSetUpSource(std::string name, Error why) : name_(std::move(name)), why_(std::move(why)) {}
   std::string name() const override { return name_; }
   Result<AccessToken> Fetch(const TokenRequest& /*request*/,
                             const std::stop_token& /*stop*/) override {
@@ -25,7 +26,7 @@ class NotSetUp : public TokenSource {
 };
 
 std::unique_ptr<TokenSource> Missing(std::string name, std::string why) {
-  return std::make_unique<NotSetUp>(
+  return std::make_unique<NotSetUpSource>(
       std::move(name),
       MakeError(ErrorKind::kNotFound, ErrorCode::kCredentialNotFound, std::move(why)));
 }
@@ -39,7 +40,7 @@ std::unique_ptr<TokenSource> FromVariables(const VariableLookup& environment, Ht
     return Missing(name, "neither AZURE_CLIENT_SECRET nor AZURE_CLIENT_CERTIFICATE_PATH is set");
   }
   auto application = ApplicationFromEnvironment(environment);
-  if (!application) return std::make_unique<NotSetUp>(name, std::move(application).error());
+  if (!application) return std::make_unique<NotSetUpSource>(name, std::move(application).error());
   if (secret) {
     return MakeClientSecretSource(*std::move(application), Secret(*std::move(secret)), client,
                                   clock);
@@ -55,15 +56,8 @@ std::unique_ptr<TokenSource> WorkloadIdentity(const VariableLookup& environment,
   const std::string name = "workload identity";
   if (!path) return Missing(name, "AZURE_FEDERATED_TOKEN_FILE is not set");
   auto application = ApplicationFromEnvironment(environment);
-  if (!application) return std::make_unique<NotSetUp>(name, std::move(application).error());
+  if (!application) return std::make_unique<NotSetUpSource>(name, std::move(application).error());
   return MakeWorkloadIdentitySource(*std::move(application), *std::move(path), client, clock);
-}
-
-std::string LowerCase(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
 }
 
 }  // namespace
@@ -103,7 +97,7 @@ Result<AccessToken> TokenChain::Fetch(const TokenRequest& request, const std::st
 Result<std::unique_ptr<TokenSource>> MakeDefaultTokenSource(const VariableLookup& environment,
                                                             HttpClient& client, const Clock& clock,
                                                             ManagedIdentityOptions managed) {
-  const std::string wanted = LowerCase(environment("AZURE_TOKEN_CREDENTIALS").value_or(""));
+  const std::string wanted = AsciiLowerCase(environment("AZURE_TOKEN_CREDENTIALS").value_or(""));
   const bool is_prod = wanted.empty() || wanted == "prod";
   const bool is_dev = wanted.empty() || wanted == "dev";
   std::vector<std::unique_ptr<TokenSource>> sources;

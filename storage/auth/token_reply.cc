@@ -46,7 +46,7 @@ std::optional<Timestamp> LocalTime(const json& document, const char* name) {
   return Timestamp{std::chrono::seconds{std::mktime(&fields)}};
 }
 
-std::optional<Timestamp> ExpiryOf(const json& document, Timestamp now) {
+std::optional<Timestamp> TokenExpiry(const json& document, Timestamp now) {
   if (const auto seconds = Number(document, "expires_in")) {
     return now + std::chrono::seconds(*seconds);
   }
@@ -73,7 +73,7 @@ Result<AccessToken> ReadToken(std::string_view body, Timestamp now) {
       value->get_ref<const std::string&>().empty()) {
     return Fail(BadToken("there is none in the reply"));
   }
-  const auto expires_at = ExpiryOf(document, now);
+  const auto expires_at = TokenExpiry(document, now);
   if (!expires_at) return Fail(BadToken("the reply does not say how long it holds"));
   AccessToken token{Secret(value->get<std::string>()), *expires_at, RenewalTime(now, *expires_at)};
   if (const auto seconds = Number(document, "refresh_in")) {

@@ -86,6 +86,11 @@ void StoreBig(MutableByteSpan bytes, std::size_t offset, T value) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// True if `bytes`, which are no fewer than the signature's, begin with it.
+[[nodiscard]] inline bool CarriesSignature(ByteSpan bytes, std::string_view signature) {
+  return AsText(bytes.first(signature.size())) == signature;
+}
+
 // True if every byte is zero; fast enough to run before each digest.
 [[nodiscard]] inline bool IsZero(ByteSpan bytes) {
   if (bytes.empty()) return true;

@@ -37,10 +37,10 @@ bool IsExecutableFile(const std::string& path) {
 
 // Everything from here to the exec runs between fork and exec of a process that may have had many
 // threads: only async-signal-safe calls, no memory from the heap.
-class Child {
+class DetachedProgram {
  public:
-  Child(std::vector<char*> arguments, const SpawnOptions& options, int report_descriptor,
-        int parents_descriptor)
+  DetachedProgram(std::vector<char*> arguments, const SpawnOptions& options, int report_descriptor,
+                  int parents_descriptor)
       : arguments_(std::move(arguments)),
         options_(options),
         report_descriptor_(report_descriptor),
@@ -182,7 +182,7 @@ Result<ProcessIdentity> SpawnDetached(const std::vector<std::string>& arguments,
   const FileDescriptor ours(ends[0]);
   FileDescriptor theirs(ends[1]);
   FileDescriptor theirs_aside(::fcntl(theirs.get(), F_DUPFD_CLOEXEC, 3));
-  const Child child(std::move(pointers), options, theirs_aside.get(), ours.get());
+  const DetachedProgram child(std::move(pointers), options, theirs_aside.get(), ours.get());
   const pid_t pid = theirs_aside.valid() ? ::fork() : -1;
   if (pid < 0) return Fail(ErrnoError(errno, fmt::format("cannot start {}", program)));
   if (pid == 0) child.Run();

@@ -9,14 +9,6 @@ namespace {
 
 constexpr std::size_t kLettersPerMistake = 3;
 
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
-
 // Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
 std::size_t EditDistance(std::string_view left, std::string_view right) {
   std::vector<std::size_t> before_last(right.size() + 1);
@@ -48,12 +40,20 @@ std::optional<std::size_t> Mistakes(const std::string& word, const std::string& 
 
 }  // namespace
 
+std::string AsciiLowerCase(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
 std::string NearestName(std::string_view word, const std::vector<std::string>& candidates) {
-  const std::string wanted = Lower(word);
+  const std::string wanted = AsciiLowerCase(word);
   std::string nearest;
   std::optional<std::size_t> fewest;
   for (const std::string& candidate : candidates) {
-    const auto mistakes = Mistakes(wanted, Lower(candidate));
+    const auto mistakes = Mistakes(wanted, AsciiLowerCase(candidate));
     if (mistakes && (!fewest || *mistakes < *fewest)) {
       nearest = candidate;
       fewest = mistakes;

@@ -1,4 +1,4 @@
-// Small helpers for words that people type.
+// Small helpers for words, most of which people type.
 #pragma once
 
 #include <string>
@@ -6,6 +6,9 @@
 #include <vector>
 
 namespace asr {
+
+// A to Z in lower case; all other bytes stay, whatever the locale.
+[[nodiscard]] std::string AsciiLowerCase(std::string_view text);
 
 // The candidate that `word` most likely meant, or empty if none is near enough. Letter case does
 // not count; a swap of two neighbouring letters counts as one mistake, and one mistake is allowed

@@ -12,7 +12,7 @@
 namespace asr {
 namespace {
 
-constexpr std::string_view kVersion = "2023-11-03";
+constexpr std::string_view kServiceVersion = "2023-11-03";
 
 bool IsUnreserved(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -53,7 +53,7 @@ HttpRequest AzureClient::Build(const AzureRequest& request) const {
     AppendEncoded(http.url, value);
   }
   http.headers = request.headers;
-  http.headers.Set("x-ms-version", kVersion);
+  http.headers.Set("x-ms-version", kServiceVersion);
   if (!request.body.empty()) http.headers.Set("x-ms-content-crc64", CrcHeader(Crc64(request.body)));
   http.body = request.body;
   http.into = request.into;

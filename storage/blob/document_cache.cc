@@ -10,7 +10,7 @@ namespace asr {
 namespace {
 
 // Larger ones are no documents.
-constexpr std::size_t kMostBytes = 256 * kKiB;
+constexpr std::size_t kMostCachedBytes = 256 * kKiB;
 constexpr std::array<const char*, 1> kSchema = {R"sql(
 CREATE TABLE documents (
   vault TEXT NOT NULL,
@@ -120,7 +120,7 @@ void DocumentCache::Put(const std::vector<CachedDocument>& documents) {
 Status DocumentCache::TryPut(SqlDatabase& database, const std::vector<CachedDocument>& documents) {
   ASR_TRY(SqlTransaction writing, database.BeginWrite());
   for (const CachedDocument& document : documents) {
-    if (document.text.size() > kMostBytes || document.etag.empty()) continue;
+    if (document.text.size() > kMostCachedBytes || document.etag.empty()) continue;
     ASR_CHECK(database.Run("INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, ?4, ?5)",
                            {vault_, document.name, document.etag, document.text,
                             ChecksumOf(vault_, document.name, document.etag, document.text)}));

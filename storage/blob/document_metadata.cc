@@ -11,14 +11,14 @@ namespace {
 // The service takes 8 KiB of names and values together, and proxies no more of one header.
 constexpr std::size_t kMostPackedBytes = 6 * std::size_t{1024};
 // Larger ones do not become so small.
-constexpr std::size_t kMostBytes = 256 * std::size_t{1024};
+constexpr std::size_t kMostUnpackedBytes = 256 * std::size_t{1024};
 
 const Bytef* ZlibBytes(const char* data) { return reinterpret_cast<const Bytef*>(data); }
 
 }  // namespace
 
 std::string PackDocument(std::string_view text) {
-  if (text.empty() || text.size() > kMostBytes) return {};
+  if (text.empty() || text.size() > kMostUnpackedBytes) return {};
   std::string packed(::compressBound(text.size()), '\0');
   uLongf size = packed.size();
   if (::compress2(reinterpret_cast<Bytef*>(packed.data()), &size, ZlibBytes(text.data()),
@@ -33,7 +33,7 @@ std::string PackDocument(std::string_view text) {
 
 std::optional<std::string> UnpackDocument(std::string_view packed, std::uint64_t size_bytes,
                                           std::string_view content_md5) {
-  if (packed.empty() || size_bytes == 0 || size_bytes > kMostBytes) return std::nullopt;
+  if (packed.empty() || size_bytes == 0 || size_bytes > kMostUnpackedBytes) return std::nullopt;
   const auto stream = Base64Decode(packed);
   if (!stream) return std::nullopt;
   std::string text(size_bytes, '\0');

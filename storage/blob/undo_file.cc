@@ -11,7 +11,7 @@ namespace {
 
 // Byte offsets of asr-vault(5), "Undo files".
 constexpr std::string_view kMagic{"ASRUNDO\0", 8};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kFormatVersion = 1;
 constexpr std::size_t kSlotBytes = 4096;
 constexpr std::size_t kSlotCount = 2;
 constexpr std::size_t kVersionOffset = 8;
@@ -56,7 +56,7 @@ SnapshotId LoadName(const Slot& slot, std::size_t offset) {
 Slot EncodeHeader(const UndoHeader& header) {
   Slot slot{};
   std::memcpy(slot.data(), kMagic.data(), kMagic.size());
-  StoreLittle<std::uint32_t>(slot, kVersionOffset, kVersion);
+  StoreLittle<std::uint32_t>(slot, kVersionOffset, kFormatVersion);
   StoreLittle<std::uint32_t>(slot, kChunkBytesOffset, kUndoChunkBytes);
   StoreLittle<std::uint64_t>(slot, kBlobSizeOffset, header.blob_size_bytes);
   StoreLittle<std::uint64_t>(slot, kSequenceOffset, header.sequence);
@@ -79,7 +79,7 @@ std::optional<UndoHeader> DecodeHeader(const Slot& slot) {
   UndoHeader header;
   header.blob_size_bytes = LoadLittle<std::uint64_t>(bytes, kBlobSizeOffset);
   header.sequence = LoadLittle<std::uint64_t>(bytes, kSequenceOffset);
-  if (LoadLittle<std::uint32_t>(bytes, kVersionOffset) != kVersion ||
+  if (LoadLittle<std::uint32_t>(bytes, kVersionOffset) != kFormatVersion ||
       LoadLittle<std::uint32_t>(bytes, kChunkBytesOffset) != kUndoChunkBytes ||
       LoadLittle<std::uint64_t>(bytes, kBitmapOffsetOffset) != kBitmapOffset ||
       LoadLittle<std::uint64_t>(bytes, kDataOffsetOffset) != DataOffset(header.blob_size_bytes)) {

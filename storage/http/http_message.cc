@@ -1,19 +1,8 @@
 #include "storage/http/http_message.h"
 
-#include <algorithm>
+#include "storage/base/text.h"
 
 namespace asr {
-namespace {
-
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return lower;
-}
-
-}  // namespace
 
 std::string_view MethodName(HttpMethod method) {
   switch (method) {
@@ -34,22 +23,24 @@ std::string_view MethodName(HttpMethod method) {
 }
 
 void HttpHeaders::Set(std::string_view name, std::string_view value) {
-  values_.insert_or_assign(LowerCase(name), std::string(value));
+  values_.insert_or_assign(AsciiLowerCase(name), std::string(value));
 }
 
 void HttpHeaders::Add(std::string_view name, std::string_view value) {
-  const auto [place, is_new] = values_.try_emplace(LowerCase(name), value);
+  const auto [place, is_new] = values_.try_emplace(AsciiLowerCase(name), value);
   if (!is_new) place->second.append(", ").append(value);
 }
 
-void HttpHeaders::Remove(std::string_view name) { values_.erase(LowerCase(name)); }
+void HttpHeaders::Remove(std::string_view name) { values_.erase(AsciiLowerCase(name)); }
 
 std::string_view HttpHeaders::Get(std::string_view name) const {
-  const auto found = values_.find(LowerCase(name));
+  const auto found = values_.find(AsciiLowerCase(name));
   return found == values_.end() ? std::string_view() : std::string_view(found->second);
 }
 
-bool HttpHeaders::Has(std::string_view name) const { return values_.contains(LowerCase(name)); }
+bool HttpHeaders::Has(std::string_view name) const {
+  return values_.contains(AsciiLowerCase(name));
+}
 
 std::string OriginOf(std::string_view url) {
   const std::size_t scheme = url.find("://");

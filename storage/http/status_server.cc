@@ -40,7 +40,7 @@ bool Find(void* library, const char* name, Function& function) {
   return function != nullptr;
 }
 
-const Library* Load() {
+const Library* LoadWhole() {
   static Library http{};
   void* const library = ::dlopen("libmicrohttpd.so.12", RTLD_NOW | RTLD_LOCAL);
   const bool is_whole =
@@ -54,7 +54,7 @@ const Library* Load() {
 }
 
 Result<const Library*> LoadLibrary() {
-  static const Library* const loaded = Load();
+  static const Library* const loaded = LoadWhole();
   if (loaded != nullptr) return loaded;
   return Fail(MakeError(ErrorKind::kUnsupported, ErrorCode::kUnreachable,
                         "metrics over HTTP need libmicrohttpd, which is not installed")

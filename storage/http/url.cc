@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "storage/base/text.h"
 #include "storage/http/http_message.h"
 
 namespace asr {
@@ -22,14 +23,6 @@ std::optional<int> HexDigit(char c) {
   const char lower = static_cast<char>(c | 0x20);
   if (lower >= 'a' && lower <= 'f') return lower - 'a' + 10;
   return std::nullopt;
-}
-
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
 }
 
 Error NotAUrl(std::string_view text, std::string_view why) {
@@ -108,7 +101,7 @@ Result<Url> ParseUrl(std::string_view text) {
   const std::size_t scheme_end = text.find("://");
   if (scheme_end == std::string_view::npos) return Fail(NotAUrl(text, "it has no https://"));
   Url url;
-  url.scheme = LowerCase(text.substr(0, scheme_end));
+  url.scheme = AsciiLowerCase(text.substr(0, scheme_end));
   if (url.scheme != "http" && url.scheme != "https") {
     return Fail(NotAUrl(text, "only http and https are known"));
   }
@@ -120,7 +113,7 @@ Result<Url> ParseUrl(std::string_view text) {
   }
   const std::size_t bracket = authority.find(']');
   const std::size_t colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
-  url.host = LowerCase(authority.substr(0, colon));
+  url.host = AsciiLowerCase(authority.substr(0, colon));
   if (colon != std::string_view::npos) url.port = authority.substr(colon + 1);
   if (url.host.empty() || url.port.size() > 5 ||
       url.port.find_first_not_of("0123456789") != std::string::npos) {

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "storage/base/text.h"
 #include "storage/image/image_chain.h"
 #include "storage/image/image_error.h"
 #include "storage/image/mapped_disk.h"
@@ -17,8 +17,6 @@
 
 namespace asr {
 namespace {
-
-constexpr std::uint64_t kSectorBytes = 512;
 
 struct Ending {
   std::string_view ending;
@@ -33,9 +31,7 @@ constexpr std::array<Ending, 6> kEndings = {{{".raw", "raw"},
 
 // Empty if the name's ending means no format.
 std::string_view FormatByEnding(const std::string& path) {
-  std::string name = BaseName(path);
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string name = AsciiLowerCase(BaseName(path));
   for (const Ending& known : kEndings) {
     if (name.ends_with(known.ending)) return known.format;
   }
@@ -91,13 +87,13 @@ Result<ImageFile> OpenParentFile(FileSystem& fs, const ImagePlace& place, bool i
 
 Result<std::unique_ptr<Disk>> OpenRaw(ImageFile image) {
   const std::uint64_t size_bytes = image.stamp.size_bytes;
-  if (size_bytes == 0 || size_bytes % kSectorBytes != 0) {
+  if (size_bytes == 0 || size_bytes % kRawSectorBytes != 0) {
     return Fail(CorruptImage(
         fmt::format("the raw image has {} bytes, which is not a whole number of 512-byte sectors",
                     size_bytes)));
   }
   return std::make_unique<FlatDisk>(std::move(image),
-                                    DiskShape{ImageFormat::kRaw, size_bytes, kSectorBytes});
+                                    DiskShape{ImageFormat::kRaw, size_bytes, kRawSectorBytes});
 }
 
 // Where all files of the image's chain lie.

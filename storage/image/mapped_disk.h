@@ -12,6 +12,9 @@
 
 namespace asr {
 
+// A raw image is a whole number of these.
+inline constexpr std::uint32_t kRawSectorBytes = 512;
+
 // An opened image file, with its stamp at opening.
 struct ImageFile {
   std::string path;

@@ -18,7 +18,7 @@
 namespace asr {
 namespace {
 
-constexpr std::size_t kConnections = 4;
+constexpr std::size_t kServedConnections = 4;
 constexpr std::chrono::seconds kEndLimit{60};  // what QEMU may take to write its tables
 
 // A socket that listens and the ends that are connected to it already. A server that starts with it
@@ -71,10 +71,10 @@ Result<ConnectedListener> ListenAndConnect() {
   ConnectedListener sockets{make(), {}};
   if (!sockets.listener.valid() ||
       ::bind(sockets.listener.get(), name.address(), sizeof(struct sockaddr_un)) != 0 ||
-      ::listen(sockets.listener.get(), kConnections) != 0) {
+      ::listen(sockets.listener.get(), kServedConnections) != 0) {
     return fail(errno);
   }
-  for (std::size_t i = 0; i < kConnections; ++i) {
+  for (std::size_t i = 0; i < kServedConnections; ++i) {
     sockets.clients.push_back(make());
     if (!sockets.clients.back().valid() ||
         ::connect(sockets.clients.back().get(), name.address(), sizeof(struct sockaddr_un)) != 0) {
@@ -86,7 +86,7 @@ Result<ConnectedListener> ListenAndConnect() {
 
 std::vector<std::string> ServerArguments(const std::string& program,
                                          const NbdServerOptions& options) {
-  std::vector<std::string> arguments = {program, fmt::format("--shared={}", kConnections)};
+  std::vector<std::string> arguments = {program, fmt::format("--shared={}", kServedConnections)};
   if (options.is_read_only) arguments.emplace_back("--read-only");
   if (options.is_direct) arguments.emplace_back("--cache=none");
   arguments.push_back("json:" + options.node);

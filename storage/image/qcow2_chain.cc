@@ -12,9 +12,7 @@
 namespace asr {
 namespace {
 
-constexpr std::uint64_t kSectorBytes = 512;
-
-Error BrokenChain(std::string what) {
+Error BrokenBackingChain(std::string what) {
   return MakeError(ErrorKind::kCorrupt, ErrorCode::kImageChainBroken, std::move(what))
       .WithCause("a backing file was moved, renamed or left out when the images were copied")
       .WithAction(
@@ -39,7 +37,7 @@ Result<Qcow2Link> ReadLink(FileSystem& fs, ImageFile image) {
 
 Result<Qcow2Link> RawLink(FileSystem& fs, ImageFile image) {
   ASR_CHECK(RequireAtRest(fs, image.path));
-  if (image.size_bytes == 0 || image.size_bytes % kSectorBytes != 0) {
+  if (image.size_bytes == 0 || image.size_bytes % kRawSectorBytes != 0) {
     return Fail(CorruptImage(
         fmt::format("the raw image has {} bytes, which is not a whole number of 512-byte sectors",
                     image.size_bytes)));
@@ -48,8 +46,8 @@ Result<Qcow2Link> RawLink(FileSystem& fs, ImageFile image) {
 }
 
 Error MissingFile(const Qcow2Link& child, const std::string& path) {
-  Error error =
-      BrokenChain(fmt::format("{} builds on {}, which does not exist", child.image.path, path));
+  Error error = BrokenBackingChain(
+      fmt::format("{} builds on {}, which does not exist", child.image.path, path));
   if (child.header.backing_path != path) return error;
   // Where it was on the host; here it can only be in the VM's folder.
   return std::move(error).WithAction(
@@ -59,8 +57,8 @@ Error MissingFile(const Qcow2Link& child, const std::string& path) {
 }
 
 // Its canonical path.
-Result<std::string> CheckPlace(FileSystem& fs, const Qcow2Link& child, const std::string& path,
-                               const std::string& folder) {
+Result<std::string> CheckBackingPlace(FileSystem& fs, const Qcow2Link& child,
+                                      const std::string& path, const std::string& folder) {
   auto canonical = fs.Canonical(path);
   if (!canonical && canonical.error().kind == ErrorKind::kNotFound) {
     return Fail(MissingFile(child, path));
@@ -79,7 +77,7 @@ Result<Qcow2Link> OpenBacking(FileSystem& fs, const Qcow2Link& child, const std:
   const std::string& name = child.header.backing_path;
   const std::string path =
       name.starts_with('/') ? name : JoinPath(ParentOf(child.image.path), name);
-  ASR_TRY(const std::string canonical, CheckPlace(fs, child, path, folder));
+  ASR_TRY(const std::string canonical, CheckBackingPlace(fs, child, path, folder));
   const auto read = [&]() -> Result<Qcow2Link> {
     ASR_TRY(ImageFile image, open({path, canonical}));
     return child.header.backing_format == "raw" ? RawLink(fs, std::move(image))
@@ -97,8 +95,8 @@ Status CheckNew(const std::vector<Qcow2Link>& chain, const Qcow2Link& next) {
         link.image.stamp.inode != next.image.stamp.inode) {
       continue;
     }
-    return Fail(BrokenChain(fmt::format("{} builds on {}, which is one of its own children",
-                                        chain.back().image.path, next.image.path)));
+    return Fail(BrokenBackingChain(fmt::format("{} builds on {}, which is one of its own children",
+                                               chain.back().image.path, next.image.path)));
   }
   return {};
 }
@@ -112,8 +110,8 @@ Result<std::vector<Qcow2Link>> WalkQcow2Chain(FileSystem& fs, ImageFile leaf,
   chain.push_back(std::move(first));
   while (!chain.back().is_raw && !chain.back().header.backing_path.empty()) {
     if (chain.size() == kMostImagesOfAChain) {
-      return Fail(BrokenChain(fmt::format("the chain of {} has more than {} images",
-                                          chain.front().image.path, kMostImagesOfAChain)));
+      return Fail(BrokenBackingChain(fmt::format("the chain of {} has more than {} images",
+                                                 chain.front().image.path, kMostImagesOfAChain)));
     }
     ASR_TRY(Qcow2Link next, OpenBacking(fs, chain.back(), folder, open));
     ASR_CHECK(CheckNew(chain, next));

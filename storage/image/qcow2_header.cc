@@ -19,7 +19,7 @@ constexpr std::uint32_t kMostBackingPathBytes = 1023;
 constexpr std::uint64_t kMostDiskBytes = 64 * kTiB;
 constexpr std::uint64_t kMostL1Bytes = 32 * kMiB;  // QEMU's own limit, as the next
 constexpr std::uint64_t kMostRefcountTableBytes = 8 * kMiB;
-constexpr std::uint64_t kSectorBytes = 512;
+constexpr std::uint64_t kQcow2SectorBytes = 512;
 
 constexpr std::uint64_t kDirtyFeature = 1U << 0U;
 constexpr std::uint64_t kCorruptFeature = 1U << 1U;
@@ -110,11 +110,11 @@ Result<Qcow2Header> ParseFixedFields(ByteSpan start) {
   }
   header.cluster_bytes = std::uint64_t{1} << cluster_bits;
   header.disk_bytes = LoadBig<std::uint64_t>(start, kDiskBytes);
-  if (header.disk_bytes == 0 || header.disk_bytes % kSectorBytes != 0 ||
+  if (header.disk_bytes == 0 || header.disk_bytes % kQcow2SectorBytes != 0 ||
       header.disk_bytes > kMostDiskBytes) {
     return Fail(CorruptImage(
         fmt::format("the qcow2 header gives a disk of {} bytes: whole sectors of {} up to 64 TiB",
-                    header.disk_bytes, kSectorBytes)));
+                    header.disk_bytes, kQcow2SectorBytes)));
   }
   if (const auto method = LoadBig<std::uint32_t>(start, kEncryption); method != 0) {
     return Fail(UnsupportedImage(fmt::format("the qcow2 image is encrypted (method {})", method),

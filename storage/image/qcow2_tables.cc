@@ -16,10 +16,10 @@ namespace {
 
 constexpr std::uint64_t kRefcountBlockBits = 0xFFFF'FFFF'FFFF'FE00;
 constexpr std::uint64_t kL2TableBits = 0x00FF'FFFF'FFFF'FE00;
-constexpr std::uint64_t kClusterBits = 0x00FF'FFFF'FFFF'FE00;
+constexpr std::uint64_t kDataClusterBits = 0x00FF'FFFF'FFFF'FE00;
 constexpr std::uint64_t kCopied = std::uint64_t{1} << 63;  // there is a cluster, of its own
 constexpr std::uint64_t kCompressed = std::uint64_t{1} << 62;
-constexpr std::uint64_t kReadsAsZeros = 1;  // without extended entries
+constexpr std::uint64_t kClusterIsZeros = 1;  // without extended entries
 constexpr std::uint64_t kCompressedSectorBytes = 512;
 constexpr std::uint64_t kSubclustersACluster = 32;
 
@@ -33,7 +33,7 @@ struct ClusterPlace {
 // Of a cluster that is not compressed: how much of it the disk needs, of `most_bytes`.
 std::uint64_t NeededBytes(const Qcow2Header& header, ByteSpan entry, std::uint64_t most_bytes) {
   if (!header.has_extended_l2) {
-    return (LoadBig<std::uint64_t>(entry, 0) & kReadsAsZeros) != 0 ? 0 : most_bytes;
+    return (LoadBig<std::uint64_t>(entry, 0) & kClusterIsZeros) != 0 ? 0 : most_bytes;
   }
   const auto allocated = static_cast<std::uint32_t>(LoadBig<std::uint64_t>(entry, 8));
   const auto subclusters = static_cast<std::uint64_t>(std::bit_width(allocated));
@@ -44,7 +44,7 @@ std::uint64_t NeededBytes(const Qcow2Header& header, ByteSpan entry, std::uint64
 ClusterPlace PlaceOf(const Qcow2Header& header, ByteSpan entry, std::uint64_t most_bytes) {
   const auto value = LoadBig<std::uint64_t>(entry, 0);
   if ((value & kCompressed) == 0) {
-    const std::uint64_t place = value & kClusterBits;
+    const std::uint64_t place = value & kDataClusterBits;
     const bool is_copied = (value & kCopied) != 0;
     const bool is_there = place != 0 || is_copied;
     return {.extent = {place, is_there ? NeededBytes(header, entry, most_bytes) : 0},

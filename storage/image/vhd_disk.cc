@@ -66,8 +66,8 @@ bool Overlap(const Extent& left, const Extent& right) {
   return left.offset_bytes < right.end_bytes() && right.offset_bytes < left.end_bytes();
 }
 
-DiskShape ShapeOf(const VhdFooterFields& footer, std::uint64_t block_bytes,
-                  std::optional<ParentLink> parent) {
+DiskShape VhdShape(const VhdFooterFields& footer, std::uint64_t block_bytes,
+                   std::optional<ParentLink> parent) {
   return {.format = footer.type == VhdType::kFixed     ? ImageFormat::kVhdFixed
                     : footer.type == VhdType::kDynamic ? ImageFormat::kVhdDynamic
                                                        : ImageFormat::kVhdDifferencing,
@@ -82,7 +82,8 @@ class DynamicVhd : public MappedDisk {
  public:
   DynamicVhd(ImageFile image, const FoundFooter& footer, const VhdDynamicHeader& header,
              std::optional<ParentLink> parent)
-      : MappedDisk(std::move(image), ShapeOf(footer.fields, header.block_bytes, std::move(parent))),
+      : MappedDisk(std::move(image),
+                   VhdShape(footer.fields, header.block_bytes, std::move(parent))),
         has_parent_(shape().parent.has_value()),
         data_end_bytes_(footer.data_end_bytes),
         block_bytes_(header.block_bytes),
@@ -229,7 +230,7 @@ Result<std::unique_ptr<MappedDisk>> OpenVhd(ImageFile image) {
         fmt::format("the footer of the fixed VHD gives the disk {} bytes, the file holds {}",
                     footer.fields.size_bytes, footer.data_end_bytes)));
   }
-  return std::make_unique<FlatDisk>(std::move(image), ShapeOf(footer.fields, 0, std::nullopt));
+  return std::make_unique<FlatDisk>(std::move(image), VhdShape(footer.fields, 0, std::nullopt));
 }
 
 }  // namespace asr

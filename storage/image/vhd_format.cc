@@ -29,10 +29,6 @@ constexpr std::uint32_t kMostBlockBytes = 256 * kMiB;
 // 64 TiB: no fixed VHD is larger on any platform, and sums of offsets stay far from overflow.
 constexpr std::uint64_t kMostFixedBytes = 64 * kTiB;
 
-bool Carries(ByteSpan bytes, std::string_view cookie) {
-  return std::memcmp(bytes.data(), cookie.data(), cookie.size()) == 0;
-}
-
 Status CheckChecksum(ByteSpan bytes, std::size_t checksum_offset, std::string_view name) {
   const auto stored = LoadBig<std::uint32_t>(bytes, checksum_offset);
   const std::uint32_t computed = VhdChecksum(bytes, checksum_offset);
@@ -62,12 +58,13 @@ Status CheckSize(std::uint64_t size_bytes, VhdType type) {
 }  // namespace
 
 bool IsVhdFooter(ByteSpan bytes) {
-  return Carries(bytes, kVhdFooterCookie) && LoadBig<std::uint32_t>(bytes, vhd_footer::kChecksum) ==
-                                                 VhdChecksum(bytes, vhd_footer::kChecksum);
+  return CarriesSignature(bytes, kVhdFooterCookie) &&
+         LoadBig<std::uint32_t>(bytes, vhd_footer::kChecksum) ==
+             VhdChecksum(bytes, vhd_footer::kChecksum);
 }
 
 Result<VhdFooterFields> ParseVhdFooter(ByteSpan bytes) {
-  if (!Carries(bytes, kVhdFooterCookie)) {
+  if (!CarriesSignature(bytes, kVhdFooterCookie)) {
     return Fail(CorruptImage("there is no VHD footer (signature `conectix`) at the file's end"));
   }
   ASR_CHECK(CheckChecksum(bytes, vhd_footer::kChecksum, "footer"));
@@ -91,7 +88,7 @@ Result<VhdFooterFields> ParseVhdFooter(ByteSpan bytes) {
 }
 
 Result<VhdDynamicHeader> ParseVhdDynamicHeader(ByteSpan bytes) {
-  if (!Carries(bytes, kDynamicHeaderCookie)) {
+  if (!CarriesSignature(bytes, kDynamicHeaderCookie)) {
     return Fail(CorruptImage(
         "there is no dynamic disk header (signature `cxsparse`) where the VHD's footer says"));
   }

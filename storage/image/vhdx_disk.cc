@@ -17,13 +17,10 @@
 namespace asr {
 namespace {
 
-// Twice the largest disk: more than any file can use, and it bounds the map of its MiBs.
-constexpr std::uint64_t kMostFileBytes = 2 * kVhdxMostDiskBytes;
-
 constexpr std::uint64_t kStateBits = 0x7;
 constexpr std::uint64_t kReservedBits = 0xFFFF8;
 
-DiskShape ShapeOf(const VhdxHeader& header, const VhdxMetadata& metadata) {
+DiskShape VhdxShape(const VhdxHeader& header, const VhdxMetadata& metadata) {
   return {.format = metadata.parent                   ? ImageFormat::kVhdxDifferencing
                     : metadata.leave_blocks_allocated ? ImageFormat::kVhdxFixed
                                                       : ImageFormat::kVhdxDynamic,
@@ -57,7 +54,7 @@ class VhdxDisk : public MappedDisk {
  public:
   VhdxDisk(ImageFile image, const VhdxHeader& header, const VhdxMetadata& metadata,
            Extent table_region)
-      : MappedDisk(std::move(image), ShapeOf(header, metadata)),
+      : MappedDisk(std::move(image), VhdxShape(header, metadata)),
         has_parent_(metadata.parent.has_value()),
         shape_(ShapeVhdxTable(metadata.disk_bytes, metadata.block_bytes,
                               metadata.logical_sector_bytes)),
@@ -236,7 +233,7 @@ Status CheckFile(const ImageFile& image) {
         fmt::format("the file has {} bytes, less than the MiB of headers that begins every VHDX",
                     image.stamp.size_bytes)));
   }
-  if (image.stamp.size_bytes > kMostFileBytes) {
+  if (image.stamp.size_bytes > kVhdxMostFileBytes) {
     return Fail(UnsupportedImage(fmt::format("the file has {} bytes; a VHDX of the largest disk, "
                                              "64 TiB, needs about half of that",
                                              image.stamp.size_bytes),

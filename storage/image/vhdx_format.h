@@ -94,6 +94,8 @@ inline constexpr std::uint32_t kVhdxTableEntryBytes = 8;
 inline constexpr std::uint64_t kVhdxLeastBlockBytes = kMiB;
 inline constexpr std::uint64_t kVhdxMostBlockBytes = 256 * kMiB;
 inline constexpr std::uint64_t kVhdxMostDiskBytes = 64 * kTiB;
+// Twice the largest disk: more than any file can use, and it bounds the map of its MiBs.
+inline constexpr std::uint64_t kVhdxMostFileBytes = 2 * kVhdxMostDiskBytes;
 
 // 2.5: how payload blocks and sector bitmaps share the table. A chunk is as much of the disk as one
 // bitmap of a MiB can describe; each chunk's payload entries are followed by its bitmap's.

@@ -44,14 +44,13 @@ constexpr std::size_t kSequenceHigh = 4;
 constexpr std::size_t kSequenceLow = 4092;
 }  // namespace data_sector
 
-constexpr std::uint64_t kSectorBytes = LogPatch::kSectorBytes;
+constexpr std::uint64_t kLogSectorBytes = LogPatch::kSectorBytes;
 constexpr std::uint64_t kMostLogBytes = kGiB;
 constexpr std::size_t kMostPatches = 256 * kKiB;
 // An old entry that newer ones overwrote in part is checksummed once more; that log which goes far
 // beyond was made to keep us busy.
 constexpr std::uint64_t kMostReadsOfTheLog = 8;
 constexpr std::uint64_t kFirstTarget = 192 * kKiB;  // the headers never go through the log
-constexpr std::uint64_t kMostFileBytes = 2 * kVhdxMostDiskBytes;
 
 struct Entry {
   std::uint64_t position = 0;  // in the log
@@ -64,9 +63,9 @@ struct Entry {
 
   [[nodiscard]] std::uint64_t descriptor_sectors() const {
     return DivideRoundingUp((descriptor_count + descriptor::kInHeader) * descriptor::kBytes,
-                            kSectorBytes);
+                            kLogSectorBytes);
   }
-  [[nodiscard]] std::uint64_t sectors() const { return length_bytes / kSectorBytes; }
+  [[nodiscard]] std::uint64_t sectors() const { return length_bytes / kLogSectorBytes; }
 };
 
 Error Unreplayable(std::string what) {
@@ -75,10 +74,6 @@ Error Unreplayable(std::string what) {
       .WithAction(
           "bring the file from its host again, with the VM shut down; Test-VHD and "
           "Mount-VHD on Hyper-V say whether the original is whole");
-}
-
-bool Carries(ByteSpan bytes, std::string_view signature) {
-  return AsText(bytes.first(signature.size())) == signature;
 }
 
 class LogReader {
@@ -105,7 +100,7 @@ class LogReader {
   Result<bool> ForEachDescriptor(const Entry& entry, Visit visit);
 
   std::uint64_t PlaceOf(const Entry& entry, std::uint64_t index) const {
-    return log_.offset_bytes + (entry.position + index * kSectorBytes) % log_.length_bytes;
+    return log_.offset_bytes + (entry.position + index * kLogSectorBytes) % log_.length_bytes;
   }
 
   File& file_;
@@ -121,8 +116,8 @@ Status LogReader::ReadSector(const Entry& entry, std::uint64_t index, MutableByt
 
 template <class Visit>
 Result<bool> LogReader::ForEachDescriptor(const Entry& entry, Visit visit) {
-  constexpr std::uint64_t kInSector = kSectorBytes / descriptor::kBytes;
-  std::array<std::byte, kSectorBytes> sector{};
+  constexpr std::uint64_t kInSector = kLogSectorBytes / descriptor::kBytes;
+  std::array<std::byte, kLogSectorBytes> sector{};
   std::uint64_t slot = descriptor::kInHeader;
   for (std::uint64_t i = 0; i < entry.descriptor_count; ++i, ++slot) {
     if (i == 0 || slot % kInSector == 0) ASR_CHECK(ReadSector(entry, slot / kInSector, sector));
@@ -160,22 +155,23 @@ Result<bool> LogReader::HasItsChecksum(const Entry& entry) {
 
 Result<bool> LogReader::IsComplete(const Entry& entry) {
   std::uint64_t next_sector = entry.descriptor_sectors();
-  std::array<std::byte, kSectorBytes> sector{};
+  std::array<std::byte, kLogSectorBytes> sector{};
   return ForEachDescriptor(entry, [&](ByteSpan bytes) -> Result<bool> {
-    const bool is_data = Carries(bytes, descriptor::kDataSignature);
-    if (!is_data && !Carries(bytes, descriptor::kZeroSignature)) return false;
+    const bool is_data = CarriesSignature(bytes, descriptor::kDataSignature);
+    if (!is_data && !CarriesSignature(bytes, descriptor::kZeroSignature)) return false;
     if (LoadLittle<std::uint64_t>(bytes, descriptor::kSequenceNumber) != entry.sequence_number ||
-        LoadLittle<std::uint64_t>(bytes, descriptor::kFileOffset) % kSectorBytes != 0) {
+        LoadLittle<std::uint64_t>(bytes, descriptor::kFileOffset) % kLogSectorBytes != 0) {
       return false;
     }
     if (!is_data) {
-      return LoadLittle<std::uint64_t>(bytes, descriptor::kLeading) % kSectorBytes == 0;
+      return LoadLittle<std::uint64_t>(bytes, descriptor::kLeading) % kLogSectorBytes == 0;
     }
     if (next_sector >= entry.sectors()) return false;
     ASR_CHECK(ReadSector(entry, next_sector++, sector));
     const std::uint64_t high = LoadLittle<std::uint32_t>(sector, data_sector::kSequenceHigh);
     const std::uint64_t low = LoadLittle<std::uint32_t>(sector, data_sector::kSequenceLow);
-    return Carries(sector, data_sector::kSignature) && (high << 32 | low) == entry.sequence_number;
+    return CarriesSignature(sector, data_sector::kSignature) &&
+           (high << 32 | low) == entry.sequence_number;
   });
 }
 
@@ -190,10 +186,10 @@ Result<std::optional<Entry>> LogReader::ParseEntry(std::uint64_t position) {
       .descriptor_count = LoadLittle<std::uint32_t>(bytes, entry_header::kDescriptorCount),
       .flushed_file_bytes = LoadLittle<std::uint64_t>(bytes, entry_header::kFlushedFileOffset),
       .last_file_bytes = LoadLittle<std::uint64_t>(bytes, entry_header::kLastFileOffset)};
-  if (!Carries(bytes, entry_header::kSignature) ||
+  if (!CarriesSignature(bytes, entry_header::kSignature) ||
       !std::ranges::equal(ByteSpan(bytes).subspan(entry_header::kLogGuid, guid_.size()), guid_) ||
-      entry.length_bytes == 0 || entry.length_bytes % kSectorBytes != 0 ||
-      entry.length_bytes > log_.length_bytes || entry.tail % kSectorBytes != 0 ||
+      entry.length_bytes == 0 || entry.length_bytes % kLogSectorBytes != 0 ||
+      entry.length_bytes > log_.length_bytes || entry.tail % kLogSectorBytes != 0 ||
       entry.tail >= log_.length_bytes || entry.sequence_number == 0 ||
       entry.descriptor_sectors() > entry.sectors()) {
     return std::optional<Entry>{};
@@ -232,7 +228,7 @@ Result<std::vector<Entry>> LogReader::FindActiveSequence() {
   for (std::uint64_t position = 0; position < log_.length_bytes;) {
     ASR_TRY(std::vector<Entry> run, RunFrom(position));
     if (run.empty()) {
-      position += kSectorBytes;
+      position += kLogSectorBytes;
       continue;
     }
     const Entry head = run.back();
@@ -251,8 +247,8 @@ Status LogReader::AddPatches(const Entry& entry, std::vector<LogPatch>& patches)
   std::uint64_t next_sector = entry.descriptor_sectors();
   const auto add = [&](ByteSpan bytes) -> Result<bool> {
     LogPatch patch;
-    patch.is_zeros = Carries(bytes, descriptor::kZeroSignature);
-    patch.target = {LoadLittle<std::uint64_t>(bytes, descriptor::kFileOffset), kSectorBytes};
+    patch.is_zeros = CarriesSignature(bytes, descriptor::kZeroSignature);
+    patch.target = {LoadLittle<std::uint64_t>(bytes, descriptor::kFileOffset), kLogSectorBytes};
     if (patch.is_zeros) {
       patch.target.length_bytes = LoadLittle<std::uint64_t>(bytes, descriptor::kLeading);
     } else {
@@ -262,8 +258,8 @@ Status LogReader::AddPatches(const Entry& entry, std::vector<LogPatch>& patches)
     }
     if (patch.target.length_bytes == 0) return true;
     const Extent& target = patch.target;
-    if (target.offset_bytes < kFirstTarget || target.offset_bytes > kMostFileBytes ||
-        target.length_bytes > kMostFileBytes ||
+    if (target.offset_bytes < kFirstTarget || target.offset_bytes > kVhdxMostFileBytes ||
+        target.length_bytes > kVhdxMostFileBytes ||
         (target.offset_bytes < log_.end_bytes() && log_.offset_bytes < target.end_bytes())) {
       return Fail(Unreplayable(fmt::format(
           "the log of the VHDX changes {} bytes at offset {}: headers, the log itself, or nothing "
@@ -301,7 +297,7 @@ Result<VhdxReplay> ReadVhdxLog(File& file, std::uint64_t file_bytes, const VhdxH
                     header.log.offset_bytes)));
   }
   const Entry& head = sequence.back();
-  if (head.flushed_file_bytes > file_bytes || head.last_file_bytes > kMostFileBytes) {
+  if (head.flushed_file_bytes > file_bytes || head.last_file_bytes > kVhdxMostFileBytes) {
     return Fail(Unreplayable(fmt::format(
         "the file ends at {}, its log says that {} bytes were written to it, and {} reserved",
         file_bytes, head.flushed_file_bytes, head.last_file_bytes)));

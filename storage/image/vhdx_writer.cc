@@ -15,7 +15,7 @@ using Bytes = std::vector<std::byte>;
 
 constexpr Extent kLog{1 * kMiB, 1 * kMiB};
 constexpr Extent kMetadataRegion{2 * kMiB, 1 * kMiB};
-constexpr std::uint64_t kTableOffset = 3 * kMiB;
+constexpr std::uint64_t kTableRegionOffset = 3 * kMiB;
 constexpr std::uint32_t kPhysicalSectorBytes = 4096;
 
 // What Hyper-V takes; larger only where the table would grow past 8 MiB.
@@ -86,7 +86,7 @@ VhdxWriter::VhdxWriter(std::unique_ptr<File> file, const NewImage& image)
       logical_sector_bytes_(image.logical_sector_bytes),
       shape_(ShapeVhdxTable(image.size_bytes, BlockBytesFor(image.size_bytes),
                             image.logical_sector_bytes)),
-      table_region_{kTableOffset,
+      table_region_{kTableRegionOffset,
                     AlignUp<std::uint64_t>(
                         shape_.entry_count(/*has_parent=*/false) * kVhdxTableEntryBytes, kMiB)},
       places_mib_(shape_.block_count),

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/support/libvirt_lab.h"
 #include "tests/support/shell_command.h"
@@ -17,6 +18,7 @@
 namespace asr::testing {
 namespace {
 
+using Json = nlohmann::json;
 using std::chrono::duration;
 using std::chrono::steady_clock;
 
@@ -63,6 +65,7 @@ class Bench {
     small.StopWriting();
     CompareFull(small);
     CompareIncremental(small);
+    CompareFreeze(small);
     CompareSizes(small);
     return !over_;
   }
@@ -133,6 +136,42 @@ class Bench {
     Compare("incremental: CPU", ours, theirs, &Cost::cpu_seconds, 0.5);
     const double wall = MedianOf(ours, &Cost::wall_seconds);
     Print("incremental against 0.3 s, start included", wall, 0.3, wall / 0.3, 1.0);
+  }
+
+  // What virsh takes to begin the same job with the same checkpoint, without virsh's own start.
+  [[nodiscard]] double SecondsOfBegin(const LibvirtGuest& guest) const {
+    MustRunShell(fmt::format(
+        "echo \"<domainbackup mode='pull'><server transport='unix' socket='{0}/nbd'/><disks>"
+        "<disk name='vda'><scratch file='{0}/scratch'/></disk></disks></domainbackup>\" >{0}/job;"
+        "echo '<domaincheckpoint><name>bench</name></domaincheckpoint>' >{0}/checkpoint",
+        guest.directory()));
+    const std::string virsh = "virsh -q -c qemu:///system ";
+    const double start = Measure(virsh + "domstate " + guest.name()).wall_seconds;
+    const double begin = Measure(fmt::format("{0} backup-begin {1} {2}/job {2}/checkpoint", virsh,
+                                             guest.name(), guest.directory()))
+                             .wall_seconds;
+    Virsh({"domjobabort", guest.name()});
+    Virsh({"checkpoint-delete", guest.name(), "bench"});
+    return begin - start;
+  }
+
+  void CompareFreeze(const LibvirtGuest& guest) {
+    constexpr double kAllowedSeconds = 0.1;
+    guest.StartWriting();
+    std::vector<double> frozen;
+    std::vector<double> begins;
+    for (int i = 0; i < rounds_; ++i) {
+      begins.push_back(SecondsOfBegin(guest) + kAllowedSeconds);
+      const Json replicated =
+          Json::parse(MustRunShell(AsrLine("replicate --app-consistent -o json " + guest.name())));
+      frozen.push_back(replicated.at("point").at("frozenMilliseconds").get<double>() / 1000);
+    }
+    guest.StopWriting();
+    std::ranges::sort(frozen);
+    std::ranges::sort(begins);
+    const double ours = frozen[frozen.size() / 2];
+    const double limit = begins[begins.size() / 2];
+    Print("frozen, against virsh backup-begin + 0.1 s", ours, limit, ours / limit, 1.0);
   }
 
   void CompareSizes(const LibvirtGuest& small) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "cli/render.h"
 #include "tests/support/boot_sector.h"
 #include "tests/support/cli_runner.h"
 #include "tests/support/page_blob_server/page_blob_server.h"
@@ -18,7 +19,6 @@ using testing::CommandResult;
 using testing::FaultAction;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using Json = nlohmann::ordered_json;
 
 class AzureVaultTest : public ::testing::Test {
  protected:

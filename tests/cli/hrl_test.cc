@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/render.h"
 #include "tests/support/cli_runner.h"
 #include "tests/support/hrl_builder.h"
 #include "tests/support/image_file.h"
@@ -12,7 +13,6 @@ namespace {
 using testing::CliRunner;
 using ::testing::HasSubstr;
 using testing::HrlBuilder;
-using Json = nlohmann::ordered_json;
 
 class HrlCommandTest : public ::testing::Test {
  protected:

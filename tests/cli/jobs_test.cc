@@ -18,6 +18,7 @@
 #include "storage/base/subprocess.h"
 #include "storage/sqlite/database.h"
 #include "tests/support/asr_process.h"
+#include "tests/support/becomes_true.h"
 #include "tests/support/cli_runner.h"
 
 namespace asr::testing {
@@ -28,11 +29,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using Json = nlohmann::ordered_json;
-
-bool BecomesTrue(const std::function<bool()>& condition) {
-  for (int i = 0; i < 3000 && !condition(); ++i) SystemClock().SleepSeconds(0.01);
-  return condition();
-}
 
 class JobsTest : public ::testing::Test {
  protected:
@@ -64,7 +60,7 @@ class JobsTest : public ::testing::Test {
       }
       return !id.empty();
     };
-    EXPECT_TRUE(BecomesTrue(is_there)) << cli.ReadFile(cli.Path("output"));
+    EXPECT_TRUE(BecomesTrue(is_there, 30, 0.01)) << cli.ReadFile(cli.Path("output"));
     return id;
   }
 
@@ -361,10 +357,11 @@ TEST_F(JobsTest, TheServerOfAnImageDiesWithUs) {
   const auto process = Start({"enable", "web", "--policy", "gold"});
   const std::string id = WaitForJob("EnableProtection");
   std::optional<ProcessIdentity> server;
-  ASSERT_TRUE(BecomesTrue([&] {
+  const auto is_there = [&] {
     server = ChildOf(process->pid(), "qemu-nbd");
     return server.has_value();
-  })) << cli.ReadFile(cli.Path("output"));
+  };
+  ASSERT_TRUE(BecomesTrue(is_there, 30, 0.01)) << cli.ReadFile(cli.Path("output"));
   // Before it has told the server anything, or in the middle of it.
   ASSERT_TRUE(process->Kill());
   EXPECT_TRUE(BecomesTrue([&] { return !IsAlive(*server); }));

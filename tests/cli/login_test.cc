@@ -8,6 +8,7 @@
 
 #include "tests/support/cli_runner.h"
 #include "tests/support/fake_entra.h"
+#include "tests/support/test_certificate.h"
 
 namespace asr::testing {
 namespace {
@@ -15,15 +16,10 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-const TestCertificate& Certificate() {
-  static const TestCertificate certificate;
-  return certificate;
-}
-
 class LoginTest : public ::testing::Test {
  protected:
   LoginTest() {
-    cli.WriteFile("ca.pem", Certificate().authority_pem());
+    cli.WriteFile("ca.pem", SharedCertificate().authority_pem());
     cli.variables["AZURE_AUTHORITY_HOST"] = entra.origin();
   }
   void WriteSecret(const std::string& name, const std::string& text) {
@@ -34,7 +30,7 @@ class LoginTest : public ::testing::Test {
     return cli.ReadFile(cli.Path("state/credentials/" + name + ".json"));
   }
 
-  FakeEntra entra{Certificate()};
+  FakeEntra entra{SharedCertificate()};
   CliRunner cli;
 };
 
@@ -126,7 +122,7 @@ TEST_F(LoginTest, AnAuthorityFileThatIsNoneIsSaidAtOnce) {
   const CommandResult missing = cli.Run("login --ca-file {dir}/none.pem");
   EXPECT_EQ(missing.exit_code, 3);
   EXPECT_THAT(missing.err, HasSubstr("none.pem"));
-  cli.WriteFile("key.pem", Certificate().key_pem());
+  cli.WriteFile("key.pem", SharedCertificate().key_pem());
   const CommandResult empty = cli.Run("login --ca-file {dir}/key.pem");
   EXPECT_EQ(empty.exit_code, 2);
   EXPECT_THAT(empty.err, HasSubstr("no certificate"));

@@ -19,12 +19,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Json = nlohmann::ordered_json;
 
-std::vector<std::string> Keys(const Json& object) {
-  std::vector<std::string> keys;
-  for (const auto& [key, value] : object.items()) keys.push_back(key);
-  return keys;
-}
-
 void ExpectSucceeded(const Json& job) {
   EXPECT_EQ(job["state"], "Succeeded");
   EXPECT_TRUE(job["error"].is_null());

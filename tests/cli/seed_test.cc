@@ -6,10 +6,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/render.h"
 #include "storage/image/vhd_footer.h"
 #include "tests/support/cli_runner.h"
 #include "tests/support/page_blob_server/page_blob_server.h"
 #include "tests/support/raw_blob_client.h"
+#include "tests/support/shell_command.h"
 
 namespace asr {
 namespace {
@@ -22,7 +24,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::PageBlobServer;
 using testing::RawClient;
-using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kRootBytes = 3 * kMiB + 512;
 
@@ -100,9 +101,9 @@ TEST_F(SeedTest, EveryFormatThatIsReadCanBeASeed) {
     const std::string kind(format);
     const std::string name =
         "seed." + (kind.starts_with("vpc") ? "vhd" : kind.substr(0, kind.find(' ')));
-    const auto converted = testing::RunCommand(fmt::format(
+    const auto converted = testing::RunShell(fmt::format(
         "cd {} && qemu-img convert -f raw -O {} old.raw {}", cli.Path(""), format, name));
-    ASSERT_EQ(converted.exit_code, 0) << converted.output;
+    ASSERT_EQ(converted.exit_code, 0) << converted.text;
     const Json job = cli.Json("enable web --policy gold --seed root={dir}/" + name);
     EXPECT_EQ(job["stats"]["bytesSent"], 2 * 64 * kKiB) << format;
     ExpectRestored();

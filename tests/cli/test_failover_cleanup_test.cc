@@ -94,9 +94,9 @@ TEST_F(TestFailoverCleanupTest, AStrangerWithTheGuestsPidIsLeftAlone) {
 
 TEST_F(TestFailoverCleanupTest, WithTheStateTheGuestGoesToo) {
   StartGuest(" --auto-cleanup-after 1h");
-  ASSERT_TRUE(BecomesTrue([&] { return ACleanerHasTheStateOpen(); }));
+  ASSERT_TRUE(BecomesTrue([&] { return ACleanerHasTheStateOpen(); }, 60));
   std::filesystem::remove_all(cli.Path("state"));
-  EXPECT_TRUE(BecomesTrue([&] { return Cleaners() == 0; }));
+  EXPECT_TRUE(BecomesTrue([&] { return Cleaners() == 0; }, 60));
   EXPECT_FALSE(IsRunning(*guest_));
   EXPECT_FALSE(std::filesystem::exists(cli.Path("state")));
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 
@@ -11,17 +10,13 @@
 #include <gtest/gtest.h>
 
 #include "core/failover/qemu_machine.h"
+#include "tests/support/becomes_true.h"
 #include "tests/support/boot_sector.h"
 #include "tests/support/cli_runner.h"
 
 namespace asr::testing {
 
 inline constexpr const char* kStart = "test-failover web --serial-text ready --wait-seconds 120";
-
-inline bool BecomesTrue(const std::function<bool()>& condition) {
-  for (int i = 0; i < 600 && !condition(); ++i) SystemClock().SleepSeconds(0.1);
-  return condition();
-}
 
 class TestFailoverTest : public ::testing::Test {
  protected:
@@ -40,7 +35,7 @@ class TestFailoverTest : public ::testing::Test {
     }
     // What waits to clean up ends with its row.
     cli.Run("test-failover-cleanup " + item_);
-    EXPECT_TRUE(BecomesTrue([&] { return Cleaners() == 0; }));
+    EXPECT_TRUE(BecomesTrue([&] { return Cleaners() == 0; }, 60));
   }
 
   [[nodiscard]] std::string GuestDirectory() const {

@@ -94,13 +94,15 @@ TEST_F(TestFailoverTest, ItGoesByItselfWhenItsTimeHasCome) {
   ASSERT_TRUE(guest);
   EXPECT_EQ(Shown()["cleanupAt"], job["guest"]["cleanupAt"]);
   EXPECT_EQ(Cleaners(), 1);
-  EXPECT_TRUE(BecomesTrue([&] { return Shown() == nullptr; }));
+  EXPECT_TRUE(BecomesTrue([&] { return Shown() == nullptr; }, 60));
   EXPECT_FALSE(IsRunning(*guest));
   ExpectNothingLeft();
-  EXPECT_TRUE(BecomesTrue([&] {
-    const Json newest = cli.Json("jobs list")[0];
-    return newest["type"] == "TestFailoverCleanup" && newest["state"] == "Succeeded";
-  }));
+  EXPECT_TRUE(BecomesTrue(
+      [&] {
+        const Json newest = cli.Json("jobs list")[0];
+        return newest["type"] == "TestFailoverCleanup" && newest["state"] == "Succeeded";
+      },
+      60));
 }
 
 TEST_F(TestFailoverTest, WhatWasToCleanUpLeavesALaterOneAlone) {
@@ -110,7 +112,7 @@ TEST_F(TestFailoverTest, WhatWasToCleanUpLeavesALaterOneAlone) {
   cli.Json(kStart);
   const auto guest = Guest();
   ASSERT_TRUE(guest);
-  EXPECT_TRUE(BecomesTrue([&] { return Cleaners() == 0; }));
+  EXPECT_TRUE(BecomesTrue([&] { return Cleaners() == 0; }, 60));
   while (SystemClock().Now() < due + std::chrono::seconds(3)) SystemClock().SleepSeconds(0.2);
   EXPECT_TRUE(IsRunning(*guest));
   EXPECT_EQ(Shown()["cleanupAt"], nullptr);
@@ -122,7 +124,7 @@ TEST_F(TestFailoverTest, AGuestThatDiedIsToldAndMakesRoomForTheNext) {
   const auto guest = Guest();
   ASSERT_TRUE(guest);
   ASSERT_TRUE(SignalProcess(guest->process, SIGKILL));
-  ASSERT_TRUE(BecomesTrue([&] { return !IsRunning(*guest); }));
+  ASSERT_TRUE(BecomesTrue([&] { return !IsRunning(*guest); }, 60));
   EXPECT_THAT(cli.Run("items list").err, HasSubstr("does not run any more"));
   EXPECT_EQ(Shown()["guestRunning"], false);
   const CommandResult next = cli.Run(kStart);

@@ -21,13 +21,13 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using testing::IsOk;
 
-struct Place {
+struct VaultPlace {
   std::unique_ptr<testing::TempDir> directory = std::make_unique<testing::TempDir>();
   std::shared_ptr<void> server;
   std::unique_ptr<Vault> vault;
 };
 
-Place Finish(Place place, Result<std::unique_ptr<BlobStore>> store) {
+VaultPlace Finish(VaultPlace place, Result<std::unique_ptr<BlobStore>> store) {
   EXPECT_TRUE(IsOk(store));
   auto vault = Vault::Create(*std::move(store), "main", DigestAlgorithm::kSha256, {});
   EXPECT_TRUE(IsOk(vault));
@@ -35,23 +35,23 @@ Place Finish(Place place, Result<std::unique_ptr<BlobStore>> store) {
   return place;
 }
 
-Place MakeDirectoryPlace() {
-  Place place;
+VaultPlace MakeDirectoryVault() {
+  VaultPlace place;
   auto store = OpenDirectoryStore(PosixFileSystem(), *place.directory / "vault", true);
   return Finish(std::move(place), std::move(store));
 }
 
-Place MakeAzurePlace() {
-  Place place;
+VaultPlace MakeAzureVault() {
+  VaultPlace place;
   auto server = std::make_shared<testing::PageBlobServer>();
   auto store = testing::OpenTestStore(*server, *place.directory / "leases", true);
   place.server = std::move(server);
   return Finish(std::move(place), std::move(store));
 }
 
-struct Kind {
+struct VaultKind {
   std::string name;
-  std::function<Place()> make;
+  std::function<VaultPlace()> make;
 };
 
 const ItemId kItem{"web-1a2b3c4d"};
@@ -69,13 +69,13 @@ RecoveryPoint PointWith(const std::string& id, const std::string& content) {
   return point;
 }
 
-class FirmwareTest : public ::testing::TestWithParam<Kind> {
+class FirmwareTest : public ::testing::TestWithParam<VaultKind> {
  protected:
   std::vector<std::string> Names() {
     return place_.vault->store().ListNames(layout::PointsPrefix(kItem)).value();
   }
 
-  Place place_ = GetParam().make();
+  VaultPlace place_ = GetParam().make();
   Vault& vault_ = *place_.vault;
 };
 
@@ -137,8 +137,8 @@ TEST_P(FirmwareTest, WhatACutSealOrRemovalLeftIsRemoved) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Vaults, FirmwareTest,
-                         ::testing::Values(Kind{"Directory", MakeDirectoryPlace},
-                                           Kind{"Azure", MakeAzurePlace}),
+                         ::testing::Values(VaultKind{"Directory", MakeDirectoryVault},
+                                           VaultKind{"Azure", MakeAzureVault}),
                          [](const auto& kind) { return kind.param.name; });
 
 }  // namespace

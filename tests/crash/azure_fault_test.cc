@@ -60,10 +60,10 @@ FaultRule RuleOf(Way way) {
 }
 
 // The steps of a life, and the requests of each one.
-class Life {
+class FaultLife {
  public:
   // The rule strikes request `index` of the life, counted from 0; negative: none does.
-  Life(Way way, int index) : world_(7), way_(way), index_(index) {
+  FaultLife(Way way, int index) : world_(7), way_(way), index_(index) {
     if (way == Way::kStall) world_.stall_seconds = 0.6;
   }
 
@@ -173,7 +173,7 @@ class Life {
 class AzureFaultTest : public ::testing::TestWithParam<Way> {};
 
 TEST_P(AzureFaultTest, ALifeGoesOnAfterEveryRequest) {
-  Life sound(GetParam(), -1);
+  FaultLife sound(GetParam(), -1);
   ASSERT_NO_FATAL_FAILURE(sound.Live());
   ASSERT_GT(sound.requests(), 200);
   const bool is_nightly = std::getenv("ASR_NIGHTLY") != nullptr;
@@ -189,7 +189,7 @@ TEST_P(AzureFaultTest, ALifeGoesOnAfterEveryRequest) {
     const RequestRecord& meant = sound.log()[static_cast<std::size_t>(index)];
     SCOPED_TRACE(::testing::Message()
                  << "request " << index << ": " << meant.operation << " " << meant.blob);
-    Life life(GetParam(), index);
+    FaultLife life(GetParam(), index);
     life.Live();
     // Lives that meet trouble may take a request less.
     EXPECT_TRUE(life.has_struck() || index >= life.requests());
@@ -206,7 +206,7 @@ TEST_P(AzureFaultTest, ALifeGoesOnAfterEveryRequest) {
 
 TEST_P(AzureFaultTest, EnableGoesOnAfterRequestsToItsSeed) {
   const bool is_nightly = std::getenv("ASR_NIGHTLY") != nullptr;
-  Life sound(GetParam(), -1);
+  FaultLife sound(GetParam(), -1);
   ASSERT_NO_FATAL_FAILURE(sound.Begin());
   std::vector<int> meant;
   for (int index = 0; index < sound.requests(); ++index) {
@@ -225,7 +225,7 @@ TEST_P(AzureFaultTest, EnableGoesOnAfterRequestsToItsSeed) {
     // The minute until a silent server is given up cannot be cut short here.
     if (GetParam() == Way::kStall && !is_nightly && i >= stride) break;
     SCOPED_TRACE(::testing::Message() << "request " << meant[i]);
-    Life life(GetParam(), meant[i]);
+    FaultLife life(GetParam(), meant[i]);
     life.Begin();
     EXPECT_TRUE(life.has_struck());
     life.CheckPoints();
@@ -235,7 +235,7 @@ TEST_P(AzureFaultTest, EnableGoesOnAfterRequestsToItsSeed) {
 
 TEST_P(AzureFaultTest, AReplicaGrowsAfterEveryRequest) {
   const bool is_nightly = std::getenv("ASR_NIGHTLY") != nullptr;
-  Life sound(GetParam(), -1);
+  FaultLife sound(GetParam(), -1);
   ASSERT_NO_FATAL_FAILURE(sound.Grow());
   int resizes = 0;
 #if defined(__SANITIZE_THREAD__)
@@ -251,7 +251,7 @@ TEST_P(AzureFaultTest, AReplicaGrowsAfterEveryRequest) {
     if (!is_resize && (index + static_cast<int>(GetParam())) % stride != 0) continue;
     SCOPED_TRACE(::testing::Message()
                  << "request " << index << ": " << meant.operation << " " << meant.blob);
-    Life life(GetParam(), index);
+    FaultLife life(GetParam(), index);
     life.Grow();
     EXPECT_TRUE(life.has_struck() || index >= life.requests());
     if (HasFailure()) return;
@@ -262,7 +262,7 @@ TEST_P(AzureFaultTest, AReplicaGrowsAfterEveryRequest) {
 // Retention reads all points before it judges them. One that cannot be had for want of a credential
 // is no damaged one, which would stay while the others are judged without it.
 TEST(AzureRetentionTest, ACredentialThatEndsMeanwhileFailsTheJob) {
-  Life sound(Way::kExpired, -1);
+  FaultLife sound(Way::kExpired, -1);
   sound.ForgetLists();
   ASSERT_NO_FATAL_FAILURE(sound.Live());
   const auto is_point = [&](int index) {
@@ -275,7 +275,7 @@ TEST(AzureRetentionTest, ACredentialThatEndsMeanwhileFailsTheJob) {
     if (!is_point(index) || !is_point(index + 1) || !is_point(index + 2)) continue;
     SCOPED_TRACE(index);
     ++tried;
-    Life life(Way::kExpired, index + 1);
+    FaultLife life(Way::kExpired, index + 1);
     life.ForgetLists();
     life.Live();
     EXPECT_TRUE(life.has_struck());
@@ -288,7 +288,7 @@ TEST(AzureRetentionTest, ACredentialThatEndsMeanwhileFailsTheJob) {
   EXPECT_EQ(tried, 3);
 }
 
-std::string NameOf(const ::testing::TestParamInfo<Way>& test) {
+std::string WayName(const ::testing::TestParamInfo<Way>& test) {
   constexpr std::array kNames = {"CutRequest", "CutAnswer", "ErrorUndone", "ErrorDone",
                                  "Busy",       "Stall",     "LateRefused", "LateCut",
                                  "WrongBytes", "Expired",   "LostLease"};
@@ -300,7 +300,7 @@ INSTANTIATE_TEST_SUITE_P(Ways, AzureFaultTest,
                                            Way::kErrorDone, Way::kBusy, Way::kStall,
                                            Way::kLateRefused, Way::kLateCut, Way::kWrongBytes,
                                            Way::kExpired, Way::kLostLease),
-                         NameOf);
+                         WayName);
 
 }  // namespace
 }  // namespace asr

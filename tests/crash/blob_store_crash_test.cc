@@ -31,9 +31,9 @@ constexpr std::uint64_t kChunk = 64 * kKiB;
 constexpr char kName[] = "items/web/disks/root.vhd";
 
 // The life of one page blob, step by step, with a model that says what must be there.
-class Life {
+class BlobLife {
  public:
-  explicit Life(std::string root) : root_(std::move(root)) {}
+  explicit BlobLife(std::string root) : root_(std::move(root)) {}
 
   static constexpr int kSteps = 25;
 
@@ -214,13 +214,13 @@ class Life {
 };
 
 // Every call, unless a slow build asks for few: a number that no step's count of calls divides.
-std::uint64_t Stride() { return std::getenv("ASR_FEW_CALLS") != nullptr ? 29 : 1; }
+std::uint64_t CallStride() { return std::getenv("ASR_FEW_CALLS") != nullptr ? 29 : 1; }
 
 // How many calls an undisturbed life makes.
 std::uint64_t CallsOfALife() {
   PowerLossFileSystem memory;
   FaultFileSystem fs(memory);
-  Life life("/vault");
+  BlobLife life("/vault");
   fs.DieAt(0);
   EXPECT_TRUE(IsOk(life.Open(fs)));
   EXPECT_TRUE(IsOk(life.Run()));
@@ -231,11 +231,11 @@ std::uint64_t CallsOfALife() {
 TEST(BlobStoreCrashTest, DeathAtEveryCall) {
   const std::uint64_t calls = CallsOfALife();
   ASSERT_GT(calls, 200U);
-  for (std::uint64_t call = 1; call <= calls; call += Stride()) {
+  for (std::uint64_t call = 1; call <= calls; call += CallStride()) {
     SCOPED_TRACE("died at call " + std::to_string(call));
     PowerLossFileSystem memory;
     FaultFileSystem fs(memory);
-    Life life("/vault");
+    BlobLife life("/vault");
     fs.DieAt(call);
     EXPECT_FALSE(life.Open(fs) && life.Run());
     ASSERT_TRUE(fs.has_failed());
@@ -251,7 +251,7 @@ TEST(BlobStoreCrashTest, DeathOnTheMachinesFileSystem) {
     SCOPED_TRACE("died at call " + std::to_string(call));
     const testing::TempDir directory;
     FaultFileSystem fs(PosixFileSystem());
-    Life life(directory / "vault");
+    BlobLife life(directory / "vault");
     fs.DieAt(call);
     if (life.Open(fs)) static_cast<void>(life.Run().has_value());
     life.Close();
@@ -262,12 +262,12 @@ TEST(BlobStoreCrashTest, DeathOnTheMachinesFileSystem) {
 
 TEST(BlobStoreCrashTest, PowerLossAfterEveryCall) {
   const std::uint64_t calls = CallsOfALife();
-  for (std::uint64_t call = 1; call <= calls; call += Stride()) {
+  for (std::uint64_t call = 1; call <= calls; call += CallStride()) {
     for (std::uint64_t seed = 0; seed < 4; ++seed) {
       SCOPED_TRACE("power lost at call " + std::to_string(call) + ", seed " + std::to_string(seed));
       PowerLossFileSystem memory;
       FaultFileSystem fs(memory);
-      Life life("/vault");
+      BlobLife life("/vault");
       fs.DieAt(call);
       EXPECT_FALSE(life.Open(fs) && life.Run());
       life.Close();
@@ -282,13 +282,13 @@ TEST(BlobStoreCrashTest, PowerLossAfterEveryCall) {
 // successor built on may have been only in the dead one's cache.
 TEST(BlobStoreCrashTest, DeathThenPowerLossWhileItGoesOn) {
   const std::uint64_t calls = CallsOfALife();
-  for (std::uint64_t call = 1; call <= calls; call += Stride()) {
+  for (std::uint64_t call = 1; call <= calls; call += CallStride()) {
     for (std::uint64_t later = 1 + call % 17; later <= 60; later += 17) {
       SCOPED_TRACE("died at call " + std::to_string(call) + ", power lost " +
                    std::to_string(later) + " calls later");
       PowerLossFileSystem memory;
       FaultFileSystem fs(memory);
-      Life life("/vault");
+      BlobLife life("/vault");
       fs.DieAt(call);
       EXPECT_FALSE(life.Open(fs) && life.Run());
       life.Close();
@@ -305,11 +305,11 @@ TEST(BlobStoreCrashTest, DeathThenPowerLossWhileItGoesOn) {
 TEST(BlobStoreCrashTest, EveryCallFailsOnceAndTheNextTryGoesOn) {
   const std::uint64_t calls = CallsOfALife();
   for (const int errno_value : {ENOSPC, EIO}) {
-    for (std::uint64_t call = 1; call <= calls; call += Stride()) {
+    for (std::uint64_t call = 1; call <= calls; call += CallStride()) {
       SCOPED_TRACE("call " + std::to_string(call) + " fails");
       PowerLossFileSystem memory;
       FaultFileSystem fs(memory);
-      Life life("/vault");
+      BlobLife life("/vault");
       fs.FailAt(call, errno_value);
       const Status opened = life.Open(fs);
       const Status ran = opened ? life.Run() : Status{};
@@ -342,7 +342,7 @@ TEST(BlobStoreCrashTest, EverySyncFailsOnceThenPowerIsLost) {
   for (std::uint64_t nth = 1;; ++nth) {
     SCOPED_TRACE("sync " + std::to_string(nth) + " fails");
     PowerLossFileSystem memory;
-    Life life("/vault");
+    BlobLife life("/vault");
     memory.FailSync(nth);
     ASSERT_TRUE(IsOk(life.Open(memory)));
     const Status ran = life.Run();

@@ -229,7 +229,7 @@ struct Step {
 };
 
 // A life of the VM in the vault, from enable to disable.
-std::vector<Step> Life(const KillWorld& world) {
+std::vector<Step> StepsOfALife(const KillWorld& world) {
   const auto change = [](KillWorld& w) { w.Change(); };
   const auto nothing = [](KillWorld&) {};
   const auto newest_is_the_vm = [](KillWorld& w) { w.ExpectNewestPointIsTheVm(); };
@@ -274,7 +274,7 @@ std::uint64_t Seed() {
 // Kills the life's verbs in turn, `planned` times in all.
 void KillAndRunAgain(KillWorld& world, int planned) {
   const auto begun = steady_clock::now();
-  const std::vector<Step> life = Life(world);
+  const std::vector<Step> life = StepsOfALife(world);
   std::vector<double> usual_seconds;
   for (const Step& step : life) {
     step.prepare(world);

@@ -269,7 +269,7 @@ TEST_P(MainJobCrashTest, DisableGoesOnAndKeepsThePoints) {
       });
 }
 
-std::string NameOf(const ::testing::TestParamInfo<Trouble>& test) {
+std::string TroubleName(const ::testing::TestParamInfo<Trouble>& test) {
   constexpr std::array kNames = {"NoSpaceOnce", "Death",      "PowerLoss",
                                  "FullVault",   "FullFolder", "FullState"};
   return kNames[static_cast<std::size_t>(test.param)];
@@ -279,7 +279,7 @@ INSTANTIATE_TEST_SUITE_P(Faults, MainJobCrashTest,
                          ::testing::Values(Trouble::kNoSpaceOnce, Trouble::kDeath,
                                            Trouble::kPowerLoss, Trouble::kFullVault,
                                            Trouble::kFullFolder, Trouble::kFullState),
-                         NameOf);
+                         TroubleName);
 
 }  // namespace
 }  // namespace asr

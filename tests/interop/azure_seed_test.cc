@@ -11,14 +11,15 @@
 #include "tests/support/azurite.h"
 #include "tests/support/cli_runner.h"
 #include "tests/support/raw_blob_client.h"
+#include "tests/support/shell_command.h"
 
 namespace asr {
 namespace {
 
 using testing::Azurite;
 using testing::CliRunner;
-using testing::CommandOutcome;
-using testing::RunCommand;
+using testing::CommandOutput;
+using testing::RunShell;
 using Json = nlohmann::ordered_json;
 
 class AzureSeedInteropTest : public ::testing::Test {
@@ -45,9 +46,9 @@ class AzureSeedInteropTest : public ::testing::Test {
   }
 
   std::string Succeed(const std::string& command) {
-    const CommandOutcome outcome = RunCommand(fmt::format("cd {} && {}", cli.Path(""), command));
-    EXPECT_EQ(outcome.exit_code, 0) << command << "\n" << outcome.output.substr(0, 1000);
-    return outcome.output;
+    const CommandOutput outcome = RunShell(fmt::format("cd {} && {}", cli.Path(""), command));
+    EXPECT_EQ(outcome.exit_code, 0) << command << "\n" << outcome.text.substr(0, 1000);
+    return outcome.text;
   }
 
   // Only the two chunks come from the VM, and what is restored is its disk.

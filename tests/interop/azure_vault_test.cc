@@ -13,14 +13,15 @@
 #include "tests/support/azurite.h"
 #include "tests/support/cli_runner.h"
 #include "tests/support/raw_blob_client.h"
+#include "tests/support/shell_command.h"
 
 namespace asr {
 namespace {
 
 using testing::Azurite;
 using testing::CliRunner;
-using testing::CommandOutcome;
-using testing::RunCommand;
+using testing::CommandOutput;
+using testing::RunShell;
 
 class AzureVaultInteropTest : public ::testing::Test {
  protected:
@@ -39,9 +40,9 @@ class AzureVaultInteropTest : public ::testing::Test {
 
   // The content of a fixed VHD, as QEMU reads it, without its padding.
   std::string Converted(const std::string& name) {
-    const CommandOutcome converted = RunCommand(
+    const CommandOutput converted = RunShell(
         fmt::format("cd {} && qemu-img convert -f vpc -O raw {} {}.raw", cli.Path(""), name, name));
-    EXPECT_EQ(converted.exit_code, 0) << converted.output.substr(0, 1000);
+    EXPECT_EQ(converted.exit_code, 0) << converted.text.substr(0, 1000);
     return cli.ReadFile(cli.Path(name + ".raw")).substr(0, first_.size());
   }
 
@@ -62,43 +63,43 @@ TEST_F(AzureVaultInteropTest, AzcopyDownloadsTheNewestReplica) {
                                    .is_https_only = false,
                                    .ip_range = ""});
   ASSERT_TRUE(sas.has_value());
-  const CommandOutcome copied = RunCommand(fmt::format(
+  const CommandOutput copied = RunShell(fmt::format(
       "cd {} && export AZCOPY_LOG_LOCATION=$PWD AZCOPY_JOB_PLAN_LOCATION=$PWD "
       "AZCOPY_DISABLE_SYSLOG=true && {} copy '{}/vault/{}?{}' live.vhd --from-to BlobLocal "
       "--skip-version-check --output-level quiet",
       cli.Path(""), testing::AzcopyProgram(), azurite.url(), blob_, sas->query.Reveal()));
-  ASSERT_EQ(copied.exit_code, 0) << copied.output.substr(0, 1000);
+  ASSERT_EQ(copied.exit_code, 0) << copied.text.substr(0, 1000);
   EXPECT_EQ(Converted("live.vhd"), cli.ReadFile(cli.Path("vms/web/root.raw")));
 }
 
 TEST_F(AzureVaultInteropTest, MicrosoftsClientDownloadsAnOlderPoint) {
   const std::string point = cli.Json("points list web")[1]["id"];
-  const CommandOutcome read = RunCommand(fmt::format(
+  const CommandOutput read = RunShell(fmt::format(
       "cd {} && timeout 60 {} {}/tests/interop/azure_clients/download_point.mjs {} '{}' vault {} "
       "{} old.vhd",
       cli.Path(""), testing::NodeProgram(), ASR_SOURCE_DIR, testing::AzureToolsDirectory(),
       azurite.ConnectionString(), blob_, point));
-  ASSERT_EQ(read.exit_code, 0) << read.output.substr(0, 1000);
+  ASSERT_EQ(read.exit_code, 0) << read.text.substr(0, 1000);
   EXPECT_EQ(Converted("old.vhd"), first_);
 }
 
 TEST_F(AzureVaultInteropTest, AzDownloadsTheNewestReplica) {
-  const CommandOutcome read = RunCommand(fmt::format(
+  const CommandOutput read = RunShell(fmt::format(
       "cd {} && export AZURE_CONFIG_DIR=$PWD/az AZURE_CORE_COLLECT_TELEMETRY=no "
       "AZURE_STORAGE_CONNECTION_STRING='{}' && az storage blob download -c vault -n {} -f az.vhd "
       "-o none --no-progress",
       cli.Path(""), azurite.ConnectionString(), blob_));
-  ASSERT_EQ(read.exit_code, 0) << read.output.substr(0, 1000);
+  ASSERT_EQ(read.exit_code, 0) << read.text.substr(0, 1000);
   EXPECT_EQ(Converted("az.vhd"), cli.ReadFile(cli.Path("vms/web/root.raw")));
 }
 
 TEST_F(AzureVaultInteropTest, AzReadsDocuments) {
-  const CommandOutcome read = RunCommand(fmt::format(
+  const CommandOutput read = RunShell(fmt::format(
       "cd {} && export AZURE_CONFIG_DIR=$PWD/az AZURE_CORE_COLLECT_TELEMETRY=no "
       "AZURE_STORAGE_CONNECTION_STRING='{}' && az storage blob download -c vault -n vault.json "
       "-f vault.json -o none --no-progress",
       cli.Path(""), azurite.ConnectionString()));
-  ASSERT_EQ(read.exit_code, 0) << read.output.substr(0, 1000);
+  ASSERT_EQ(read.exit_code, 0) << read.text.substr(0, 1000);
   const auto document = nlohmann::ordered_json::parse(cli.ReadFile(cli.Path("vault.json")));
   EXPECT_EQ(document["id"], cli.Json("vault show azure")["id"]);
 }

@@ -1,7 +1,6 @@
 // Disk images that other programs wrote, and what other programs read of ours.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +12,7 @@
 #include "storage/image/image_writer.h"
 #include "tests/support/disk_content.h"
 #include "tests/support/image_file.h"
+#include "tests/support/shell_command.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/vhd_builder.h"
 #include "tests/support/vhdx_builder.h"
@@ -21,34 +21,18 @@
 namespace asr {
 namespace {
 
+using testing::CommandOutput;
 using testing::DiskContent;
 using ::testing::HasSubstr;
 using testing::MustSucceed;
+using testing::RunShell;
 using testing::TempDir;
 
 constexpr std::uint32_t kMi = 1024 * 1024;
 
-struct Outcome {
-  int exit_code = -1;
-  std::string output;  // both streams
-};
-
-Outcome RunCommand(const std::string& command) {
-  Outcome outcome;
-  std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return outcome;
-  std::array<char, 4096> buffer{};
-  while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
-    outcome.output.append(buffer.data(), count);
-  }
-  const int status = ::pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
-}
-
-void ExpectRuns(const std::string& command) {
-  const Outcome outcome = RunCommand(command);
-  EXPECT_EQ(outcome.exit_code, 0) << command << "\n" << outcome.output;
+void ExpectSucceeds(const std::string& command) {
+  const CommandOutput outcome = RunShell(command);
+  EXPECT_EQ(outcome.exit_code, 0) << command << "\n" << outcome.text;
 }
 
 std::unique_ptr<Disk> MustOpen(const std::string& path, const std::string& format = "") {
@@ -96,7 +80,8 @@ std::string QemuImage(const std::string& path) {
 }
 
 void ExpectReadAsQemuDoes(const std::string& path, const std::string& raw_path) {
-  ExpectRuns(fmt::format("qemu-img convert --image-opts -O raw {} {}", QemuImage(path), raw_path));
+  ExpectSucceeds(
+      fmt::format("qemu-img convert --image-opts -O raw {} {}", QemuImage(path), raw_path));
   const auto disk = MustOpen(path);
   ASSERT_NE(disk, nullptr);
   EXPECT_EQ(Difference(*disk, *MustOpen(raw_path)), "");
@@ -118,9 +103,9 @@ class FromQemuTest : public ::testing::TestWithParam<QemuCase> {
 TEST_P(FromQemuTest, ReadsWhatQemuWrote) {
   const QemuCase& qemu = GetParam();
   const std::string path = directory_ / (qemu.format == "vpc" ? "disk.vhd" : "disk.vhdx");
-  ExpectRuns(
+  ExpectSucceeds(
       fmt::format("qemu-img create -q -f {} -o {} {} 300M", qemu.format, qemu.options, path));
-  ExpectRuns(fmt::format(
+  ExpectSucceeds(fmt::format(
       "qemu-io -f {} -c 'write -P 0x11 0 64k' -c 'write -P 0x22 100M 3M' -c 'write -P 0x33 2097k "
       "1k' -c 'write -P 0x44 299M 1M' -c 'write -z 101M 64k' -c 'write -P 0x55 64513k 129k' {}",
       qemu.format, path));
@@ -147,8 +132,8 @@ class LargeFromQemuTest : public ::testing::Test {
 
 TEST_F(LargeFromQemuTest, ReadsPastChunksOfALargeVhdx) {
   const std::string path = directory_ / "disk.vhdx";
-  ExpectRuns("qemu-img create -q -f vhdx -o subformat=dynamic,block_size=1M " + path + " 20G");
-  ExpectRuns(
+  ExpectSucceeds("qemu-img create -q -f vhdx -o subformat=dynamic,block_size=1M " + path + " 20G");
+  ExpectSucceeds(
       "qemu-io -f vhdx -c 'write -P 1 4095M 2M' -c 'write -P 2 8G 64k' -c 'write -P 3 20479M 1M' " +
       path);
   ExpectReadAsQemuDoes(path, directory_ / "disk.raw");
@@ -156,7 +141,7 @@ TEST_F(LargeFromQemuTest, ReadsPastChunksOfALargeVhdx) {
 
 TEST_F(LargeFromQemuTest, OpensTheLargestVhdxThatQemuMakes) {
   const std::string path = directory_ / "disk.vhdx";
-  ExpectRuns("qemu-img create -q -f vhdx " + path + " 64T");
+  ExpectSucceeds("qemu-img create -q -f vhdx " + path + " 64T");
   const auto disk = MustOpen(path);
   ASSERT_NE(disk, nullptr);
   EXPECT_EQ(disk->size_bytes(), 64 * kTiB);
@@ -168,10 +153,11 @@ class LibvhdiMount {
  public:
   LibvhdiMount(const std::string& image, std::string directory) : directory_(std::move(directory)) {
     MustSucceed(PosixFileSystem().CreateDirectories(directory_));
-    ExpectRuns(fmt::format("vhdimount {} {}", image, directory_));
+    ExpectSucceeds(fmt::format("vhdimount {} {}", image, directory_));
   }
   ~LibvhdiMount() {
-    ExpectRuns(fmt::format("fusermount -u {0} || fusermount3 -u {0} || umount {0}", directory_));
+    ExpectSucceeds(
+        fmt::format("fusermount -u {0} || fusermount3 -u {0} || umount {0}", directory_));
   }
   LibvhdiMount(const LibvhdiMount&) = delete;
   LibvhdiMount& operator=(const LibvhdiMount&) = delete;
@@ -207,7 +193,7 @@ class ToOthersTest : public ::testing::Test {
 
   // Through the file that libvhdi shows the disk as.
   void ExpectReadByLibvhdi(const std::string& path) {
-    EXPECT_EQ(RunCommand("vhdiinfo " + path).exit_code, 0);
+    EXPECT_EQ(RunShell("vhdiinfo " + path).exit_code, 0);
     const LibvhdiMount mount(path, directory_ / "mount");
     const auto disk = MustOpen(mount.disk_path(), "raw");
     ASSERT_NE(disk, nullptr);
@@ -221,17 +207,18 @@ class ToOthersTest : public ::testing::Test {
 TEST_F(ToOthersTest, QemuReadsOurVhdx) {
   const std::string raw = WriteOurs("disk.raw", "raw");
   const std::string vhdx = WriteOurs("disk.vhdx", "vhdx");
-  ExpectRuns(fmt::format("qemu-img compare -f raw -F vhdx {} {}", raw, vhdx));
-  ExpectRuns("qemu-img check -f vhdx " + vhdx);
-  ExpectRuns(fmt::format("qemu-img convert -f vhdx -O raw {} {}", vhdx, directory_ / "back.raw"));
+  ExpectSucceeds(fmt::format("qemu-img compare -f raw -F vhdx {} {}", raw, vhdx));
+  ExpectSucceeds("qemu-img check -f vhdx " + vhdx);
+  ExpectSucceeds(
+      fmt::format("qemu-img convert -f vhdx -O raw {} {}", vhdx, directory_ / "back.raw"));
   EXPECT_EQ(testing::DifferenceFrom(content_, *MustOpen(directory_ / "back.raw")), "");
 }
 
 // QEMU changes the file: its log, headers and table must be good for writing too.
 TEST_F(ToOthersTest, QemuWritesIntoOurVhdx) {
   const std::string vhdx = WriteOurs("disk.vhdx", "vhdx");
-  ExpectRuns("qemu-io -f vhdx -c 'write -P 7 100M 1M' -c 'write -P 8 0 64k' " + vhdx);
-  ExpectRuns("qemu-img check -f vhdx " + vhdx);
+  ExpectSucceeds("qemu-io -f vhdx -c 'write -P 7 100M 1M' -c 'write -P 8 0 64k' " + vhdx);
+  ExpectSucceeds("qemu-img check -f vhdx " + vhdx);
   ExpectReadAsQemuDoes(vhdx, directory_ / "disk.raw");
   std::vector<std::byte> out(1);
   MustSucceed(MustOpen(vhdx)->Read(100 * kMiB, out));
@@ -241,22 +228,22 @@ TEST_F(ToOthersTest, QemuWritesIntoOurVhdx) {
 TEST_F(ToOthersTest, QemuReadsOurFixedVhdAtItsWholeSize) {
   const std::string raw = WriteOurs("disk.raw", "raw");
   const std::string vhd = WriteOurs("disk.vhd", "vhd");
-  ExpectRuns(fmt::format("qemu-img compare -f raw -F vpc {} {}", raw, vhd));
-  EXPECT_THAT(RunCommand("qemu-img info -f vpc --output=json " + vhd).output,
+  ExpectSucceeds(fmt::format("qemu-img compare -f raw -F vpc {} {}", raw, vhd));
+  EXPECT_THAT(RunShell("qemu-img info -f vpc --output=json " + vhd).text,
               HasSubstr(fmt::format("\"virtual-size\": {}", content_.size_bytes())));
 }
 
 TEST_F(ToOthersTest, QemuReadsOurDynamicVhdAtItsWholeSize) {
   const std::string raw = WriteOurs("disk.raw", "raw");
   const std::string vhd = WriteOurs("disk.vhd", "vhd-dynamic");
-  ExpectRuns(fmt::format("qemu-img compare -f raw -F vpc {} {}", raw, vhd));
-  EXPECT_THAT(RunCommand("qemu-img info -f vpc --output=json " + vhd).output,
+  ExpectSucceeds(fmt::format("qemu-img compare -f raw -F vpc {} {}", raw, vhd));
+  EXPECT_THAT(RunShell("qemu-img info -f vpc --output=json " + vhd).text,
               HasSubstr(fmt::format("\"virtual-size\": {}", content_.size_bytes())));
 }
 
 TEST_F(ToOthersTest, QemuWritesIntoOurDynamicVhd) {
   const std::string vhd = WriteOurs("disk.vhd", "vhd-dynamic");
-  ExpectRuns("qemu-io -f vpc -c 'write -P 7 101M 2M' -c 'write -P 8 0 64k' " + vhd);
+  ExpectSucceeds("qemu-io -f vpc -c 'write -P 7 101M 2M' -c 'write -P 8 0 64k' " + vhd);
   ExpectReadAsQemuDoes(vhd, directory_ / "disk.raw");
   std::vector<std::byte> out(1);
   MustSucceed(MustOpen(vhd)->Read(102 * kMiB, out));
@@ -269,12 +256,12 @@ TEST_F(ToOthersTest, QemuReadsTheLargestDynamicVhdOfOurs) {
   const auto writer = CreateImage(PosixFileSystem(), {path, "vhd-dynamic", size, 512}).value();
   MustSucceed(writer->Write(size - 512, std::vector<std::byte>(512, std::byte{9})));
   MustSucceed(writer->Finish());
-  EXPECT_THAT(RunCommand("qemu-img info -f vpc --output=json " + path).output,
+  EXPECT_THAT(RunShell("qemu-img info -f vpc --output=json " + path).text,
               HasSubstr(fmt::format("\"virtual-size\": {}", size)));
-  const Outcome read =
-      RunCommand(fmt::format("qemu-io -r -f vpc -c 'read -P 9 {} 512' {}", size - 512, path));
-  EXPECT_EQ(read.exit_code, 0) << read.output;
-  EXPECT_THAT(read.output, ::testing::Not(HasSubstr("failed")));
+  const CommandOutput read =
+      RunShell(fmt::format("qemu-io -r -f vpc -c 'read -P 9 {} 512' {}", size - 512, path));
+  EXPECT_EQ(read.exit_code, 0) << read.text;
+  EXPECT_THAT(read.text, ::testing::Not(HasSubstr("failed")));
 }
 
 TEST_F(ToOthersTest, QemuReadsTheLargestVhdxOfOurs) {
@@ -282,10 +269,10 @@ TEST_F(ToOthersTest, QemuReadsTheLargestVhdxOfOurs) {
   const auto writer = CreateImage(PosixFileSystem(), {path, "vhdx", 64 * kTiB, 512}).value();
   MustSucceed(writer->Write(64 * kTiB - 512, std::vector<std::byte>(512, std::byte{9})));
   MustSucceed(writer->Finish());
-  ExpectRuns(fmt::format("qemu-img check -f vhdx {}", path));
+  ExpectSucceeds(fmt::format("qemu-img check -f vhdx {}", path));
   EXPECT_THAT(
-      RunCommand(fmt::format("qemu-io -r -f vhdx -c 'read -P 9 {} 512' {}", 64 * kTiB - 512, path))
-          .output,
+      RunShell(fmt::format("qemu-io -r -f vhdx -c 'read -P 9 {} 512' {}", 64 * kTiB - 512, path))
+          .text,
       ::testing::Not(HasSubstr("failed")));
 }
 
@@ -311,8 +298,8 @@ TEST_F(ToOthersTest, QemuReadsWhatTheTestsBuild) {
   testing::VhdxBuilder(content_, 32 * kMi, 512, true).Write(directory_ / "fixed.vhdx");
   testing::VhdBuilder(content_).Write(directory_ / "dynamic.vhd");
   for (const std::string name : {"dynamic.vhdx", "fixed.vhdx", "dynamic.vhd"}) {
-    ExpectRuns(fmt::format("qemu-img compare --image-opts driver=raw,file.filename={} {}", raw,
-                           QemuImage(directory_ / name)));
+    ExpectSucceeds(fmt::format("qemu-img compare --image-opts driver=raw,file.filename={} {}", raw,
+                               QemuImage(directory_ / name)));
   }
 }
 
@@ -337,8 +324,8 @@ TEST_F(ToOthersTest, QemuReplaysTheLogThatTheTestsBuild) {
     const auto ours = MustOpen(path);
     ASSERT_NE(ours, nullptr);
     EXPECT_EQ(testing::DifferenceFrom(content_, *ours), "");
-    ExpectRuns("qemu-img check -r all -f vhdx " + path);
-    ExpectRuns(fmt::format("qemu-img compare -f raw -F vhdx {} {}", raw, path));
+    ExpectSucceeds("qemu-img check -r all -f vhdx " + path);
+    ExpectSucceeds(fmt::format("qemu-img compare -f raw -F vhdx {} {}", raw, path));
   }
 }
 
@@ -420,8 +407,8 @@ class FixtureTest : public ::testing::Test {
     const std::string packed = JoinPath(fixtures_, name);
     std::string plain = directory_ / BaseName(name.substr(0, name.rfind('.')));
     const char* tool = name.ends_with(".bz2") ? "bzip2" : "gzip";
-    ExpectRuns(fmt::format("{} -dc {} | dd of={} bs=64k conv=sparse iflag=fullblock", tool, packed,
-                           plain));
+    ExpectSucceeds(fmt::format("{} -dc {} | dd of={} bs=64k conv=sparse iflag=fullblock", tool,
+                               packed, plain));
     return plain;
   }
 
@@ -489,7 +476,7 @@ TEST_F(FixtureTest, VhdxsOfWindows) {
 
 TEST_F(FixtureTest, VhdOfDfvfs) {
   const std::string path = directory_ / "ext2.vhd";
-  ExpectRuns(fmt::format("cp {} {}", JoinPath(fixtures_, "dfvfs/ext2.vhd"), path));
+  ExpectSucceeds(fmt::format("cp {} {}", JoinPath(fixtures_, "dfvfs/ext2.vhd"), path));
   ExpectReadAsQemuDoes(path, directory_ / "ext2.raw");
 }
 

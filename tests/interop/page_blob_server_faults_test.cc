@@ -6,6 +6,7 @@
 
 #include "tests/support/page_blob_server/page_blob_server.h"
 #include "tests/support/raw_blob_client.h"
+#include "tests/support/shell_command.h"
 
 namespace asr {
 namespace {
@@ -132,9 +133,9 @@ TEST_F(PageBlobServerFaultsTest, AnExpiredCredentialStaysRefused) {
   server_.AdvanceClock(std::chrono::seconds(1));  // else the new one is the old one
   const testing::TempDir directory;
   const std::string renewed = server_.AccountSas("r", std::chrono::hours(1));
-  EXPECT_TRUE(Has(testing::RunCommand("curl -si '" + server_.url() + "/box/d.vhd?" + renewed +
-                                      "' -o /dev/null -w '%{http_code}'")
-                      .output,
+  EXPECT_TRUE(Has(testing::RunShell("curl -si '" + server_.url() + "/box/d.vhd?" + renewed +
+                                    "' -o /dev/null -w '%{http_code}'")
+                      .text,
                   "200"));
 }
 
@@ -214,10 +215,10 @@ TEST(PageBlobServerLimitsTest, ABodyThatComesTooSlowlyTimesOut) {
 TEST(PageBlobServerLimitsTest, SharedKeyNeedsADateOfNow) {
   PageBlobServer server;
   const std::string refused =
-      testing::RunCommand("curl -s '" + server.url() +
-                          "?comp=list' -H 'x-ms-version: 2023-11-03' -H 'x-ms-date: Sat, 28 Nov "
-                          "2020 03:00:00 GMT' -H 'Authorization: SharedKey devstoreaccount1:AAAA'")
-          .output;
+      testing::RunShell("curl -s '" + server.url() +
+                        "?comp=list' -H 'x-ms-version: 2023-11-03' -H 'x-ms-date: Sat, 28 Nov "
+                        "2020 03:00:00 GMT' -H 'Authorization: SharedKey devstoreaccount1:AAAA'")
+          .text;
   EXPECT_TRUE(Has(refused, "Request date header too old")) << refused;
 }
 

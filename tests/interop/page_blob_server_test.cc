@@ -9,17 +9,18 @@
 #include "tests/support/certificate_files.h"
 #include "tests/support/page_blob_server/page_blob_server.h"
 #include "tests/support/raw_blob_client.h"
+#include "tests/support/shell_command.h"
 #include "tests/support/temp_dir.h"
 
 namespace asr {
 namespace {
 
-using testing::CommandOutcome;
+using testing::CommandOutput;
 using testing::Has;
 using testing::PageBlobServer;
 using testing::PageBlobServerOptions;
 using testing::RawClient;
-using testing::RunCommand;
+using testing::RunShell;
 using testing::TempDir;
 
 std::string JudgeCommand(const PageBlobServer& server, const std::string& token) {
@@ -32,8 +33,8 @@ std::string JudgeCommand(const PageBlobServer& server, const std::string& token)
 
 TEST(PageBlobServerTest, MicrosoftsClientFindsNothingWrong) {
   PageBlobServer server;
-  const CommandOutcome judged = RunCommand(JudgeCommand(server, ""));
-  EXPECT_EQ(judged.exit_code, 0) << judged.output;
+  const CommandOutput judged = RunShell(JudgeCommand(server, ""));
+  EXPECT_EQ(judged.exit_code, 0) << judged.text;
 }
 
 TEST(PageBlobServerTest, MicrosoftsClientFindsNothingWrongOverTls) {
@@ -44,9 +45,9 @@ TEST(PageBlobServerTest, MicrosoftsClientFindsNothingWrongOverTls) {
   options.key_file = files.key_file;
   PageBlobServer server(options);
   server.AddToken("token-of-the-judge", std::chrono::hours(24));
-  const CommandOutcome judged = RunCommand("NODE_EXTRA_CA_CERTS=" + files.authority_file + " " +
-                                           JudgeCommand(server, "token-of-the-judge"));
-  EXPECT_EQ(judged.exit_code, 0) << judged.output;
+  const CommandOutput judged = RunShell("NODE_EXTRA_CA_CERTS=" + files.authority_file + " " +
+                                        JudgeCommand(server, "token-of-the-judge"));
+  EXPECT_EQ(judged.exit_code, 0) << judged.text;
 }
 
 TEST(PageBlobServerTest, AzcopyUploadsAndDownloads) {
@@ -63,8 +64,8 @@ TEST(PageBlobServerTest, AzcopyUploadsAndDownloads) {
       "--output-level quiet && cmp f.vhd g.vhd",
       directory.path(), testing::AzcopyProgram(), server.url(), client.sas(),
       testing::AzcopyProgram(), server.url(), client.sas());
-  const CommandOutcome copied = RunCommand(script);
-  EXPECT_EQ(copied.exit_code, 0) << copied.output.substr(0, 2000);
+  const CommandOutput copied = RunShell(script);
+  EXPECT_EQ(copied.exit_code, 0) << copied.text.substr(0, 2000);
   EXPECT_GE(server.Counts()["PutPage"], 2U);
 }
 
@@ -81,9 +82,9 @@ TEST(PageBlobServerTest, AzStorageWorksWithIt) {
       "az storage blob list -c box --include s --query 'length(@)' -o tsv && "
       "az storage blob download -c box -n f.vhd -f g.vhd -o none --no-progress && cmp f.vhd g.vhd",
       directory.path(), server.ConnectionString());
-  const CommandOutcome worked = RunCommand(script);
-  EXPECT_EQ(worked.exit_code, 0) << worked.output.substr(0, 2000);
-  EXPECT_TRUE(Has(worked.output, "2\n")) << worked.output;
+  const CommandOutput worked = RunShell(script);
+  EXPECT_EQ(worked.exit_code, 0) << worked.text.substr(0, 2000);
+  EXPECT_TRUE(Has(worked.text, "2\n")) << worked.text;
 }
 
 TEST(PageBlobServerTest, RefusesAsTheServiceDoes) {
@@ -114,7 +115,7 @@ TEST(PageBlobServerTest, RefusesAsTheServiceDoes) {
   const std::string echo =
       client.Send("GET", "box/d.vhd?comp=metadata", "-H 'x-ms-client-request-id: mine'");
   EXPECT_TRUE(Has(echo, "x-ms-client-request-id: mine\r\n"));
-  EXPECT_TRUE(Has(RunCommand("curl -si " + server.url() + "/box/d.vhd").output,
+  EXPECT_TRUE(Has(RunShell("curl -si " + server.url() + "/box/d.vhd").text,
                   "WWW-Authenticate: Bearer "
                   "authorization_uri="));
 }
@@ -196,11 +197,11 @@ TEST(AzuriteTest, AnswersPlainAndOverTls) {
   EXPECT_TRUE(secure.url().starts_with("https://"));
   // Bearer tokens are understood: what is none is refused as such.
   const std::string refused =
-      RunCommand(
+      RunShell(
           "curl -s --noproxy '*' -H 'Authorization: Bearer x' -H 'x-ms-version: 2023-11-03' "
           "--cacert " +
           secure.authority_file() + " -D - '" + secure.url() + "?comp=list'")
-          .output;
+          .text;
   EXPECT_TRUE(Has(refused, "AuthenticationFailed") || Has(refused, "InvalidAuthenticationInfo"))
       << refused;
 }

@@ -7,9 +7,12 @@
 
 namespace asr::testing {
 
-// False if it does not become true in this time.
-inline bool BecomesTrue(const std::function<bool()>& condition, int seconds = 30) {
-  for (int i = 0; i < seconds * 20 && !condition(); ++i) SystemClock().SleepSeconds(0.05);
+// False if it does not become true in this time, of which asking takes none.
+inline bool BecomesTrue(const std::function<bool()>& condition, double seconds = 30,
+                        double pause_seconds = 0.05) {
+  for (double waited = 0; waited < seconds && !condition(); waited += pause_seconds) {
+    SystemClock().SleepSeconds(pause_seconds);
+  }
   return condition();
 }
 

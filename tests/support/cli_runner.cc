@@ -25,6 +25,12 @@ std::string Pattern(std::size_t size_bytes, unsigned seed) {
 Json CommandResult::OutJson() const { return Json::parse(out, nullptr, false); }
 Json CommandResult::ErrJson() const { return Json::parse(err, nullptr, false); }
 
+std::vector<std::string> Keys(const Json& object) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object.items()) keys.push_back(key);
+  return keys;
+}
+
 CliRunner::CliRunner() { variables["ASR_STATE_DIR"] = directory_ / "state"; }
 
 CommandResult CliRunner::RunWords(const std::vector<std::string>& words) {

@@ -22,6 +22,9 @@ struct CommandResult {
   [[nodiscard]] nlohmann::ordered_json ErrJson() const;
 };
 
+// Of an object, in its order.
+[[nodiscard]] std::vector<std::string> Keys(const nlohmann::ordered_json& object);
+
 class CliRunner {
  public:
   CliRunner();

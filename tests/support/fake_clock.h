@@ -8,11 +8,13 @@
 
 namespace asr::testing {
 
+// When fake clocks begin: 2026-11-23T06:30:00Z.
+inline constexpr Timestamp kNow{std::chrono::milliseconds{1'795'415'400'000}};
+
 // Thread-safe.
 class FakeClock : public Clock {
  public:
-  explicit FakeClock(Timestamp now = Timestamp{std::chrono::milliseconds{1'795'415'400'000}})
-      : now_(now) {}  // 2026-11-23T06:30:00Z
+  explicit FakeClock(Timestamp now = kNow) : now_(now) {}
 
   Timestamp Now() const override {
     const std::lock_guard lock(mutex_);

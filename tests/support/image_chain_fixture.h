@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cctype>
 #include <filesystem>
 #include <string>
 
@@ -15,12 +14,6 @@
 namespace asr::testing {
 
 inline constexpr std::uint64_t kChainDiskBytes = 8 * kMiB;
-
-inline std::string Lower(std::string text) {
-  for (char& letter : text)
-    letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  return text;
-}
 
 class ImageChainTest : public ::testing::Test {
  protected:

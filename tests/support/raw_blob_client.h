@@ -3,36 +3,17 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <chrono>
-#include <cstdio>
 #include <fstream>
 #include <string>
 
 #include "storage/base/text.h"
 #include "tests/support/page_blob_server/page_blob_server.h"
+#include "tests/support/shell_command.h"
 #include "tests/support/temp_dir.h"
 
 namespace asr::testing {
-
-struct CommandOutcome {
-  int exit_code = 0;
-  std::string output;
-};
-
-inline CommandOutcome RunCommand(const std::string& command) {
-  CommandOutcome outcome;
-  std::FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return {127, ""};
-  char piece[4096];
-  while (const std::size_t got = std::fread(piece, 1, sizeof(piece), pipe)) {
-    outcome.output.append(piece, got);
-  }
-  const int status = ::pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-  return outcome;
-}
 
 // curl(1) against one server, signed by a SAS of its account.
 class RawClient {
@@ -49,10 +30,10 @@ class RawClient {
     const std::string mark = target.find('?') == std::string::npos ? "?" : "&";
     const std::string how = method == "HEAD" ? "-I" : "-i -X " + method;
     const std::string data = method == "PUT" ? "--data-binary @" + BodyFile(body) : "";
-    return RunCommand(fmt::format(
-                          "curl -sS -m 20 --noproxy '*' {} -H Content-Type: -H Expect: {} {} {}",
-                          how, data, words, ShellQuote(server_.url() + "/" + target + mark + sas_)))
-        .output;
+    return RunShell(fmt::format(
+                        "curl -sS -m 20 --noproxy '*' {} -H Content-Type: -H Expect: {} {} {}", how,
+                        data, words, ShellQuote(server_.url() + "/" + target + mark + sas_)))
+        .text;
   }
   // 0: there was no answer.
   int Status(const std::string& method, const std::string& target, const std::string& words = "",

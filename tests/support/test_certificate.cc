@@ -91,4 +91,9 @@ std::shared_ptr<void> TestCertificate::ServerContext() const {
   return context;
 }
 
+const TestCertificate& SharedCertificate() {
+  static const TestCertificate certificate;
+  return certificate;
+}
+
 }  // namespace asr::testing

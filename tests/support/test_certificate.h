@@ -23,4 +23,7 @@ class TestCertificate {
   std::string key_pem_;
 };
 
+// One for all that need any: they take a moment to make.
+[[nodiscard]] const TestCertificate& SharedCertificate();
+
 }  // namespace asr::testing

@@ -22,7 +22,7 @@ namespace {
 
 constexpr double kLineBytesPerSecond = 256 * 1024;
 constexpr double kWaySeconds = 0.05;  // there and back
-constexpr std::uint64_t kDiskBytes = 12 * kMiB;
+constexpr std::uint64_t kSentDiskBytes = 12 * kMiB;
 constexpr std::uint64_t kDataBytes = 9 * 256 * kKiB;  // a third of it in each group of 4 MiB
 
 struct Sent {
@@ -68,9 +68,9 @@ class AzureSlowLineTest : public ::testing::Test {
                      .progress = NoProgress(),
                      .state_directory = directory_ / "state",
                      .stop = {}},
-        content_(kDiskBytes) {
+        content_(kSentDiskBytes) {
     std::mt19937_64 random(3);
-    for (std::size_t k = 0; k < kDiskBytes; ++k) {
+    for (std::size_t k = 0; k < kSentDiskBytes; ++k) {
       if (k % kGroupBytes < kDataBytes / 3) content_[k] = static_cast<std::byte>(random());
     }
   }

@@ -9,9 +9,9 @@ namespace asr {
 namespace {
 
 // A disk in memory. Reads outside of it fail, as they would on a real one.
-class MemoryDisk : public Disk {
+class SectorDisk : public Disk {
  public:
-  MemoryDisk(std::uint64_t size_bytes, std::uint32_t sector_bytes)
+  SectorDisk(std::uint64_t size_bytes, std::uint32_t sector_bytes)
       : bytes(size_bytes), sector_bytes_(sector_bytes) {}
 
   ImageFormat format() const override { return ImageFormat::kRaw; }
@@ -40,15 +40,15 @@ constexpr unsigned char kEfiSystem[] = {0x28, 0x73, 0x2A, 0xC1, 0x1F, 0xF8, 0xD2
                                         0xBA, 0x4B, 0x00, 0xA0, 0xC9, 0x3E, 0xC9, 0x3B};
 constexpr unsigned char kLinuxData[] = {0xAF, 0x3D, 0xC6, 0x0F, 0x83, 0x84, 0x72, 0x47,
                                         0x8E, 0x79, 0x3D, 0x69, 0xD8, 0x47, 0x7D, 0xE4};
-constexpr std::uint64_t kDiskBytes = 4 * kMiB;
+constexpr std::uint64_t kBootDiskBytes = 4 * kMiB;
 
 std::uint32_t Crc(const std::byte* bytes, std::size_t size_bytes) {
   return static_cast<std::uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes), size_bytes));
 }
 
-void Sign(MemoryDisk& disk) { StoreLittle<std::uint16_t>(disk.bytes, 510, 0xAA55); }
+void Sign(SectorDisk& disk) { StoreLittle<std::uint16_t>(disk.bytes, 510, 0xAA55); }
 
-void AddMbrPartition(MemoryDisk& disk, int index, unsigned char type, bool active) {
+void AddMbrPartition(SectorDisk& disk, int index, unsigned char type, bool active) {
   const std::size_t at = 446 + 16 * static_cast<std::size_t>(index);
   disk.bytes[at] =
       std::byte{active ? static_cast<unsigned char>(0x80) : static_cast<unsigned char>(0)};
@@ -57,7 +57,7 @@ void AddMbrPartition(MemoryDisk& disk, int index, unsigned char type, bool activ
   StoreLittle<std::uint32_t>(disk.bytes, at + 12, 100);
 }
 
-void AddCode(MemoryDisk& disk) { disk.bytes[0] = std::byte{0xEB}; }
+void AddCode(SectorDisk& disk) { disk.bytes[0] = std::byte{0xEB}; }
 
 struct GptLayout {
   std::uint32_t sector_bytes = 512;
@@ -67,7 +67,7 @@ struct GptLayout {
 };
 
 // Header and 128 entries; `at_end` makes the copy.
-void AddGpt(MemoryDisk& disk, const GptLayout& layout, bool at_end) {
+void AddGpt(SectorDisk& disk, const GptLayout& layout, bool at_end) {
   const std::uint64_t sectors = disk.bytes.size() / layout.sector_bytes;
   const std::uint64_t header_sector = at_end ? sectors - 1 : 1;
   const std::size_t table_sectors = 16384 / layout.sector_bytes;
@@ -92,8 +92,8 @@ void AddGpt(MemoryDisk& disk, const GptLayout& layout, bool at_end) {
   StoreLittle<std::uint32_t>(header, 16, Crc(header.data(), 92));
 }
 
-MemoryDisk GptDisk(const GptLayout& layout) {
-  MemoryDisk disk(kDiskBytes, layout.sector_bytes);
+SectorDisk GptDisk(const GptLayout& layout) {
+  SectorDisk disk(kBootDiskBytes, layout.sector_bytes);
   Sign(disk);
   AddMbrPartition(disk, 0, 0xEE, false);
   AddGpt(disk, layout, false);
@@ -101,7 +101,7 @@ MemoryDisk GptDisk(const GptLayout& layout) {
   return disk;
 }
 
-int Generation(const MemoryDisk& disk) {
+int Generation(const SectorDisk& disk) {
   const auto found = DetectBootDisk(disk);
   EXPECT_TRUE(found.has_value()) << (found ? "" : found.error().Line());
   if (!found) return -1;
@@ -125,7 +125,7 @@ TEST(BootDiskTest, MbrKinds) {
         Row{"code without partitions", true, true, false, 0, 1},
         Row{"an EFI system partition", true, false, false, 0xEF, 2},
         Row{"EFI and code", true, true, false, 0xEF, 1}}) {
-    MemoryDisk disk(kDiskBytes, 512);
+    SectorDisk disk(kBootDiskBytes, 512);
     if (row.is_signed) Sign(disk);
     if (row.code) AddCode(disk);
     AddMbrPartition(disk, 1, row.type, row.active);
@@ -143,14 +143,14 @@ TEST(BootDiskTest, GptWithAnEfiSystemPartitionInBothSectorSizes) {
 
 TEST(BootDiskTest, ATableInTheOtherSectorSizeIsFoundAndSaid) {
   // A raw image of a 4096-byte disk does not tell its sectors' size.
-  MemoryDisk disk(kDiskBytes, 512);
+  SectorDisk disk(kBootDiskBytes, 512);
   disk.bytes = GptDisk({.sector_bytes = 4096}).bytes;
   EXPECT_EQ(Generation(disk), 2);
   EXPECT_EQ(DetectBootDisk(disk)->sector_bytes, 4096u);
 }
 
 TEST(BootDiskTest, GptWithBiosBootCode) {
-  MemoryDisk disk = GptDisk({.type = kLinuxData});
+  SectorDisk disk = GptDisk({.type = kLinuxData});
   EXPECT_EQ(Generation(disk), 0);
   AddCode(disk);
   EXPECT_EQ(Generation(disk), 1);
@@ -159,31 +159,31 @@ TEST(BootDiskTest, GptWithBiosBootCode) {
 }
 
 TEST(BootDiskTest, EfiWinsOverBootCode) {
-  MemoryDisk disk = GptDisk({});
+  SectorDisk disk = GptDisk({});
   AddCode(disk);
   EXPECT_EQ(Generation(disk), 2);
 }
 
 TEST(BootDiskTest, AStaleGptBehindAnOrdinaryMbrDoesNotCount) {
-  MemoryDisk disk = GptDisk({});
+  SectorDisk disk = GptDisk({});
   AddCode(disk);
   AddMbrPartition(disk, 0, 0x83, true);
   EXPECT_EQ(Generation(disk), 1);
 }
 
 TEST(BootDiskTest, ADamagedHeaderIsReplacedByItsCopy) {
-  MemoryDisk disk = GptDisk({});
+  SectorDisk disk = GptDisk({});
   disk.bytes[512 + 60] ^= std::byte{1};
   EXPECT_EQ(Generation(disk), 2);
-  disk.bytes[kDiskBytes - 512 + 60] ^= std::byte{1};
+  disk.bytes[kBootDiskBytes - 512 + 60] ^= std::byte{1};
   EXPECT_EQ(Generation(disk), 0);
 }
 
 TEST(BootDiskTest, DamagedEntriesAreReplacedByTheirCopy) {
-  MemoryDisk disk = GptDisk({});
+  SectorDisk disk = GptDisk({});
   disk.bytes[1024 + 128] ^= std::byte{1};
   EXPECT_EQ(Generation(disk), 2);
-  disk.bytes[kDiskBytes - 512 - 16384 + 5] ^= std::byte{1};
+  disk.bytes[kBootDiskBytes - 512 - 16384 + 5] ^= std::byte{1};
   EXPECT_EQ(Generation(disk), 0);
 }
 
@@ -199,8 +199,8 @@ TEST(BootDiskTest, HostileFieldsNeverReadOutsideTheDisk) {
   for (const std::size_t field : {std::size_t{12}, std::size_t{24}, std::size_t{72},
                                   std::size_t{80}, std::size_t{84}, std::size_t{88}}) {
     for (const std::uint32_t value : {0u, 1u, 7u, 127u, 8191u, 8192u, 0x7FFFFFFFu, 0xFFFFFFFFu}) {
-      MemoryDisk disk = GptDisk({});
-      for (const std::uint64_t sector : {std::uint64_t{1}, kDiskBytes / 512 - 1}) {
+      SectorDisk disk = GptDisk({});
+      for (const std::uint64_t sector : {std::uint64_t{1}, kBootDiskBytes / 512 - 1}) {
         const MutableByteSpan header = MutableByteSpan(disk.bytes).subspan(sector * 512, 512);
         StoreLittle<std::uint32_t>(header, field, value);
         StoreLittle<std::uint32_t>(header, 16, 0);
@@ -219,7 +219,7 @@ TEST(BootDiskTest, HostileFieldsNeverReadOutsideTheDisk) {
 TEST(BootDiskTest, RandomTablesNeverFail) {
   std::mt19937 random(7);
   for (int round = 0; round < 2000; ++round) {
-    MemoryDisk disk = GptDisk({.sector_bytes = round % 2 == 0 ? 512u : 4096u});
+    SectorDisk disk = GptDisk({.sector_bytes = round % 2 == 0 ? 512u : 4096u});
     for (int flips = 0; flips < 4; ++flips) {
       disk.bytes[random() % 20480] ^= static_cast<std::byte>(1 + random() % 255);
     }
@@ -229,7 +229,7 @@ TEST(BootDiskTest, RandomTablesNeverFail) {
 
 TEST(BootDiskTest, TinyDisks) {
   for (const std::uint64_t size : {512u, 1024u, 4096u, 8192u}) {
-    MemoryDisk disk(size, 512);
+    SectorDisk disk(size, 512);
     Sign(disk);
     AddMbrPartition(disk, 0, 0xEE, false);
     EXPECT_EQ(Generation(disk), 0) << size;

@@ -26,7 +26,7 @@ using testing::RandomDisk;
 using testing::StrictTarget;
 using testing::TempDir;
 
-constexpr std::uint64_t kDiskBytes = 19 * kMiB + 3 * 512;  // its last chunk is cut short
+constexpr std::uint64_t kLoggedDiskBytes = 19 * kMiB + 3 * 512;  // its last chunk is cut short
 constexpr ChangeLogWriter::Limits kNoLimit{.most_bytes = kTiB, .space_bytes = kTiB};
 
 class ChangeLogTest : public ::testing::Test {
@@ -37,8 +37,8 @@ class ChangeLogTest : public ::testing::Test {
 
   // A target that holds `source`, then changes of the source.
   void Prepare(std::uint64_t seed) {
-    source_ = RandomDisk(kDiskBytes, seed);
-    target_ = std::make_unique<StrictTarget>(kDiskBytes);
+    source_ = RandomDisk(kLoggedDiskBytes, seed);
+    target_ = std::make_unique<StrictTarget>(kLoggedDiskBytes);
     ASSERT_TRUE(MakeEqual(*source_, *target_, {.algorithm = kAlgorithm}));
     std::mt19937_64 random(seed + 100);
     for (int i = 0; i < 10; ++i) source_->ChangeSomething(random);
@@ -59,7 +59,7 @@ class ChangeLogTest : public ::testing::Test {
 
   Result<TransferStats> Apply() {
     ASR_TRY(const ChangeLog log, ChangeLog::Open(fs_, path_, kAlgorithm));
-    return ApplyLog(log, kDiskBytes, *target_, {.algorithm = kAlgorithm});
+    return ApplyLog(log, kLoggedDiskBytes, *target_, {.algorithm = kAlgorithm});
   }
 
   ErrorCode CodeOfApply() {
@@ -81,13 +81,13 @@ TEST_F(ChangeLogTest, AppliedItMakesTheTargetEqual) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     Prepare(seed);
     const DiskDigest announced = Log();
-    EXPECT_NE(ReadDiskDigest(*target_, kDiskBytes)->bits(), announced.bits());
+    EXPECT_NE(ReadDiskDigest(*target_, kLoggedDiskBytes)->bits(), announced.bits());
     const auto applied = Apply();
     ASSERT_TRUE(applied) << applied.error().Line();
     ExpectEqual(*source_, *target_);
     EXPECT_EQ(applied->bytes_sent, logged_.bytes_sent);
     EXPECT_EQ(applied->bytes_cleared, logged_.bytes_cleared);
-    EXPECT_EQ(ReadDiskDigest(*target_, kDiskBytes)->bits(), announced.bits());
+    EXPECT_EQ(ReadDiskDigest(*target_, kLoggedDiskBytes)->bits(), announced.bits());
     MustSucceed(RemoveChangeLog(fs_, path_));
   }
 }
@@ -107,11 +107,11 @@ TEST_F(ChangeLogTest, AppliedAgainAfterAnyInterruptionItEndsTheSame) {
       continue;
     }
     EXPECT_EQ(applied.error().code, ErrorCode::kIo);
-    EXPECT_NE(ReadDiskDigest(*target_, kDiskBytes)->bits(), announced.bits());
+    EXPECT_NE(ReadDiskDigest(*target_, kLoggedDiskBytes)->bits(), announced.bits());
     ASSERT_TRUE(Apply());
     ASSERT_TRUE(Apply());
     ExpectEqual(*source_, *target_);
-    EXPECT_EQ(ReadDiskDigest(*target_, kDiskBytes)->bits(), announced.bits());
+    EXPECT_EQ(ReadDiskDigest(*target_, kLoggedDiskBytes)->bits(), announced.bits());
     MustSucceed(RemoveChangeLog(fs_, path_));
   }
 }
@@ -151,32 +151,32 @@ TEST_F(ChangeLogTest, UnknownChunksAreLoggedToo) {
   const DiskDigest announced = Log();
   ASSERT_TRUE(Apply());
   ExpectEqual(*source_, *target_);
-  EXPECT_EQ(ReadDiskDigest(*target_, kDiskBytes)->bits(), announced.bits());
+  EXPECT_EQ(ReadDiskDigest(*target_, kLoggedDiskBytes)->bits(), announced.bits());
 }
 
 // The target changes behind the log's back: then the whole is not what was announced.
 TEST_F(ChangeLogTest, ATargetThatMovedOnIsTold) {
   Prepare(5);
   const DiskDigest announced = Log();
-  MemoryDisk other(kDiskBytes);
+  MemoryDisk other(kLoggedDiskBytes);
   other.bytes() = source_->bytes();
   other.bytes()[18 * kMiB] ^= std::byte{1};
   ASSERT_TRUE(MakeEqual(other, *target_, {.algorithm = kAlgorithm}));
   ASSERT_TRUE(Apply());
   // Unless the log holds that very chunk.
-  EXPECT_EQ(ReadDiskDigest(*target_, kDiskBytes)->bits() == announced.bits(),
-            std::ranges::equal(source_->bytes(), target_->bytes().first(kDiskBytes)));
+  EXPECT_EQ(ReadDiskDigest(*target_, kLoggedDiskBytes)->bits() == announced.bits(),
+            std::ranges::equal(source_->bytes(), target_->bytes().first(kLoggedDiskBytes)));
 }
 
 TEST_F(ChangeLogTest, NothingToLogIsAnEmptyLog) {
-  source_ = RandomDisk(kDiskBytes, 6);
-  target_ = std::make_unique<StrictTarget>(kDiskBytes);
+  source_ = RandomDisk(kLoggedDiskBytes, 6);
+  target_ = std::make_unique<StrictTarget>(kLoggedDiskBytes);
   ASSERT_TRUE(MakeEqual(*source_, *target_, {.algorithm = kAlgorithm}));
   const auto writer = Create();
   SpoolTarget spool(*target_, *writer, clock_);
   ASSERT_TRUE(MakeEqual(*source_, spool, {.algorithm = kAlgorithm}));
   EXPECT_EQ(writer->entry_count(), 0);
-  EXPECT_EQ(spool.TakeDiskDigest().bits(), ReadDiskDigest(*target_, kDiskBytes)->bits());
+  EXPECT_EQ(spool.TakeDiskDigest().bits(), ReadDiskDigest(*target_, kLoggedDiskBytes)->bits());
 }
 
 TEST_F(ChangeLogTest, ALogOverALimitEndsThePass) {
@@ -198,14 +198,14 @@ TEST_F(ChangeLogTest, ALogOverALimitEndsThePass) {
 // The process died between the two levels of the digests: nothing differs, and yet the group must
 // become known again.
 TEST_F(ChangeLogTest, AnUnknownGroupOfKnownChunksIsLogged) {
-  source_ = RandomDisk(kDiskBytes, 10);
-  target_ = std::make_unique<StrictTarget>(kDiskBytes);
+  source_ = RandomDisk(kLoggedDiskBytes, 10);
+  target_ = std::make_unique<StrictTarget>(kLoggedDiskBytes);
   ASSERT_TRUE(MakeEqual(*source_, *target_, {.algorithm = kAlgorithm}));
   target_->ForgetGroup(2);
   const DiskDigest announced = Log();
   ASSERT_TRUE(Apply());
   ExpectEqual(*source_, *target_);
-  EXPECT_EQ(ReadDiskDigest(*target_, kDiskBytes)->bits(), announced.bits());
+  EXPECT_EQ(ReadDiskDigest(*target_, kLoggedDiskBytes)->bits(), announced.bits());
 }
 
 TEST_F(ChangeLogTest, OnlyItsOwnerMayReadIt) {
@@ -219,7 +219,7 @@ TEST_F(ChangeLogTest, OnlyItsOwnerMayReadIt) {
 }
 
 TEST_F(ChangeLogTest, OfTwoEntriesForAChunkTheLaterWins) {
-  target_ = std::make_unique<StrictTarget>(kDiskBytes);
+  target_ = std::make_unique<StrictTarget>(kLoggedDiskBytes);
   const auto writer = Create();
   const std::vector<std::byte> old(2 * kChunkBytes, std::byte{1});
   const std::vector<std::byte> fresh(kChunkBytes, std::byte{2});
@@ -237,9 +237,9 @@ TEST_F(ChangeLogTest, OfTwoEntriesForAChunkTheLaterWins) {
 
 TEST_F(ChangeLogTest, EntriesThatAreNoWholeChunksOfTheDiskAreRefused) {
   for (const Extent& extent :
-       {Extent{512, kChunkBytes}, Extent{0, 512}, Extent{kDiskBytes - 3 * 512, 2 * 512},
+       {Extent{512, kChunkBytes}, Extent{0, 512}, Extent{kLoggedDiskBytes - 3 * 512, 2 * 512},
         Extent{20 * kMiB, kChunkBytes}}) {
-    target_ = std::make_unique<StrictTarget>(kDiskBytes);
+    target_ = std::make_unique<StrictTarget>(kLoggedDiskBytes);
     const auto writer = Create();
     ASSERT_TRUE(writer->AppendZeros(extent, clock_.Now()));
     MustSucceed(writer->AppendDigests(std::vector<Digest>(2)));

@@ -9,6 +9,7 @@
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_entra.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_certificate.h"
 
 namespace asr {
 namespace {
@@ -16,17 +17,14 @@ namespace {
 using testing::FakeEntra;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-const testing::TestCertificate& Certificate() {
-  static const testing::TestCertificate certificate;
-  return certificate;
-}
+using testing::SharedCertificate;
 
 class DeviceCodeTest : public ::testing::Test {
  protected:
   DeviceCodeTest() {
     const std::string ca = directory_ / "ca.pem";
-    EXPECT_TRUE(WriteFileAtomic(PosixFileSystem(), ca, AsBytes(Certificate().authority_pem())));
+    EXPECT_TRUE(
+        WriteFileAtomic(PosixFileSystem(), ca, AsBytes(SharedCertificate().authority_pem())));
     auto transport = CurlTransport::Create({.ca_file = ca});
     EXPECT_TRUE(transport);
     transport_ = *std::move(transport);
@@ -48,7 +46,7 @@ class DeviceCodeTest : public ::testing::Test {
 
   testing::TempDir directory_;
   testing::FakeClock clock_;
-  FakeEntra entra_{Certificate()};
+  FakeEntra entra_{SharedCertificate()};
   std::unique_ptr<CurlTransport> transport_;
   std::unique_ptr<HttpClient> client_;
 };

@@ -22,15 +22,15 @@ std::string DomainWith(const std::string& devices, const std::string& os = "<typ
          os + "</os><devices>" + devices + "</devices></domain>";
 }
 
-std::string Disk(const std::string& target, const std::string& more = "",
-                 const std::string& attributes = "type='file' device='disk'") {
+std::string DiskXml(const std::string& target, const std::string& more = "",
+                    const std::string& attributes = "type='file' device='disk'") {
   return "<disk " + attributes + "><driver name='qemu' type='qcow2'/><source file='/vm/" + target +
          ".qcow2'/><target dev='" + target + "' bus='virtio'/>" + more + "</disk>";
 }
 
 TEST(DomainXmlTest, ReadsWhatReplicationNeeds) {
   const auto vm = ParseDomainXml(
-      DomainWith(Disk("vda", "<blockio logical_block_size='4096'/>") +
+      DomainWith(DiskXml("vda", "<blockio logical_block_size='4096'/>") +
                  "<channel><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"));
   ASSERT_TRUE(vm.has_value()) << vm.error().Line();
   EXPECT_EQ(vm->name, "web");
@@ -64,8 +64,8 @@ TEST(DomainXmlTest, KnowsUefiByItsLoader) {
 }
 
 TEST(DomainXmlTest, DisksComeInBootOrder) {
-  const auto vm =
-      ParseDomainXml(DomainWith(Disk("vda") + Disk("vdb", "<boot order='1'/>") + Disk("vdc")));
+  const auto vm = ParseDomainXml(
+      DomainWith(DiskXml("vda") + DiskXml("vdb", "<boot order='1'/>") + DiskXml("vdc")));
   ASSERT_TRUE(vm.has_value());
   std::vector<std::string> names;
   for (const VmDisk& disk : vm->disks) names.push_back(disk.name.value);
@@ -74,8 +74,8 @@ TEST(DomainXmlTest, DisksComeInBootOrder) {
 
 TEST(DomainXmlTest, WhatHoldsNothingIsLeftOut) {
   const auto vm = ParseDomainXml(DomainWith(
-      Disk("sda", "", "type='file' device='cdrom'") + Disk("fda", "", "device='floppy'") +
-      Disk("vda") + Disk("vdb", "<readonly/>") + Disk("vdc", "<transient/>")));
+      DiskXml("sda", "", "type='file' device='cdrom'") + DiskXml("fda", "", "device='floppy'") +
+      DiskXml("vda") + DiskXml("vdb", "<readonly/>") + DiskXml("vdc", "<transient/>")));
   ASSERT_TRUE(vm.has_value());
   ASSERT_EQ(vm->disks.size(), 1u);
   EXPECT_THAT(vm->warnings, Contains(HasSubstr("disk vdb is left out: it is read-only")));
@@ -85,11 +85,11 @@ TEST(DomainXmlTest, WhatHoldsNothingIsLeftOut) {
 
 TEST(DomainXmlTest, WhatCannotBeReplicatedSaysWhy) {
   const auto vm = ParseDomainXml(DomainWith(
-      Disk("vda", "<shareable/>") + Disk("vdb", "", "type='block' device='lun'") +
-      Disk("vdc", "", "type='network' device='disk'") +
+      DiskXml("vda", "<shareable/>") + DiskXml("vdb", "", "type='block' device='lun'") +
+      DiskXml("vdc", "", "type='network' device='disk'") +
       "<disk type='file'><driver type='vmdk'/><source file='/x'/><target dev='vdd'/></disk>" +
       "<disk type='file'><driver type='raw'/><target dev='vde'/></disk>" +
-      Disk("vdf", "<encryption format='luks'/>") +
+      DiskXml("vdf", "<encryption format='luks'/>") +
       "<disk type='file'><driver type='raw'/><source file='/x'><slices/></source><target "
       "dev='vdg'/></disk>"));
   ASSERT_TRUE(vm.has_value());

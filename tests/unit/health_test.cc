@@ -2,14 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/fake_clock.h"
+
 namespace asr {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
-
-constexpr Timestamp kNow{milliseconds{1'795'415'400'000}};
+using testing::kNow;
 
 HealthFacts Facts() {
   return {.state = ProtectionState::kProtected,

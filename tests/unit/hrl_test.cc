@@ -24,7 +24,7 @@ using testing::MustSucceed;
 using testing::TempDir;
 using Bytes = std::vector<std::byte>;
 
-constexpr Timestamp kNow{std::chrono::milliseconds(1'795'000'000'000)};
+constexpr Timestamp kWriteTime{std::chrono::milliseconds(1'795'000'000'000)};
 
 Bytes Filled(std::size_t count, int value) { return Bytes(count, static_cast<std::byte>(value)); }
 
@@ -59,7 +59,8 @@ Result<std::vector<Write>> ReadAll(FileSystem& fs, const std::string& path) {
 class HrlTest : public ::testing::Test {
  protected:
   std::unique_ptr<HrlWriter> Create() {
-    return HrlWriter::Create(fs_, path_, {.id = IdOf(1), .previous_id = IdOf(2), .created = kNow})
+    return HrlWriter::Create(fs_, path_,
+                             {.id = IdOf(1), .previous_id = IdOf(2), .created = kWriteTime})
         .value();
   }
   void WriteFile(const Bytes& bytes) { testing::ImageFileMaker(path_).Put(0, bytes); }
@@ -110,14 +111,14 @@ TEST_F(HrlTest, ReadsWhatItWrote) {
       Write write{{i * kMiB, 512 * (1 + i % 5)}, Filled(512 * (1 + i % 5), static_cast<int>(i))};
       if (i % 3 == 0) {
         write.data = Filled(write.data.size(), 0);
-        ASSERT_TRUE(writer->AppendZeros(write.disk, kNow).has_value());
+        ASSERT_TRUE(writer->AppendZeros(write.disk, kWriteTime).has_value());
       } else {
-        ASSERT_TRUE(writer->Append(write.disk.offset_bytes, write.data, kNow).has_value());
+        ASSERT_TRUE(writer->Append(write.disk.offset_bytes, write.data, kWriteTime).has_value());
       }
       expected.push_back(std::move(write));
     }
     EXPECT_EQ(writer->entry_count(), count);
-    MustSucceed(writer->Close(IdOf(9), kNow + std::chrono::seconds(3)));
+    MustSucceed(writer->Close(IdOf(9), kWriteTime + std::chrono::seconds(3)));
     const auto writes = ReadAll(fs_, path_);
     ASSERT_TRUE(writes.has_value()) << writes.error().Line();
     EXPECT_EQ(*writes, expected) << count;
@@ -126,8 +127,8 @@ TEST_F(HrlTest, ReadsWhatItWrote) {
     EXPECT_EQ(header.id, IdOf(1));
     EXPECT_EQ(header.previous_id, IdOf(2));
     EXPECT_EQ(header.data_write_guid, IdOf(9));
-    EXPECT_EQ(header.created, kNow);
-    EXPECT_EQ(header.last_modified, kNow + std::chrono::seconds(3));
+    EXPECT_EQ(header.created, kWriteTime);
+    EXPECT_EQ(header.last_modified, kWriteTime + std::chrono::seconds(3));
     EXPECT_EQ(header.current_bytes, testing::FileSize(path_));
   }
 }
@@ -135,8 +136,8 @@ TEST_F(HrlTest, ReadsWhatItWrote) {
 // By the specification alone: the first block is empty and lies behind the header.
 TEST_F(HrlTest, ALogOfOursLiesAsHyperVLaysIt) {
   const auto writer = Create();
-  ASSERT_TRUE(writer->Append(8192, Filled(1024, 5), kNow).has_value());
-  MustSucceed(writer->Close({}, kNow));
+  ASSERT_TRUE(writer->Append(8192, Filled(1024, 5), kWriteTime).has_value());
+  MustSucceed(writer->Close({}, kWriteTime));
   const Bytes file = ImageInMemory(path_).bytes();
   ASSERT_EQ(file.size(), 4096 + 4096 + 1024 + 4096);
   EXPECT_EQ(AsText(ByteSpan(file).first(8)), "msctlog ");
@@ -153,10 +154,10 @@ TEST_F(HrlTest, ALogOfOursLiesAsHyperVLaysIt) {
 
 TEST_F(HrlTest, ZerosTakeNoSpace) {
   const auto writer = Create();
-  ASSERT_TRUE(writer->AppendZeros({0, kGiB}, kNow).has_value());
-  ASSERT_TRUE(writer->Append(2 * kGiB, Filled(4096, 1), kNow).has_value());
+  ASSERT_TRUE(writer->AppendZeros({0, kGiB}, kWriteTime).has_value());
+  ASSERT_TRUE(writer->Append(2 * kGiB, Filled(4096, 1), kWriteTime).has_value());
   EXPECT_LE(writer->allocated_bytes(), 64 * kKiB);
-  MustSucceed(writer->Close({}, kNow));
+  MustSucceed(writer->Close({}, kWriteTime));
   EXPECT_LE(fs_.Stat(path_).value().allocated_bytes, 64 * kKiB);
   const HrlReader reader = HrlReader::Open(fs_, path_).value();
   const auto entries = reader.ReadBlock(1).value();
@@ -176,13 +177,14 @@ TEST_F(HrlTest, SeveralThreadsMayAppend) {
     threads.emplace_back([&, thread] {
       for (std::uint64_t i = 0; i < 200; ++i) {
         const std::uint64_t number = static_cast<std::uint64_t>(thread) * 200 + i;
-        ASSERT_TRUE(writer->Append(number * 4096, Filled(4096, static_cast<int>(number)), kNow)
-                        .has_value());
+        ASSERT_TRUE(
+            writer->Append(number * 4096, Filled(4096, static_cast<int>(number)), kWriteTime)
+                .has_value());
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  MustSucceed(writer->Close({}, kNow));
+  MustSucceed(writer->Close({}, kWriteTime));
   auto writes = ReadAll(fs_, path_);
   ASSERT_TRUE(writes.has_value()) << writes.error().Line();
   ASSERT_EQ(writes->size(), 800);
@@ -196,7 +198,7 @@ TEST_F(HrlTest, AWriterThatIsDroppedLeavesALogThatIsNotWhole) {
   {
     const auto writer = Create();
     for (std::uint64_t i = 0; i < 200; ++i) {
-      ASSERT_TRUE(writer->Append(i * 4096, Filled(4096, 1), kNow).has_value());
+      ASSERT_TRUE(writer->Append(i * 4096, Filled(4096, 1), kWriteTime).has_value());
     }
   }
   EXPECT_EQ(CodeOf(), ErrorCode::kLogNotClosed);
@@ -214,7 +216,7 @@ TEST_F(HrlTest, OnlyFilesAreLogs) {
 }
 
 TEST_F(HrlTest, NoLogIsOverwritten) {
-  MustSucceed(Create()->Close({}, kNow));
+  MustSucceed(Create()->Close({}, kWriteTime));
   const auto again = HrlWriter::Create(fs_, path_, {});
   ASSERT_FALSE(again.has_value());
   EXPECT_EQ(again.error().code, ErrorCode::kAlreadyExists);
@@ -288,9 +290,9 @@ class HrlDamageTest : public HrlTest {
     const auto writer = Create();
     for (std::uint64_t i = 0; i < 130; ++i) {
       writes_.push_back({{i * kMiB, 512}, Filled(512, static_cast<int>(i + 1))});
-      ASSERT_TRUE(writer->Append(i * kMiB, writes_.back().data, kNow).has_value());
+      ASSERT_TRUE(writer->Append(i * kMiB, writes_.back().data, kWriteTime).has_value());
     }
-    MustSucceed(writer->Close(IdOf(9), kNow));
+    MustSucceed(writer->Close(IdOf(9), kWriteTime));
   }
 
   std::vector<Write> writes_;

@@ -3,14 +3,14 @@
 #include <gtest/gtest.h>
 
 #include "storage/http/server_problem.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/fake_transport.h"
 
 namespace asr {
 namespace {
 
+using testing::kNow;
 using testing::Reply;
-
-const Timestamp kNow = *ParseTime("2026-11-23T06:30:00Z");
 
 TEST(HttpRetryPolicyTest, RetriesOnlyWhatCanHelp) {
   for (int status = 300; status < 600; ++status) {

@@ -1,6 +1,7 @@
 // Differencing VHDXs: how a parent is found, who may be one, and what the whole chain reads as.
 #include <fmt/format.h>
 
+#include "storage/base/text.h"
 #include "tests/support/image_chain_fixture.h"
 #include "tests/support/image_file.h"
 #include "tests/support/vhdx_builder.h"
@@ -13,7 +14,6 @@ using testing::DiskContent;
 using ::testing::HasSubstr;
 using testing::ImageChainTest;
 using testing::kChainDiskBytes;
-using testing::Lower;
 using testing::VhdxBuilder;
 using testing::VhdxLogBuilder;
 using testing::VhdxLogEntry;
@@ -262,8 +262,8 @@ TEST_F(VhdxChainTest, AWrongIdNamesBothFilesAndBothIds) {
   child.MakeChildOf(wanted, u"parent.vhdx");
   child.Write(directory_ / "child.avhdx");
   ExpectBroken("child.avhdx", ErrorKind::kCorrupt);
-  const std::string line = Lower(ErrorOf("child.avhdx").Line());
-  EXPECT_THAT(line, HasSubstr(Lower(parent)));
+  const std::string line = AsciiLowerCase(ErrorOf("child.avhdx").Line());
+  EXPECT_THAT(line, HasSubstr(AsciiLowerCase(parent)));
   EXPECT_THAT(line, HasSubstr("99999999-9999-9999-9999-999999999999"));
   EXPECT_THAT(line, HasSubstr("814a9ed1-0201-0403-0506-0708090a0b0c"));
 }

@@ -18,7 +18,7 @@ namespace {
 using testing::MustSucceed;
 using testing::TempDir;
 
-constexpr std::uint64_t kDiskBytes = 8 * kMiB;
+constexpr std::uint64_t kLeasedDiskBytes = 8 * kMiB;
 
 class ItemLeaseTest : public ::testing::Test {
  protected:
@@ -27,7 +27,7 @@ class ItemLeaseTest : public ::testing::Test {
     item_.id = {"web-00000001"};
     item_.name = "web";
     item_.generation = {"00000001"};
-    item_.disks = {{.name = {"root"}, .path = "", .format = "raw", .size_bytes = kDiskBytes}};
+    item_.disks = {{.name = {"root"}, .path = "", .format = "raw", .size_bytes = kLeasedDiskBytes}};
     PutDocument(item_);
   }
 
@@ -111,7 +111,7 @@ TEST_F(ItemLeaseTest, ALateWriterDoesNothing) {
   RecoveryPoint point;
   point.id = {"20261123T063000.000Z"};
   point.item = item_.id;
-  point.disks = {{.name = {"root"}, .format = "raw", .size_bytes = kDiskBytes}};
+  point.disks = {{.name = {"root"}, .format = "raw", .size_bytes = kLeasedDiskBytes}};
   MustSucceed(SealPoint(*vault_, *lease, replicas, point));
   TakeOver();
 

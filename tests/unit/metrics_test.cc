@@ -3,16 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/fake_clock.h"
+
 namespace asr {
 namespace {
 
 using std::chrono::seconds;
 using ::testing::HasSubstr;
+using testing::kNow;
 using ::testing::Not;
 
-constexpr Timestamp kNow{std::chrono::milliseconds{1'795'415'400'000}};
-
-AgentMetrics Make() {
+AgentMetrics MetricsOfOneItem() {
   AgentMetrics metrics;
   metrics.version = "1";
   metrics.now = kNow;
@@ -29,7 +30,7 @@ AgentMetrics Make() {
 constexpr const char* kLabels = R"({vault="main",vm="we\"b\\",item="web-00000001"} )";
 
 TEST(MetricsTest, OfAnItemThatHasNotRunTheRpoIsLeftOut) {
-  const std::string text = MetricsText(Make());
+  const std::string text = MetricsText(MetricsOfOneItem());
   EXPECT_THAT(text, HasSubstr("asr_agent_info{version=\"1\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("asr_agent_time_seconds 1795415400.000\n"));
   EXPECT_THAT(text, Not(HasSubstr("asr_item_rpo_seconds{")));
@@ -38,7 +39,7 @@ TEST(MetricsTest, OfAnItemThatHasNotRunTheRpoIsLeftOut) {
 }
 
 TEST(MetricsTest, CountersAndHealthAreTold) {
-  AgentMetrics metrics = Make();
+  AgentMetrics metrics = MetricsOfOneItem();
   ItemCounters counters;
   counters.cycles = 7;
   counters.failed_cycles = 2;
@@ -65,7 +66,7 @@ TEST(MetricsTest, CountersAndHealthAreTold) {
 }
 
 TEST(MetricsTest, ItemsThatLeftAreLeftOut) {
-  AgentMetrics metrics = Make();
+  AgentMetrics metrics = MetricsOfOneItem();
   metrics.schedules[0].vm.clear();
   EXPECT_THAT(MetricsText(metrics), HasSubstr("asr_agent_items 0\n"));
   EXPECT_THAT(MetricsText(metrics), Not(HasSubstr("asr_item_paused{")));

@@ -28,7 +28,7 @@ using testing::DiskContent;
 using ::testing::IsEmpty;
 
 constexpr std::uint64_t kGroups = 40;
-constexpr std::uint64_t kDiskBytes = kGroups * kGroupBytes - kMiB + 512;
+constexpr std::uint64_t kRestoredDiskBytes = kGroups * kGroupBytes - kMiB + 512;
 
 // Asks to stop once a task has advanced by so many bytes; 0: never.
 struct Stopping : ProgressSink {
@@ -58,7 +58,7 @@ class RestoreTest : public ::testing::Test {
     std::filesystem::create_directories(directory_ / "vms/web");
     clock_.Set(*ParseTime("2026-11-23T06:30:00Z"));
     for (const std::string name : {"data", "root"}) {
-      DiskContent content(kDiskBytes);
+      DiskContent content(kRestoredDiskBytes);
       for (std::uint64_t group = 0; group < kGroups; ++group) {
         content.AddPiece(group * kGroupBytes + group % 7 * kChunkBytes, kChunkBytes * 3 / 2);
       }
@@ -80,12 +80,12 @@ class RestoreTest : public ::testing::Test {
   void WriteDisk(const std::string& name, const DiskContent& content) {
     testing::ImageFileMaker file(directory_ / ("vms/web/" + name + ".raw"));
     for (const auto& [offset, piece] : content.pieces()) file.Put(offset, piece);
-    std::filesystem::resize_file(directory_ / ("vms/web/" + name + ".raw"), kDiskBytes);
+    std::filesystem::resize_file(directory_ / ("vms/web/" + name + ".raw"), kRestoredDiskBytes);
   }
 
   // The first groups of disk data stay, others are gone, and some are new.
   void ChangeDisk(std::uint64_t first_groups) {
-    DiskContent content(kDiskBytes);
+    DiskContent content(kRestoredDiskBytes);
     for (std::uint64_t group = 0; group < kGroups; group += group < first_groups ? 1 : 3) {
       content.AddPiece(group * kGroupBytes + group % 7 * kChunkBytes, kChunkBytes * 3 / 2);
     }

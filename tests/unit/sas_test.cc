@@ -21,14 +21,14 @@ constexpr const char* kContainerSas =
 constexpr const char* kAccountSas =
     "?sv=2023-11-03&ss=bq&srt=sco&sp=rwdlac&se=2026-12-25&sig=c2VjcmV0";
 
-SasToken Parsed(const std::string& text) {
+SasToken ParsedSas(const std::string& text) {
   auto sas = ParseSas(Secret(text));
   EXPECT_TRUE(sas) << sas.error().Line();
   return sas ? *std::move(sas) : SasToken();
 }
 
 TEST(SasTest, ReadsTheThreeKinds) {
-  const SasToken container = Parsed(kContainerSas);
+  const SasToken container = ParsedSas(kContainerSas);
   EXPECT_EQ(container.kind, SasKind::kService);
   EXPECT_EQ(container.resource, "c");
   EXPECT_EQ(container.permissions, "racwdl");
@@ -37,15 +37,15 @@ TEST(SasTest, ReadsTheThreeKinds) {
   EXPECT_TRUE(container.is_https_only);
   EXPECT_EQ(container.query.Reveal(), kContainerSas);
 
-  const SasToken account = Parsed(kAccountSas);
+  const SasToken account = ParsedSas(kAccountSas);
   EXPECT_EQ(account.kind, SasKind::kAccount);
   EXPECT_EQ(account.resource, "sco");
   EXPECT_EQ(account.services, "bq");
   EXPECT_EQ(account.expires_at, ParseTime("2026-12-25T00:00:00Z"));
   EXPECT_EQ(account.query.Reveal(), std::string_view(kAccountSas).substr(1));
 
-  const SasToken delegated =
-      Parsed("skoid=1&sktid=2&skt=3&ske=4&sks=b&skv=5&sp=r&se=2026-12-25T12:00Z&sr=c&sv=x&sig=y");
+  const SasToken delegated = ParsedSas(
+      "skoid=1&sktid=2&skt=3&ske=4&sks=b&skv=5&sp=r&se=2026-12-25T12:00Z&sr=c&sv=x&sig=y");
   EXPECT_EQ(delegated.kind, SasKind::kUserDelegation);
   EXPECT_EQ(delegated.expires_at, ParseTime("2026-12-25T12:00:00Z"));
 }
@@ -65,7 +65,7 @@ TEST(SasTest, WhatIsBrokenIsRefusedUnseen) {
 TEST(SasTest, ChecksTimeResourceAndPermissions) {
   const Timestamp now = *ParseTime("2026-11-23T06:30:00Z");
   const auto code = [&](const std::string& text, std::string_view permissions) {
-    const auto status = CheckSas(Parsed(text), permissions, now);
+    const auto status = CheckSas(ParsedSas(text), permissions, now);
     return status ? ErrorCode{} : status.error().code;
   };
   EXPECT_EQ(code(kContainerSas, "rwdl"), ErrorCode{});
@@ -77,24 +77,24 @@ TEST(SasTest, ChecksTimeResourceAndPermissions) {
   EXPECT_EQ(code("ss=q&srt=sco&se=2026-12-23&sp=r&sig=x", "r"), ErrorCode::kCredentialInvalid);
   EXPECT_EQ(code("ss=b&srt=o&se=2026-12-23&sp=r&sig=x", "r"), ErrorCode::kCredentialInvalid);
   EXPECT_EQ(code("sr=c&si=policy&sig=x", "rwdl"), ErrorCode{});
-  const auto status = CheckSas(Parsed("se=2026-12-23&sr=c&sp=rl&sig=x"), "lwdr", now);
+  const auto status = CheckSas(ParsedSas("se=2026-12-23&sr=c&sp=rl&sig=x"), "lwdr", now);
   EXPECT_EQ(status.error().code, ErrorCode::kNotAuthorized);
   EXPECT_THAT(status.error().message, HasSubstr("'wd' is needed"));
   EXPECT_THAT(status.error().action, HasSubstr("sp=rwdl"));
 }
 
 TEST(SasTest, WarnsInTheLastSevenDays) {
-  const SasToken sas = Parsed("se=2026-12-23T00:00:00Z&sr=c&sp=r&sig=x");
+  const SasToken sas = ParsedSas("se=2026-12-23T00:00:00Z&sr=c&sp=r&sig=x");
   EXPECT_EQ(ExpiringSoon(sas, *ParseTime("2026-12-16T00:00:00Z")), std::nullopt);
   EXPECT_EQ(ExpiringSoon(sas, *ParseTime("2026-12-16T00:00:01Z")), sas.expires_at);
-  EXPECT_EQ(ExpiringSoon(Parsed("sr=c&si=policy&sig=x"), *ParseTime("2026-12-16T00:00:00Z")),
+  EXPECT_EQ(ExpiringSoon(ParsedSas("sr=c&si=policy&sig=x"), *ParseTime("2026-12-16T00:00:00Z")),
             std::nullopt);
 }
 
 class SasAuthorizerTest : public ::testing::Test {
  protected:
   SasToken Until(const std::string& time, const std::string& signature) {
-    return Parsed("se=" + time + "&sr=c&sp=r&spr=https&sig=" + signature);
+    return ParsedSas("se=" + time + "&sr=c&sp=r&spr=https&sig=" + signature);
   }
   Status Sign(Authorizer& authorizer) {
     request_.url = url_;

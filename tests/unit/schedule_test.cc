@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 
+#include "tests/support/fake_clock.h"
+
 namespace asr {
 namespace {
 
@@ -13,9 +15,8 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 using ::testing::IsEmpty;
+using testing::kNow;
 using ::testing::SizeIs;
-
-constexpr Timestamp kNow{milliseconds{1'795'415'400'000}};  // 2026-11-23T06:30:00Z
 
 ScheduledItem Make(const std::string& id, std::optional<Timestamp> last_start = std::nullopt) {
   ScheduledItem item;

@@ -30,11 +30,7 @@ struct Case {
   Disturbance disturb;
 };
 
-ByteVector Filled(std::uint64_t count, int value) {
-  return ByteVector(count, static_cast<std::byte>(value));
-}
-
-Status Overwrite(PageBlob& blob) { return blob.Write(0, Filled(4 * kChunk, 9)); }
+Status Overwrite(PageBlob& blob) { return blob.Write(0, ByteVector(4 * kChunk, std::byte{9})); }
 
 class SnapshotReaderTest : public ::testing::TestWithParam<Case> {
  protected:
@@ -45,20 +41,20 @@ class SnapshotReaderTest : public ::testing::TestWithParam<Case> {
     auto blob = (*store)->CreatePageBlob(kName, 4 * kChunk);
     ASSERT_TRUE(IsOk(blob));
     blob_ = *std::move(blob);
-    ASSERT_TRUE(IsOk(blob_->Write(0, Filled(4 * kChunk, 1))));
+    ASSERT_TRUE(IsOk(blob_->Write(0, ByteVector(4 * kChunk, std::byte{1}))));
     ASSERT_TRUE(IsOk(blob_->CreateSnapshot({"a"})));
-    ASSERT_TRUE(IsOk(blob_->Write(kChunk, Filled(3 * kChunk, 2))));
+    ASSERT_TRUE(IsOk(blob_->Write(kChunk, ByteVector(3 * kChunk, std::byte{2}))));
     ASSERT_TRUE(IsOk(blob_->CreateSnapshot({"b"})));
-    ASSERT_TRUE(IsOk(blob_->Write(2 * kChunk, Filled(kChunk, 3))));
+    ASSERT_TRUE(IsOk(blob_->Write(2 * kChunk, ByteVector(kChunk, std::byte{3}))));
     ASSERT_TRUE(IsOk(blob_->CreateSnapshot({"c"})));
-    ASSERT_TRUE(IsOk(blob_->Write(3 * kChunk, Filled(kChunk, 4))));
+    ASSERT_TRUE(IsOk(blob_->Write(3 * kChunk, ByteVector(kChunk, std::byte{4}))));
   }
 
   std::unique_ptr<PageBlob> blob_;
 };
 
 TEST_P(SnapshotReaderTest, BytesAreRightWhereverTheWriterStrikes) {
-  ByteVector expected = Filled(4 * kChunk, 2);
+  ByteVector expected(4 * kChunk, std::byte{2});
   std::fill_n(expected.begin(), kChunk, std::byte{1});
   for (const bool reader_is_warm : {false, true}) {
     std::uint64_t strike = 1;

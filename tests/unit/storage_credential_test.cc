@@ -64,14 +64,14 @@ TEST(SecretFileTest, WhatIsNoSecretIsNotRead) {
   EXPECT_EQ(ReadSecretFile(path).error().code, ErrorCode::kCredentialInvalid);
 }
 
-StorageCredential Parsed(const std::string& text) {
+StorageCredential ParsedString(const std::string& text) {
   auto credential = ParseConnectionString(Secret(text));
   EXPECT_TRUE(credential) << credential.error().Line();
   return credential ? *std::move(credential) : StorageCredential();
 }
 
 TEST(ConnectionStringTest, AccountKeyWithNameAndSuffix) {
-  const auto credential = Parsed(
+  const auto credential = ParsedString(
       "DefaultEndpointsProtocol=https;AccountName=acct;AccountKey=a2V5a2U=;"
       "EndpointSuffix=core.chinacloudapi.cn");
   EXPECT_EQ(credential.account, "acct");
@@ -80,19 +80,20 @@ TEST(ConnectionStringTest, AccountKeyWithNameAndSuffix) {
 }
 
 TEST(ConnectionStringTest, DefaultsOrderAndLetterCase) {
-  const auto credential = Parsed(" accountkey=a2V5 ;; ACCOUNTNAME=acct\n;QueueEndpoint=https://q;");
+  const auto credential =
+      ParsedString(" accountkey=a2V5 ;; ACCOUNTNAME=acct\n;QueueEndpoint=https://q;");
   EXPECT_EQ(credential.endpoint, "https://acct.blob.core.windows.net");
 }
 
 TEST(ConnectionStringTest, AGivenEndpointWins) {
-  const auto credential = Parsed(
+  const auto credential = ParsedString(
       "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;"
       "BlobEndpoint=http://127.0.0.1:11000/devstoreaccount1/;EndpointSuffix=x");
   EXPECT_EQ(credential.endpoint, "http://127.0.0.1:11000/devstoreaccount1");
 }
 
 TEST(ConnectionStringTest, SharedAccessSignature) {
-  const auto credential = Parsed(
+  const auto credential = ParsedString(
       "BlobEndpoint=https://acct.blob.core.windows.net/;"
       "SharedAccessSignature=?sv=1&ss=b&srt=co&sp=r&se=2026-12-01&sig=c2VjcmV0%3D");
   EXPECT_EQ(credential.account, "acct");
@@ -101,13 +102,13 @@ TEST(ConnectionStringTest, SharedAccessSignature) {
 }
 
 TEST(ConnectionStringTest, DevelopmentStorage) {
-  const auto credential = Parsed("UseDevelopmentStorage=true");
+  const auto credential = ParsedString("UseDevelopmentStorage=true");
   EXPECT_EQ(credential.endpoint, "http://127.0.0.1:10000/devstoreaccount1");
   EXPECT_EQ(credential.account, "devstoreaccount1");
   EXPECT_FALSE(credential.key.empty());
-  EXPECT_EQ(
-      Parsed("UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://10.0.0.1/").endpoint,
-      "http://10.0.0.1:10000/devstoreaccount1");
+  EXPECT_EQ(ParsedString("UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://10.0.0.1/")
+                .endpoint,
+            "http://10.0.0.1:10000/devstoreaccount1");
 }
 
 TEST(ConnectionStringTest, WhatIsBrokenIsRefusedUnseen) {

@@ -29,6 +29,7 @@
 #include "tests/support/fake_transport.h"
 #include "tests/support/raw_http_server.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_certificate.h"
 
 namespace asr {
 namespace {
@@ -41,21 +42,15 @@ using testing::RawHttpServer;
 using testing::ReceivedRequest;
 using testing::Reply;
 using testing::ServerConnection;
+using testing::SharedCertificate;
 using testing::TempDir;
-using testing::TestCertificate;
 
 constexpr const char* kToken = R"({"access_token":"the-token","expires_in":3600})";
-
-// Certificates take a moment to make.
-const TestCertificate& Certificate() {
-  static const TestCertificate certificate;
-  return certificate;
-}
 
 class TokenSourceTest : public ::testing::Test {
  protected:
   TokenSourceTest() {
-    Write("ca.pem", Certificate().authority_pem());
+    Write("ca.pem", SharedCertificate().authority_pem());
     auto transport = CurlTransport::Create({.ca_file = directory_ / "ca.pem"});
     EXPECT_TRUE(transport);
     transport_ = *std::move(transport);
@@ -105,7 +100,7 @@ class TokenSourceTest : public ::testing::Test {
 };
 
 TEST_F(TokenSourceTest, ClientSecret) {
-  const RawHttpServer authority(Always(PlainReply(200, kToken)), &Certificate());
+  const RawHttpServer authority(Always(PlainReply(200, kToken)), &SharedCertificate());
   SetApplication(authority);
   const auto source = MakeClientSecretSource(Application(), Secret("s&cret="), *client_, clock_);
   const auto token = source->Fetch(storage_, {});
@@ -127,7 +122,7 @@ TEST_F(TokenSourceTest, ClientSecret) {
 
 TEST_F(TokenSourceTest, RefusalsSayWhatIsWrong) {
   const auto code = [&](int status, const std::string& body) {
-    const RawHttpServer authority(Always(PlainReply(status, body)), &Certificate());
+    const RawHttpServer authority(Always(PlainReply(status, body)), &SharedCertificate());
     SetApplication(authority);
     const auto token = MakeClientSecretSource(Application(), Secret("hush"), *client_, clock_)
                            ->Fetch(storage_, {});
@@ -154,7 +149,7 @@ TEST_F(TokenSourceTest, ABusyAuthorityIsAskedAgain) {
       [&](const ReceivedRequest&, ServerConnection& to) {
         return to.Write(asked++ == 0 ? PlainReply(503, "") : PlainReply(200, kToken));
       },
-      &Certificate());
+      &SharedCertificate());
   SetApplication(authority);
   EXPECT_TRUE(
       MakeClientSecretSource(Application(), Secret("x"), *client_, clock_)->Fetch(storage_, {}));
@@ -165,7 +160,7 @@ nlohmann::json VerifiedClaims(const std::string& token, nlohmann::json& header) 
   const std::size_t first = token.find('.');
   const std::size_t last = token.rfind('.');
   const std::unique_ptr<BIO, decltype(&BIO_free)> memory(
-      BIO_new_mem_buf(Certificate().certificate_pem().data(), -1), BIO_free);
+      BIO_new_mem_buf(SharedCertificate().certificate_pem().data(), -1), BIO_free);
   const std::unique_ptr<X509, decltype(&X509_free)> certificate(
       PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr), X509_free);
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
@@ -184,12 +179,12 @@ nlohmann::json VerifiedClaims(const std::string& token, nlohmann::json& header) 
 }
 
 TEST_F(TokenSourceTest, ClientCertificate) {
-  const RawHttpServer authority(Always(PlainReply(200, kToken)), &Certificate());
+  const RawHttpServer authority(Always(PlainReply(200, kToken)), &SharedCertificate());
   SetApplication(authority);
   // Test certificates begin an hour ago by the real clock, whatever the fake one says.
   clock_.Set(SystemClock().Now());
   const std::string pem =
-      Write("client.pem", Certificate().certificate_pem() + Certificate().key_pem());
+      Write("client.pem", SharedCertificate().certificate_pem() + SharedCertificate().key_pem());
   const auto source = MakeClientCertificateSource(Application(), pem, Secret(), *client_, clock_);
   const auto token = source->Fetch(storage_, {});
   ASSERT_TRUE(token) << token.error().Line();
@@ -216,22 +211,22 @@ TEST_F(TokenSourceTest, CertificatesThatCannotBeUsed) {
     const auto assertion = certificate->Assertion("c", "a", now);
     return assertion ? ErrorCode{} : assertion.error().code;
   };
-  const std::string certificate = Certificate().certificate_pem();
-  const std::string key = Certificate().key_pem();
+  const std::string certificate = SharedCertificate().certificate_pem();
+  const std::string key = SharedCertificate().key_pem();
   const Timestamp now = SystemClock().Now();
   EXPECT_EQ(code(key + certificate, now), ErrorCode{});
   EXPECT_EQ(code(certificate, now), ErrorCode::kCredentialInvalid);
   EXPECT_EQ(code(key, now), ErrorCode::kCredentialInvalid);
-  EXPECT_EQ(code(key + Certificate().authority_pem(), now), ErrorCode::kCredentialInvalid);
+  EXPECT_EQ(code(key + SharedCertificate().authority_pem(), now), ErrorCode::kCredentialInvalid);
   EXPECT_EQ(code("", now), ErrorCode::kCredentialInvalid);
   EXPECT_EQ(code(key + certificate, now + std::chrono::hours(25)), ErrorCode::kCredentialExpired);
 }
 
 TEST_F(TokenSourceTest, AReadableCertificateIsRefused) {
-  const RawHttpServer authority(Always(PlainReply(200, kToken)), &Certificate());
+  const RawHttpServer authority(Always(PlainReply(200, kToken)), &SharedCertificate());
   SetApplication(authority);
-  const std::string pem =
-      Write("client.pem", Certificate().certificate_pem() + Certificate().key_pem(), 0644);
+  const std::string pem = Write(
+      "client.pem", SharedCertificate().certificate_pem() + SharedCertificate().key_pem(), 0644);
   const auto token = MakeClientCertificateSource(Application(), pem, Secret(), *client_, clock_)
                          ->Fetch(storage_, {});
   EXPECT_EQ(token.error().code, ErrorCode::kCredentialInvalid);
@@ -239,7 +234,7 @@ TEST_F(TokenSourceTest, AReadableCertificateIsRefused) {
 }
 
 TEST_F(TokenSourceTest, WorkloadIdentityReadsItsFileForEveryToken) {
-  const RawHttpServer authority(Always(PlainReply(200, kToken)), &Certificate());
+  const RawHttpServer authority(Always(PlainReply(200, kToken)), &SharedCertificate());
   SetApplication(authority);
   const std::string path = Write("token", "first\n", 0644);  // as Kubernetes makes it
   const auto source = MakeWorkloadIdentitySource(Application(), path, *client_, clock_);
@@ -506,7 +501,7 @@ TEST_F(DefaultSourceTest, InTheOrderOfAzuresTools) {
         const bool has_secret = Form(request).contains("client_secret");
         return to.Write(token(has_secret ? "environment" : "workload"));
       },
-      &Certificate());
+      &SharedCertificate());
   const RawHttpServer service(Always(token("managed")));
   SetApplication(authority);
   variables_["AZURE_CLIENT_SECRET"] = "x";

@@ -18,7 +18,7 @@ using testing::ReadsAs;
 
 FileSystem& Fs() { return PosixFileSystem(); }
 
-void Overwrite(const std::string& path, std::uint64_t offset_bytes, ByteSpan bytes) {
+void OverwriteBytes(const std::string& path, std::uint64_t offset_bytes, ByteSpan bytes) {
   const auto file = Fs().Open(path, {.mode = OpenMode::kWrite});
   ASSERT_TRUE(IsOk(file));
   ASSERT_TRUE(IsOk((*file)->WriteAt(offset_bytes, bytes)));
@@ -79,7 +79,7 @@ TEST(UndoFileTest, TornHeaderWriteLeavesTheOldOne) {
     ASSERT_TRUE(IsOk((*file)->SetPredecessor({"a"})));
   }
   ByteVector garbage(512, std::byte{0xEE});
-  Overwrite(path, 512, garbage);  // in slot 0, which holds sequence 2
+  OverwriteBytes(path, 512, garbage);  // in slot 0, which holds sequence 2
   const auto file = UndoFile::Open(Fs(), path, UndoFile::Access::kWrite);
   ASSERT_TRUE(IsOk(file));
   EXPECT_EQ((*file)->header().predecessor.value, "b");
@@ -87,8 +87,8 @@ TEST(UndoFileTest, TornHeaderWriteLeavesTheOldOne) {
   ASSERT_TRUE(IsOk((*file)->SetPredecessor({"a"})));
   EXPECT_EQ(UndoFile::Open(Fs(), path, UndoFile::Access::kRead).value()->header().predecessor.value,
             "a");
-  Overwrite(path, 100, garbage);
-  Overwrite(path, 4096 + 100, garbage);
+  OverwriteBytes(path, 100, garbage);
+  OverwriteBytes(path, 4096 + 100, garbage);
   EXPECT_TRUE(
       FailsWith(UndoFile::Open(Fs(), path, UndoFile::Access::kRead), ErrorCode::kBlobCorrupt));
 }

@@ -1,4 +1,5 @@
 // Differencing VHDs: how a parent is found, who may be one, and what the whole chain reads as.
+#include "storage/base/text.h"
 #include "tests/support/image_chain_fixture.h"
 #include "tests/support/image_file.h"
 #include "tests/support/qemu_lock.h"
@@ -11,7 +12,6 @@ using testing::DiskContent;
 using ::testing::HasSubstr;
 using testing::ImageChainTest;
 using testing::kChainDiskBytes;
-using testing::Lower;
 using testing::VhdBuilder;
 
 class VhdChainTest : public ImageChainTest {
@@ -175,8 +175,8 @@ TEST_F(VhdChainTest, AWrongIdNamesBothFilesAndBothIds) {
   child.MakeChildOf(VhdBuilder::IdOf(0x99), u"parent.vhd");
   child.Write(directory_ / "child.avhd");
   ExpectBroken("child.avhd", ErrorKind::kCorrupt);
-  std::string line = Lower(ErrorOf("child.avhd").Line());
-  EXPECT_THAT(line, HasSubstr(Lower(parent)));
+  std::string line = AsciiLowerCase(ErrorOf("child.avhd").Line());
+  EXPECT_THAT(line, HasSubstr(AsciiLowerCase(parent)));
   std::erase(line, '-');
   EXPECT_THAT(line, HasSubstr(std::string(32, '9')));
   EXPECT_THAT(line, HasSubstr("d19e4a810102030405060708090a0b0c"));

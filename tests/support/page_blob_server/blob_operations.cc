@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "storage/base/text.h"
 #include "tests/support/page_blob_server/call.h"
 #include "tests/support/page_blob_server/service_error.h"
 
@@ -64,8 +65,10 @@ void AddVersionHeaders(const Call& call, ServerReply& reply, const StoredBlob& b
 }
 
 void AddRangeChecksums(const Call& call, ServerReply& reply, std::uint64_t length) {
-  const std::string md5 = LowerCase(call.request.HeaderOr("x-ms-range-get-content-md5", "false"));
-  const std::string crc = LowerCase(call.request.HeaderOr("x-ms-range-get-content-crc64", "false"));
+  const std::string md5 =
+      AsciiLowerCase(call.request.HeaderOr("x-ms-range-get-content-md5", "false"));
+  const std::string crc =
+      AsciiLowerCase(call.request.HeaderOr("x-ms-range-get-content-crc64", "false"));
   if (md5 != "true" && crc != "true") return;
   if (md5 == "true" && crc == "true") {
     RefuseHeader("InvalidHeaderValue", "x-ms-range-get-content-crc64", crc);

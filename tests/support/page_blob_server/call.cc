@@ -6,6 +6,7 @@
 #include <array>
 #include <set>
 
+#include "storage/base/text.h"
 #include "tests/support/page_blob_server/service_error.h"
 
 namespace asr::testing::page_blob {
@@ -230,7 +231,7 @@ void CheckLeaseOfRead(const Call& call, BlobLease& lease) {
   const std::string* const given = call.request.Header("x-ms-lease-id");
   if (given == nullptr) return;
   const bool is_held = lease.state == LeaseState::kLeased || lease.state == LeaseState::kBreaking;
-  const bool is_same = !lease.id.empty() && LowerCase(*given) == lease.id;
+  const bool is_same = !lease.id.empty() && AsciiLowerCase(*given) == lease.id;
   if (is_held && !is_same) Refuse("LeaseIdMismatchWithBlobOperation");
   if (!is_held) Refuse(is_same ? "LeaseLost" : "LeaseNotPresentWithBlobOperation");
 }
@@ -250,7 +251,8 @@ Metadata ReadMetadata(const ServerRequest& request) {
     if (!header.lower_name.starts_with(kPrefix)) continue;
     const std::string name = header.name.substr(kPrefix.size());
     if (name.empty()) Refuse("EmptyMetadataKey");
-    if (!IsIdentifier(name) || !names.insert(LowerCase(name)).second) Refuse("InvalidMetadata");
+    if (!IsIdentifier(name) || !names.insert(AsciiLowerCase(name)).second)
+      Refuse("InvalidMetadata");
     const auto is_plain = [](char c) { return c >= ' ' && c <= '~'; };
     if (!std::ranges::all_of(header.value, is_plain)) Refuse("InvalidMetadata");
     size += name.size() + header.value.size();
@@ -301,6 +303,14 @@ std::optional<std::uint64_t> NumberHeader(const ServerRequest& request, const st
     RefuseHeader("InvalidHeaderValue", name, *value);
   }
   return number;
+}
+
+std::size_t PageLimit(const ServerRequest& request, std::size_t most) {
+  const std::string* const text = request.Query("maxresults");
+  if (text == nullptr) return most;
+  const auto number = ParseNumber(*text);
+  if (!number || *number == 0) RefuseQuery("OutOfRangeQueryParameterValue", "maxresults", *text);
+  return std::min<std::size_t>(*number, most);
 }
 
 std::uint64_t ReadPageBlobSize(const ServerRequest& request) {

@@ -92,6 +92,9 @@ struct ByteRange {
 // A header that is a number; 400 if it is none. nullopt if it is not there.
 [[nodiscard]] std::optional<std::uint64_t> NumberHeader(const ServerRequest& request,
                                                         const std::string& name);
+// How many entries an answer may have: at most `most`, and what the request says; 400 if it is
+// none.
+[[nodiscard]] std::size_t PageLimit(const ServerRequest& request, std::size_t most);
 // A size of a page blob; 400 where the service would not take it.
 [[nodiscard]] std::uint64_t ReadPageBlobSize(const ServerRequest& request);
 

@@ -70,7 +70,7 @@ ServerReply GetAccountInformation(const Call& call) {
   return reply;
 }
 
-std::string Element(std::string_view document, const std::string& name) {
+std::string RequiredElement(std::string_view document, const std::string& name) {
   const std::size_t begin = document.find("<" + name + ">");
   const std::size_t end = document.find("</" + name + ">");
   if (begin == std::string_view::npos || end == std::string_view::npos || end < begin) {
@@ -80,8 +80,8 @@ std::string Element(std::string_view document, const std::string& name) {
 }
 
 ServerReply GetUserDelegationKey(const Call& call) {
-  const std::string start = Element(AsText(call.request.body), "Start");
-  const std::string expiry = Element(AsText(call.request.body), "Expiry");
+  const std::string start = RequiredElement(AsText(call.request.body), "Start");
+  const std::string expiry = RequiredElement(AsText(call.request.body), "Expiry");
   const auto starts = ParseIsoTime(start);
   const auto ends = ParseIsoTime(expiry);
   if (!starts || !ends || *ends <= *starts || *ends <= call.now ||

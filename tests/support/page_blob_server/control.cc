@@ -96,7 +96,7 @@ std::string Read(PageBlobServer& server, const std::string& path) {
   return log.dump() + "\n";
 }
 
-void Change(PageBlobServer& server, const std::string& path, const Json& json) {
+void ChangeServer(PageBlobServer& server, const std::string& path, const Json& json) {
   if (path == "/-/faults") {
     server.AddFault(RuleOf(json));
   } else if (path == "/-/link") {
@@ -122,7 +122,7 @@ std::string Control(PageBlobServer& server, const std::string& method, const std
                     const std::string& body) {
   if (method == "GET") return Read(server, path);
   if (method == "POST") {
-    Change(server, path, body.empty() ? Json::object() : Json::parse(body));
+    ChangeServer(server, path, body.empty() ? Json::object() : Json::parse(body));
   } else if (method == "DELETE" && path == "/-/faults") {
     server.ClearFaults();
   } else if (method == "DELETE" && path == "/-/log") {

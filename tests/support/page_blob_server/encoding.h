@@ -24,7 +24,6 @@ using ServiceTime = std::chrono::sys_time<Ticks>;
 // "%41" and, in queries, "+" as well.
 [[nodiscard]] std::string DecodePercent(std::string_view text, bool plus_is_blank = false);
 [[nodiscard]] std::string EscapeXml(std::string_view text);
-[[nodiscard]] std::string LowerCase(std::string_view text);
 [[nodiscard]] std::string_view Trim(std::string_view text);
 
 // "Fri, 28 Nov 2026 03:00:00 GMT"

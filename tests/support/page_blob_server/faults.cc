@@ -5,7 +5,7 @@
 namespace asr::testing::page_blob {
 namespace {
 
-bool IsOf(const FaultRule& rule, const std::string& blob) {
+bool Concerns(const FaultRule& rule, const std::string& blob) {
   if (rule.blob.starts_with('*')) return blob.ends_with(rule.blob.substr(1));
   return rule.blob.empty() || rule.blob == blob;
 }
@@ -31,7 +31,7 @@ std::optional<FaultRule> FaultRules::Match(const std::string& operation, const s
   const std::lock_guard lock(mutex_);
   for (FaultRule& rule : rules_) {
     if (rule.times == 0 || (!rule.operation.empty() && rule.operation != operation) ||
-        !IsOf(rule, blob)) {
+        !Concerns(rule, blob)) {
       continue;
     }
     if (rule.skip > 0) {

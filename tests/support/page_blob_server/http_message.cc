@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "storage/base/text.h"
 #include "tests/support/page_blob_server/encoding.h"
 
 namespace asr::testing::page_blob {
@@ -21,7 +22,7 @@ std::map<std::string, std::string> ParseQuery(std::string_view text) {
   while (!text.empty()) {
     std::string_view pair = TakeUntil(text, "&");
     if (pair.empty()) continue;
-    const std::string name = LowerCase(DecodePercent(TakeUntil(pair, "=")));
+    const std::string name = AsciiLowerCase(DecodePercent(TakeUntil(pair, "=")));
     all[name].push_back(DecodePercent(pair));
   }
   std::map<std::string, std::string> query;
@@ -84,7 +85,7 @@ std::optional<ServerRequest> ParseRequestHead(std::string_view head) {
     line = TakeUntil(head, "\r\n");
     const std::size_t colon = line.find(':');
     if (colon == 0 || colon == std::string_view::npos) return std::nullopt;
-    ServerHeader header{std::string(line.substr(0, colon)), LowerCase(line.substr(0, colon)),
+    ServerHeader header{std::string(line.substr(0, colon)), AsciiLowerCase(line.substr(0, colon)),
                         std::string(Trim(line.substr(colon + 1)))};
     const auto [entry, is_first] = request.values.try_emplace(header.lower_name, header.value);
     if (!is_first) entry->second += "," + header.value;

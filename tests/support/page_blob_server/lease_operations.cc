@@ -3,6 +3,7 @@
 
 #include "storage/base/checksum.h"
 #include "storage/base/guid.h"
+#include "storage/base/text.h"
 #include "tests/support/page_blob_server/call.h"
 #include "tests/support/page_blob_server/service_error.h"
 
@@ -11,7 +12,7 @@ namespace {
 
 // Lower-case; 400 if it is no GUID.
 std::string ReadId(const std::string& header, const std::string& value) {
-  const std::string id = LowerCase(value);
+  const std::string id = AsciiLowerCase(value);
   const bool is_guid = id.size() == 36 && id[8] == '-' && id[13] == '-' && id[18] == '-' &&
                        id[23] == '-' && std::ranges::count(id, '-') == 4 &&
                        id.find_first_not_of("0123456789abcdef-") == std::string::npos;

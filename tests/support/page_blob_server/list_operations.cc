@@ -5,6 +5,7 @@
 #include <set>
 #include <tuple>
 
+#include "storage/base/text.h"
 #include "tests/support/page_blob_server/call.h"
 #include "tests/support/page_blob_server/service_error.h"
 
@@ -14,20 +15,12 @@ namespace {
 // An entry is what follows all of (name, snapshot) before it; the base comes after its snapshots.
 using EntryKey = std::tuple<std::string, bool, std::string>;
 
-std::size_t PageLimit(const Call& call) {
-  const std::string* const text = call.request.Query("maxresults");
-  if (text == nullptr) return call.rules.list_page_limit;
-  const auto number = ParseNumber(*text);
-  if (!number || *number == 0) RefuseQuery("OutOfRangeQueryParameterValue", "maxresults", *text);
-  return std::min<std::size_t>(*number, call.rules.list_page_limit);
-}
-
 std::set<std::string> ReadInclude(const ServerRequest& request) {
   static const std::set<std::string> kKnown = {
       "snapshots", "metadata", "uncommittedblobs",   "copy",      "deleted",
       "tags",      "versions", "immutabilitypolicy", "legalhold", "deletedwithversions"};
   std::set<std::string> include;
-  std::string text = LowerCase(request.QueryOr("include", ""));
+  std::string text = AsciiLowerCase(request.QueryOr("include", ""));
   while (!text.empty()) {
     const std::size_t comma = text.find(',');
     const std::string word = text.substr(0, comma);
@@ -43,7 +36,7 @@ std::string FormatMarker(const EntryKey& key) {
   return EncodeBase64(AsBytes(fmt::format("{}\n{}\n{}", name, is_base ? 1 : 0, snapshot)));
 }
 
-EntryKey ReadMarker(const ServerRequest& request) {
+EntryKey ReadEntryMarker(const ServerRequest& request) {
   const std::string text = request.QueryOr("marker", "");
   if (text.empty()) return {};
   const std::string plain = DecodeBase64(text).value_or("");
@@ -96,8 +89,8 @@ class BlobList {
         prefix_(call.request.QueryOr("prefix", "")),
         delimiter_(call.request.QueryOr("delimiter", "")),
         include_(ReadInclude(call.request)),
-        limit_(PageLimit(call)),
-        from_(ReadMarker(call.request)) {
+        limit_(PageLimit(call.request, call.rules.list_page_limit)),
+        from_(ReadEntryMarker(call.request)) {
     if (!delimiter_.empty() && include_.contains("snapshots")) {
       RefuseQuery("InvalidQueryParameterValue", "include", "snapshots");
     }
@@ -204,7 +197,7 @@ ServerReply ListBlobs(Call& call) {
 ServerReply ListContainers(Call& call) {
   const std::string prefix = call.request.QueryOr("prefix", "");
   const std::string from = call.request.QueryOr("marker", "");
-  const std::size_t limit = PageLimit(call);
+  const std::size_t limit = PageLimit(call.request, call.rules.list_page_limit);
   std::string xml;
   std::string next;
   std::size_t count = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "storage/base/text.h"
 #include "tests/support/page_blob_server/encoding.h"
 #include "tests/support/page_blob_server/service_error.h"
 
@@ -154,8 +155,8 @@ Target ParseTarget(const ServerRequest& request) {
   if (host == nullptr) RefuseHeader("MissingRequiredHeader", "Host");
   Target target = ParsePlace(request.path, *host);
   target.snapshot = request.QueryOr("snapshot", "");
-  const std::string comp = LowerCase(request.QueryOr("comp", ""));
-  const std::string kind = LowerCase(request.QueryOr("restype", ""));
+  const std::string comp = AsciiLowerCase(request.QueryOr("comp", ""));
+  const std::string kind = AsciiLowerCase(request.QueryOr("restype", ""));
   const bool is_read = request.method == "GET" || request.method == "HEAD";
   if (kind == "account" && comp == "properties" && is_read) {
     target.operation = Operation::kGetAccountInformation;

@@ -50,15 +50,7 @@ std::vector<PageRun> FindRuns(Call& call, StoredBlob& blob, const BlobVersion& v
   return version.pages.ChangedSince(found->second.pages, found->second.generation, range);
 }
 
-std::size_t PageLimit(const Call& call) {
-  const std::string* const text = call.request.Query("maxresults");
-  if (text == nullptr) return call.rules.range_page_limit;
-  const auto number = ParseNumber(*text);
-  if (!number || *number == 0) RefuseQuery("OutOfRangeQueryParameterValue", "maxresults", *text);
-  return std::min<std::size_t>(*number, call.rules.range_page_limit);
-}
-
-std::uint64_t ReadMarker(const ServerRequest& request) {
+std::uint64_t ReadRangeMarker(const ServerRequest& request) {
   const std::string text = request.QueryOr("marker", "");
   if (text.empty()) return 0;
   const auto decoded = DecodeBase64(text);
@@ -140,7 +132,7 @@ ServerReply GetPageRanges(Call& call) {
         std::min(wanted->last.value_or(version.size_bytes - 1), version.size_bytes - 1);
     range = {wanted->first, last - wanted->first + 1};
   }
-  const std::uint64_t from = std::max(range.offset_bytes, ReadMarker(call.request));
+  const std::uint64_t from = std::max(range.offset_bytes, ReadRangeMarker(call.request));
   if (from >= range.end_bytes()) {
     range.length_bytes = 0;
   } else {
@@ -151,7 +143,7 @@ ServerReply GetPageRanges(Call& call) {
   AddEtag(reply, version);
   reply.Add("x-ms-blob-content-length", std::to_string(version.size_bytes));
   reply.Add("Content-Type", "application/xml");
-  reply.body = FormatRuns(runs, PageLimit(call));
+  reply.body = FormatRuns(runs, PageLimit(call.request, call.rules.range_page_limit));
   return reply;
 }
 

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <exception>
 
+#include "storage/base/text.h"
+
 namespace asr::testing::page_blob {
 namespace {
 
@@ -36,7 +38,7 @@ bool Session::ServeOne() {
   }
   request->is_tls = connection_.is_tls();
   // The service wants to know the length; where a chunked body ends is not looked for.
-  const bool closes = LowerCase(request->HeaderOr("connection", "")) == "close" ||
+  const bool closes = AsciiLowerCase(request->HeaderOr("connection", "")) == "close" ||
                       request->Header("transfer-encoding") != nullptr;
   const bool goes_on = request->path.starts_with("/-/") ? ServeControl(*request) : Serve(*request);
   record_ = {};
