@@ -18,6 +18,9 @@ add_library(asr_compiler INTERFACE)
 target_compile_options(asr_compiler INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
 target_compile_definitions(asr_compiler INTERFACE _GLIBCXX_ASSERTIONS _FILE_OFFSET_BITS=64)
+if(ASR_SANITIZER)
+  target_compile_definitions(asr_compiler INTERFACE ASR_SANITIZED)
+endif()
 if(ASR_SANITIZER STREQUAL "address")
   target_compile_options(asr_compiler INTERFACE
     -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)

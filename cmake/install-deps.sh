@@ -12,7 +12,7 @@ build_packages="g++ cmake ninja-build pkg-config ca-certificates libcli11-dev li
 guest_packages="qemu-system-x86 qemu-utils ovmf busybox-static cpio dosfstools e2fsprogs fdisk
   grub-common grub-efi-amd64-bin grub-pc-bin kmod mtools jq"
 
-test_packages="clang clang-format clang-tidy ccache git bzip2 fish fuse3 libgtest-dev libgmock-dev libbenchmark-dev
+test_packages="clang clang-format clang-tidy llvm ccache git bzip2 fish fuse3 libgtest-dev libgmock-dev libbenchmark-dev
   libvhdi-utils mandoc shellcheck time python3 python3-jsonschema
   debootstrap dpkg-dev libnbd-bin lintian zsh azure-cli curl libsecret-1-0 openssl
   libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libwrap0 openssh-client uidmap virtnbdbackup"

@@ -1,7 +1,12 @@
 # Builds that only look for mistakes (sanitizers, clang-tidy) compile neighbours together: most of the time goes into the
 # headers, which are then read once for ten files. What is local to a file needs a name that no other file of its folder
-# has. The verbs of the command line are the exception: each file of them has its own RunList and RunShow.
+# has: "redefinition of X" in a lump means that the younger X gets a more telling name, or that both are one. The verbs
+# of the command line are the exception: each file of them has its own RunList and RunShow.
 option(ASR_UNITY "compile the files of a folder together" OFF)
+if(ASR_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Meant for headers, as which it takes the files of a lump.
+  target_compile_options(asr_compiler INTERFACE -Wno-subobject-linkage)
+endif()
 
 function(asr_compile_together target)
   if(NOT ASR_UNITY)

@@ -15,23 +15,22 @@ USAGE
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
-mode=full
+mode=full is_background=0
 case ${1:-} in
   "") ;;
   --fast) mode=fast ;;
   --nightly) mode=nightly && export ASR_NIGHTLY=1 ;;
+  --in-background) mode=$2 && is_background=1 ;; # this script of itself
   -h | --help) usage && exit 0 ;;
   *) usage >&2 && exit 2 ;;
 esac
 
-# One compiler cache for all build folders and clones.
+# One compiler cache for all clones.
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
 logs=$root/build/logs
-mkdir -p "$logs"
-rm -f "$logs"/*.log
 results=$logs/results
-: >"$results"
+failed=0
 
 # step NAME COMMAND...: runs it with its output in a log, says how long it took, shows the end of the log if it failed.
 step() {
@@ -45,6 +44,7 @@ step() {
   echo "    $row"
   echo "$row" >>"$results"
   if [ $state = FAILED ]; then
+    failed=1
     show_failures "$log"
     echo "--- the end of $log:"
     tail -n 40 "$log"
@@ -55,7 +55,7 @@ step() {
 
 has_ended() { grep -q "^$1 " "$results"; }
 
-# Waits for a step of the background. False: it has failed, or was never begun.
+# Waits for a step of the background. False: it has failed, or the background ended before it.
 has_worked() {
   until has_ended "$1"; do
     kill -0 "$background" 2>/dev/null || has_ended "$1" || return 1
@@ -71,10 +71,16 @@ show_failures() {
     / Test +#[0-9]+: .*Passed/ { lines = 30 }' "$1"
 }
 
+# A folder that another compiler has made keeps nothing of the preset but its name.
 build() {
   local preset=$1
   shift
-  cmake --preset "$preset" && cmake --build --preset "$preset" -j"$(nproc)" "$@"
+  cmake --preset "$preset" || return
+  if [ "$preset" != release ] && ! grep -q '^ASR_UNITY:BOOL=TRUE$' "build/$preset/CMakeCache.txt"; then
+    rm -rf "build/$preset"
+    cmake --preset "$preset" || return
+  fi
+  cmake --build --preset "$preset" -j"$(nproc)" "$@"
 }
 
 run_ctest() {
@@ -83,13 +89,24 @@ run_ctest() {
   ctest --preset "$preset" -j"$(nproc)" "$@"
 }
 
-# With what tests, which wait for guests half of their time, leave over of the processors.
+in_background=("build asan" "build tsan" "build fuzz" "clang-tidy")
+
+# With what tests, which wait for guests half of their time, leave over of the processors: these come last among all
+# that this script starts, and as a session last among guests and daemons, which are sessions of their own.
 check_in_background() {
-  chrt --idle --pid 0 $BASHPID
-  step "build asan" build asan
-  step "build tsan" build tsan
-  step "build fuzz" build fuzz --target fuzzers
-  step "clang-tidy" tidy
+  local name tsan=()
+  [ "$mode" = nightly ] || tsan=(--target unit_tests conformance_tests crash_tests)
+  chrt --idle --pid 0 $$ || renice -n 19 -p $$
+  (echo 19 >/proc/self/autogroup) 2>/dev/null
+  for name in "${in_background[@]}"; do
+    kill -0 "$PPID" 2>/dev/null || return
+    case $name in
+      "build tsan") step "$name" build tsan "${tsan[@]}" ;;
+      "build fuzz") step "$name" build fuzz --target fuzzers ;;
+      "build asan") step "$name" build asan ;;
+      *) step "$name" tidy ;;
+    esac
+  done
 }
 
 # The suites in which memory and threads are worked hardest, a few calls of the crash loops; nightly all. Loops that
@@ -97,13 +114,13 @@ check_in_background() {
 sanitize() {
   local preset=$1 suites=(-L '^(unit|conformance|crash)$') skip=()
   [ "$preset" = tsan ] && skip=(-E '^unit\.([A-Za-z]*DamageTest|BootDiskTest\.RandomTables)')
-  if [ $mode = nightly ]; then suites=(-LE docs); else local -x ASR_FEW_CALLS=1; fi
+  if [ "$mode" = nightly ]; then suites=(-LE docs); else local -x ASR_FEW_CALLS=1; fi
   has_worked "build $preset" && step "tests $preset" run_ctest "$preset" "${suites[@]}" "${skip[@]}"
 }
 
 # Over the product, lumps of files as they were compiled; headers are checked where they are included.
 tidy() {
-  run-clang-tidy -quiet -p build/asan -j "$(nproc)" -checks=-bugprone-suspicious-include \
+  run-clang-tidy -quiet -p build/asan -j "$(nproc)" \
     "^$root/(build/asan/CMakeFiles/asr_|cli|core|storage).*"
 }
 
@@ -143,6 +160,7 @@ finish() {
   echo
   cat "$results"
   if grep -q ' FAILED ' "$results"; then
+    failed=1
     echo
     echo "FAILED STEPS:"
     grep ' FAILED ' "$results" | while read -r row; do
@@ -153,29 +171,35 @@ finish() {
   fi
   echo
   sed -n '/% tests passed/,$p' "$logs/tests-release.log" 2>/dev/null
-  ! grep -q ' FAILED ' "$results"
-  exit
+  exit "$failed"
 }
 
+if [ $is_background = 1 ]; then
+  check_in_background
+  exit
+fi
+mkdir -p "$logs"
+rm -f "$logs"/*.log
+: >"$results" || exit
 step "install packages" cmake/install-deps.sh test || finish
 step "build release" build release || finish
-background=
-if [ $mode != fast ]; then
-  set -m
-  check_in_background &
+if [ "$mode" != fast ]; then
+  setsid "$root/tests/run.sh" --in-background "$mode" &
   background=$!
-  set +m
   trap 'kill -- -$background 2>/dev/null' EXIT
 fi
 step "tests release" run_ctest release
 step "install" install_into_temporary_prefix
-[ $mode = fast ] && finish
+[ "$mode" = fast ] && finish
 step "package" tests/package/deb_test.sh build/release
 sanitize asan
 sanitize tsan
 has_worked "build fuzz" && step "fuzz" fuzz
 wait "$background"
+for name in "${in_background[@]}"; do
+  has_ended "$name" || { failed=1 && echo "$name: not done, for what ran in the background has ended"; }
+done
 step "quickstart" cli/quickstart.sh
-[ $mode = nightly ] && step "benches" tests/bench/run.sh && step "benches on azure" tests/bench/azure.sh &&
+[ "$mode" = nightly ] && step "benches" tests/bench/run.sh && step "benches on azure" tests/bench/azure.sh &&
   step "benches on live VMs" tests/bench/live.sh
 finish

@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <utility>
 
 #include "core/source/guard_words.h"
 #include "storage/base/bytes.h"
+#include "storage/base/passed_descriptor.h"
 #include "storage/base/subprocess.h"
 
 namespace asr {
@@ -110,27 +110,9 @@ Status BackupGuard::Say(char word) {
 }
 
 Status BackupGuard::Reading(int connection) {
-  char word = guard_words::kReading;
-  struct iovec bytes {
-    .iov_base = &word, .iov_len = 1
-  };
-  alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> beside{};
-  struct msghdr message {};
-  message.msg_iov = &bytes;
-  message.msg_iovlen = 1;
-  message.msg_control = beside.data();
-  message.msg_controllen = beside.size();
-  struct cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(header), &connection, sizeof(int));
   const std::lock_guard lock(mutex_);
-  ssize_t sent = -1;
-  while (channel_.valid() && (sent = ::sendmsg(channel_.get(), &message, MSG_NOSIGNAL)) < 0 &&
-         errno == EINTR) {
-  }
-  is_gone_ = is_gone_ || sent != 1;
+  is_gone_ = is_gone_ || !channel_.valid() ||
+             SendWithDescriptor(channel_.get(), guard_words::kReading, connection) != 1;
   return is_gone_ ? Status(Fail(GuardIsGone())) : Status();
 }
 

@@ -4,10 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <thread>
@@ -21,6 +19,7 @@
 #include "core/source/lost_backup.h"
 #include "core/source/space_watch.h"
 #include "storage/base/end_connection.h"
+#include "storage/base/passed_descriptor.h"
 
 namespace asr {
 namespace {
@@ -102,21 +101,9 @@ class Guard {
   }
 
   ssize_t Receive(char& word, int flags) {
-    struct iovec bytes {
-      .iov_base = &word, .iov_len = 1
-    };
-    alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> beside{};
-    struct msghdr message {};
-    message.msg_iov = &bytes;
-    message.msg_iovlen = 1;
-    message.msg_control = beside.data();
-    message.msg_controllen = beside.size();
-    const ssize_t count = ::recvmsg(STDIN_FILENO, &message, MSG_CMSG_CLOEXEC | flags);
-    const struct cmsghdr* const header = count == 1 ? CMSG_FIRSTHDR(&message) : nullptr;
-    if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return count;
-    int connection = -1;
-    std::memcpy(&connection, CMSG_DATA(header), sizeof(int));
-    readers_.emplace_back(connection);
+    FileDescriptor reader;
+    const ssize_t count = ReceiveWithDescriptor(STDIN_FILENO, word, reader, flags);
+    if (reader.valid()) readers_.push_back(std::move(reader));
     return count;
   }
 

@@ -255,7 +255,7 @@ std::vector<Step> StepsOfALife(const KillWorld& world) {
           replicate, prune,     replicate, restore,   disable};
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef ASR_SANITIZED
 constexpr int kKillsOfANight = 200;  // a sanitized process takes much longer to start
 #else
 constexpr int kKillsOfANight = 1000;
