@@ -110,11 +110,12 @@ check_in_background() {
 }
 
 # The suites in which memory and threads are worked hardest, a few calls of the crash loops; nightly all. Loops that
-# damage bytes of an image have one thread: there a race detector finds nothing new, ten times slower.
+# damage bytes of an image have one thread: there a race detector finds nothing new, ten times slower. Not with libvirt:
+# the sanitizers' own xdr functions, of a library that is loaded later than they are, call nothing.
 sanitize() {
-  local preset=$1 suites=(-L '^(unit|conformance|crash)$') skip=()
+  local preset=$1 suites=(-L '^(unit|conformance|crash)$' -LE '^libvirt$') skip=()
   [ "$preset" = tsan ] && skip=(-E '^unit\.([A-Za-z]*DamageTest|BootDiskTest\.RandomTables)')
-  if [ "$mode" = nightly ]; then suites=(-LE docs); else local -x ASR_FEW_CALLS=1; fi
+  if [ "$mode" = nightly ]; then suites=(-LE '^(docs|libvirt)$'); else local -x ASR_FEW_CALLS=1; fi
   has_worked "build $preset" && step "tests $preset" run_ctest "$preset" "${suites[@]}" "${skip[@]}"
 }
 

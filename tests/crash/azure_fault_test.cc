@@ -170,6 +170,9 @@ class FaultLife {
   std::vector<std::vector<PointId>> points_;
 };
 
+// Under sanitizers: see tests/run.sh.
+bool FewCalls() { return std::getenv("ASR_FEW_CALLS") != nullptr; }
+
 class AzureFaultTest : public ::testing::TestWithParam<Way> {};
 
 TEST_P(AzureFaultTest, ALifeGoesOnAfterEveryRequest) {
@@ -177,12 +180,8 @@ TEST_P(AzureFaultTest, ALifeGoesOnAfterEveryRequest) {
   ASSERT_NO_FATAL_FAILURE(sound.Live());
   ASSERT_GT(sound.requests(), 200);
   const bool is_nightly = std::getenv("ASR_NIGHTLY") != nullptr;
-#if defined(__SANITIZE_THREAD__)
-  constexpr int kInCi = 2;
-#else
-  constexpr int kInCi = 7;
-#endif
-  const int stride = is_nightly ? 1 : sound.requests() / kInCi;
+  const int in_ci = FewCalls() ? 2 : 7;
+  const int stride = is_nightly ? 1 : sound.requests() / in_ci;
   // Each way begins elsewhere, so that together they meet more requests.
   const int first = is_nightly ? 0 : 5 * static_cast<int>(GetParam());
   for (int index = first; index < sound.requests(); index += stride) {
@@ -214,12 +213,8 @@ TEST_P(AzureFaultTest, EnableGoesOnAfterRequestsToItsSeed) {
   }
   ASSERT_GT(meant.size(), 3U);
   // Each way begins elsewhere, so that together they meet all.
-#if defined(__SANITIZE_THREAD__)
-  constexpr std::size_t kStrideInCi = 11;
-#else
-  constexpr std::size_t kStrideInCi = 3;
-#endif
-  const std::size_t stride = is_nightly ? 1 : kStrideInCi;
+  const std::size_t stride_in_ci = FewCalls() ? 11 : 3;
+  const std::size_t stride = is_nightly ? 1 : stride_in_ci;
   for (std::size_t i = static_cast<std::size_t>(GetParam()) % stride; i < meant.size();
        i += stride) {
     // The minute until a silent server is given up cannot be cut short here.
@@ -238,12 +233,8 @@ TEST_P(AzureFaultTest, AReplicaGrowsAfterEveryRequest) {
   FaultLife sound(GetParam(), -1);
   ASSERT_NO_FATAL_FAILURE(sound.Grow());
   int resizes = 0;
-#if defined(__SANITIZE_THREAD__)
-  constexpr int kStrideInCi = 33;
-#else
-  constexpr int kStrideInCi = 7;
-#endif
-  const int stride = is_nightly ? 1 : kStrideInCi;
+  const int stride_in_ci = FewCalls() ? 33 : 7;
+  const int stride = is_nightly ? 1 : stride_in_ci;
   for (int index = sound.growth(); index < sound.requests(); ++index) {
     const RequestRecord& meant = sound.log()[static_cast<std::size_t>(index)];
     const bool is_resize = meant.operation == "SetBlobProperties" && ++resizes > 0;

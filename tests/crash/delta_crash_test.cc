@@ -159,7 +159,7 @@ TEST_F(DeltaCrashTest, AnotherMachineThatDiedMeanwhileIsSeen) {
     dropped += !said.empty() && said[0].find("is not what recovery point") != std::string::npos;
     if (HasFailure()) FAIL() << "at call " << call;
   }
-  EXPECT_GT(dropped, 3);
+  EXPECT_GT(dropped, std::getenv("ASR_FEW_CALLS") != nullptr ? 1 : 3);
 }
 
 TEST_F(DeltaCrashTest, TheNextRunSendsWhatWaits) {
