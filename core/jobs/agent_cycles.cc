@@ -57,6 +57,10 @@ Status OutcomeOf(const Result<ReplicateOutcome>& outcome) {
   return Fail(job.error.value_or(Error{}));
 }
 
+bool IsNewAppConsistent(const ReplicateOutcome& outcome) {
+  return outcome.point && outcome.is_new && outcome.point->consistency == Consistency::kApp;
+}
+
 // One VM's trouble is not the end of all others' replication.
 template <class Work>
 auto Guarded(const Work& work) -> decltype(work()) {
@@ -103,7 +107,7 @@ void AgentLoop::StartCycle(const Known& known, const Cycle& cycle) {
   jobs_.Start(known.scheduled.key, known.watched.item.host, known.watched.item.name,
               known.vault_name, [this, known, cycle](const std::stop_token& stop) {
                 if (cycle.only_logs) {
-                  RunLogging(known, stop);
+                  RunLogging(known, cycle, stop);
                 } else {
                   RunCycle(known, cycle, stop);
                 }
@@ -143,27 +147,40 @@ void AgentLoop::RunCycle(const Known& known, const Cycle& cycle, const std::stop
   Environment environment = EnvironmentOf(known, progress, stop);
   const Timestamp start = environment_.clock.Now();
   const double begun = environment_.clock.MonotonicSeconds();
+  const ReplicateRequest request{.app_consistent = cycle.app_consistent};
   const auto outcome = Guarded([&]() -> Result<ReplicateOutcome> {
     if (cycle.away) {
       return ReplicateWhileAway(environment, watched.identity, known.vault_name, watched.item,
-                                *cycle.away);
+                                request, *cycle.away);
     }
     std::shared_ptr<Vault> vault = watched.vault;
     if (environment.throttle) vault = ThrottledVault(environment, vault);
-    return Replicate(environment, *vault, watched.item, {.app_consistent = cycle.app_consistent});
+    return Replicate(environment, *vault, watched.item, request);
   });
   const Status ended = OutcomeOf(outcome);
   SetTold(key, progress.told(ended.has_value()));
   if (!cycle.away) NoteReach(key, ended);
-  if (cycle.app_consistent && ended) NoteAppConsistent(known, start, *outcome);
+  if (cycle.app_consistent) {
+    const auto logged = LoggedSince(known, start);
+    if (ended) {
+      NoteAppConsistent(known, start, IsNewAppConsistent(*outcome));
+    } else if (cycle.away || logged) {
+      NoteAppConsistent(known, start, logged == Consistency::kApp);
+    }
+  }
   NoteEnd(known, start, environment_.clock.MonotonicSeconds() - begun, outcome);
 }
 
+// What a cycle has left on this machine.
+std::optional<Consistency> AgentLoop::LoggedSince(const Known& known, Timestamp start) const {
+  const ItemKey& key = known.scheduled.key;
+  const auto waiting = LogSetsOf(environment_, key.vault_id, key.item).ReadWaiting();
+  if (!waiting || waiting->empty() || waiting->back().point.time < start) return std::nullopt;
+  return waiting->back().point.consistency;
+}
+
 // One that was not frozen is asked for again, though not with each cycle.
-void AgentLoop::NoteAppConsistent(const Known& known, Timestamp start,
-                                  const ReplicateOutcome& outcome) {
-  const bool was_frozen =
-      outcome.point && outcome.is_new && outcome.point->consistency == Consistency::kApp;
+void AgentLoop::NoteAppConsistent(const Known& known, Timestamp start, bool was_frozen) {
   const auto interval = known.watched.policy.app_consistent;
   const Timestamp counts_from =
       was_frozen ? start : start - interval + std::min<seconds>(interval, kFreezeRetry);
@@ -186,15 +203,20 @@ void AgentLoop::NoteReach(const ItemKey& key, const Status& ended) {
   if (ended) reach.good_seconds = now;
 }
 
-void AgentLoop::RunLogging(const Known& known, const std::stop_token& stop) {
+void AgentLoop::RunLogging(const Known& known, const Cycle& cycle, const std::stop_token& stop) {
   const WatchedItem& watched = known.watched;
   const ItemKey& key = known.scheduled.key;
   LoggedProgress progress(settings_, known.vault_name, watched.item.name, ToldOf(key));
   Environment environment = EnvironmentOf(known, progress, stop);
+  const Timestamp start = environment_.clock.Now();
   const auto job = Guarded([&] {
-    return LogChangesAsJob(environment, watched.identity, known.vault_name, watched.item);
+    return LogChangesAsJob(environment, watched.identity, known.vault_name, watched.item,
+                           {.app_consistent = cycle.app_consistent});
   });
   SetTold(key, progress.told(/*has_succeeded=*/false));
+  if (cycle.app_consistent) {
+    NoteAppConsistent(known, start, LoggedSince(known, start) == Consistency::kApp);
+  }
   if (!job) Tell(LogLevel::kError, job.error().Line(), known.vault_name, watched.item.name);
   const std::uint64_t backlog =
       LogSetsOf(environment_, key.vault_id, key.item).WaitingBytes().value_or(0);

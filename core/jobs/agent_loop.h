@@ -73,8 +73,9 @@ class AgentLoop {
   [[nodiscard]] std::set<std::string> ToldOf(const ItemKey& key);
   void SetTold(const ItemKey& key, std::set<std::string> told);
   void RunCycle(const Known& known, const Cycle& cycle, const std::stop_token& stop);
-  void RunLogging(const Known& known, const std::stop_token& stop);
-  void NoteAppConsistent(const Known& known, Timestamp start, const ReplicateOutcome& outcome);
+  void RunLogging(const Known& known, const Cycle& cycle, const std::stop_token& stop);
+  [[nodiscard]] std::optional<Consistency> LoggedSince(const Known& known, Timestamp start) const;
+  void NoteAppConsistent(const Known& known, Timestamp start, bool was_frozen);
   void NoteReach(const ItemKey& key, const Status& ended);
   [[nodiscard]] std::optional<Error> AwayOfCycles(const Known& known, const Reach& reach) const;
   [[nodiscard]] bool WaitsForVault(const Known& known);

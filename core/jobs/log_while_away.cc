@@ -52,13 +52,16 @@ std::vector<std::uint64_t> WaitingBytesOfDisks(const LogSets& sets,
 }
 
 Result<std::unique_ptr<SourceSnapshot>> SnapshotToLog(Environment& environment, Item& item,
-                                                      const RecoveryPoint& parent) {
+                                                      const RecoveryPoint& parent,
+                                                      const ReplicateRequest& request) {
   ASR_TRY(const VirtualMachine vm, FindSource(environment, item));
   if (!vm.is_live()) return Fail(CannotLog("the VM does not run"));
   if (!HasImagesOf(parent, vm)) return Fail(CannotLog("its images were moved"));
   item.settings = vm.settings;
   ASR_TRY(auto source, SnapshotOf(environment, item, vm,
-                                  {.base_checkpoint = parent.checkpoint, .requires_base = true}));
+                                  {.base_checkpoint = parent.checkpoint,
+                                   .requires_base = true,
+                                   .app_consistent = request.app_consistent}));
   for (const SourceSnapshot::OpenedDisk& disk : source->disks()) {
     if (disk.changed) continue;
     return Fail(CannotLog(
@@ -81,7 +84,7 @@ bool IsShortOfSpace(const std::vector<LogSet>& waiting) {
 
 // True if there was something to log.
 Result<bool> LogChanges(Environment& environment, const VaultIdentity& vault, Item item,
-                        JobRun& run) {
+                        const ReplicateRequest& request, JobRun& run) {
   ASR_TRY(const auto lock, LockSpool(environment, vault.id, item));
   LogSets sets = LogSetsOf(environment, vault.id, item.id);
   ASR_TRY(const auto recovered, sets.Recover());
@@ -94,7 +97,7 @@ Result<bool> LogChanges(Environment& environment, const VaultIdentity& vault, It
   ASR_TRY(const RecoveryPoint parent, FindParent(sets, waiting, item));
   std::unique_ptr<SourceSnapshot> source;
   ASR_CHECK(run.RunTask("Take snapshot", 0, [&](TaskProgress&) -> Status {
-    ASR_TRY(source, SnapshotToLog(environment, item, parent));
+    ASR_TRY(source, SnapshotToLog(environment, item, parent, request));
     return {};
   }));
   const SpoolWork work{.environment = environment,
@@ -191,12 +194,12 @@ bool HasLogged(Environment& environment, const VaultIdentity& vault, const Item&
 }  // namespace
 
 Error LogWhileAway(Environment& environment, const VaultIdentity& vault, const Item& item,
-                   JobRun& run, const Error& reason) {
+                   const ReplicateRequest& request, JobRun& run, const Error& reason) {
   if (item.uuid.empty() || environment.stop.stop_requested() || !IsOfAway(reason)) return reason;
   Error error = reason;
   const auto logged = HasLogged(environment, vault, item, run)
                           ? Result<bool>(true)
-                          : LogChanges(environment, vault, item, run);
+                          : LogChanges(environment, vault, item, request, run);
   if (!logged) WarnOfNotLogged(environment, item, logged.error());
   const std::string waiting = DescribeWaiting(LogSetsOf(environment, vault.id, item.id));
   if (!waiting.empty()) error.causes.push_back(waiting);
@@ -204,10 +207,11 @@ Error LogWhileAway(Environment& environment, const VaultIdentity& vault, const I
 }
 
 Result<Job> LogChangesAsJob(Environment& environment, const VaultIdentity& vault,
-                            const std::string& vault_name, const Item& item) {
+                            const std::string& vault_name, const Item& item,
+                            const ReplicateRequest& request) {
   ASR_TRY(JobRun run,
           JobRun::Start(environment, std::string(kLogChangesJob), item.name, vault_name));
-  const auto logged = LogChanges(environment, vault, item, run);
+  const auto logged = LogChanges(environment, vault, item, request, run);
   if (logged) return run.End({});
   if (!environment.stop.stop_requested()) WarnOfNotLogged(environment, item, logged.error());
   return run.End(Fail(logged.error()));

@@ -10,6 +10,7 @@
 #include "core/jobs/environment.h"
 #include "core/jobs/job_run.h"
 #include "core/jobs/log_sets.h"
+#include "core/jobs/replicate.h"
 #include "core/model/item.h"
 #include "core/vault/vault.h"
 
@@ -33,11 +34,13 @@ inline constexpr std::string_view kLogChangesJob = "LogChanges";
 // set that waits, or since the newest point; `item` is as it was last seen. Sends no request.
 // Returns the reason, with what waits now; and a warning says why nothing could be logged.
 [[nodiscard]] Error LogWhileAway(Environment& environment, const VaultIdentity& vault,
-                                 const Item& item, JobRun& run, const Error& reason);
+                                 const Item& item, const ReplicateRequest& request, JobRun& run,
+                                 const Error& reason);
 
 // The same as a job of its own, between two tries to reach the vault: it fails if nothing can be
 // logged.
 [[nodiscard]] Result<Job> LogChangesAsJob(Environment& environment, const VaultIdentity& vault,
-                                          const std::string& vault_name, const Item& item);
+                                          const std::string& vault_name, const Item& item,
+                                          const ReplicateRequest& request);
 
 }  // namespace asr

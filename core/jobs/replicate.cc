@@ -154,7 +154,7 @@ Result<ReplicateOutcome> RunAsJob(Environment& environment, Vault& vault, const 
   ReplicateOutcome outcome;
   Status status = RunCycle(environment, vault, item, request, resync, run, outcome);
   if (!status && !resync) {
-    status = Fail(LogWhileAway(environment, vault.identity(), item, run,
+    status = Fail(LogWhileAway(environment, vault.identity(), item, request, run,
                                ReasonOf(environment, vault, item, status.error())));
   }
   ASR_TRY(outcome.job, run.End(status));
@@ -184,10 +184,10 @@ Result<ReplicateOutcome> Replicate(Environment& environment, Vault& vault, const
 
 Result<ReplicateOutcome> ReplicateWhileAway(Environment& environment, const VaultIdentity& vault,
                                             const std::string& vault_name, const Item& item,
-                                            const Error& reason) {
+                                            const ReplicateRequest& request, const Error& reason) {
   ASR_TRY(JobRun run, JobRun::Start(environment, "Replicate", item.name, vault_name));
   ReplicateOutcome outcome;
-  ASR_TRY(outcome.job, run.End(Fail(LogWhileAway(environment, vault, item, run, reason))));
+  ASR_TRY(outcome.job, run.End(Fail(LogWhileAway(environment, vault, item, request, run, reason))));
   return outcome;
 }
 

@@ -30,10 +30,9 @@ struct ReplicateRequest {
 
 // A cycle into a vault that is known to be away, for `reason` (IsOfAway): it fails for that, asks
 // the vault for nothing, and logs what changed (log_while_away.h).
-[[nodiscard]] Result<ReplicateOutcome> ReplicateWhileAway(Environment& environment,
-                                                          const VaultIdentity& vault,
-                                                          const std::string& vault_name,
-                                                          const Item& item, const Error& reason);
+[[nodiscard]] Result<ReplicateOutcome> ReplicateWhileAway(
+    Environment& environment, const VaultIdentity& vault, const std::string& vault_name,
+    const Item& item, const ReplicateRequest& request, const Error& reason);
 
 // Replicate with a resync in place of the delta.
 [[nodiscard]] Result<ReplicateOutcome> ReplicateByResync(Environment& environment, Vault& vault,

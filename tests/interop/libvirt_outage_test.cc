@@ -6,6 +6,7 @@
 #include <csignal>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "core/jobs/environment.h"
 #include "core/jobs/replicate.h"
@@ -196,6 +197,39 @@ TEST_F(LibvirtOutageTest, AnAgentThatIsStartedDuringItLogsOnSchedule) {
   EXPECT_GE(world_.Restore(guest, newest, JournalState::kCrash).SyncedNumber(), synced);
   world_.Asr("points verify web");
   ExpectNothingToSend(guest);
+}
+
+TEST_F(LibvirtOutageTest, AnAppConsistentPointThatIsDueMeanwhileIsTaken) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  guest.WaitForAgent();
+  world_.Asr("policy set fast --frequency 5s --retry-delays 10m --app-consistent 1h");
+  world_.AsrJson("enable web --policy fast");
+  {
+    AsrProcess agent = StartAgent();
+    ASSERT_TRUE(BecomesTrue([&] { return PointCount() >= 2; })) << Log();
+    agent.Signal(SIGTERM);
+    EXPECT_EQ(agent.Wait(), 0) << Log();
+  }
+  const std::size_t before = PointCount();
+  Open();
+  ASSERT_TRUE(state_->NoteAppConsistent(vault_->identity().id, item_.id,
+                                        SystemClock().Now() - std::chrono::hours(2)));
+  SetVaultAway(true);
+  AsrProcess agent = StartAgent();
+  ASSERT_TRUE(BecomesTrue([&] { return WaitingSets() >= 3; }, 50)) << Log();
+  SetVaultAway(false);
+  ASSERT_TRUE(BecomesTrue([&] { return PointCount() >= before + 3; }, 90)) << Log();
+  agent.Signal(SIGTERM);
+  EXPECT_EQ(agent.Wait(), 0) << Log();
+  const Json points = world_.AsrJson("points list web");  // the newest first
+  std::vector<std::string> frozen;
+  for (std::size_t i = 0; i + before < points.size(); ++i) {
+    if (points[i].at("consistency") == "app") frozen.push_back(points[i].at("id"));
+  }
+  // Not with each cycle.
+  ASSERT_EQ(frozen.size(), 1U) << points << Log();
+  EXPECT_EQ(world_.Restore(guest, frozen[0], JournalState::kFrozen).problem, "");
 }
 
 // No try can help before a person has renewed it; the VM is logged all the same.
