@@ -3,10 +3,6 @@
 # has: "redefinition of X" in a lump means that the younger X gets a more telling name, or that both are one. The verbs
 # of the command line are the exception: each file of them has its own RunList and RunShow.
 option(ASR_UNITY "compile the files of a folder together" OFF)
-if(ASR_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # Meant for headers, as which it takes the files of a lump.
-  target_compile_options(asr_compiler INTERFACE -Wno-subobject-linkage)
-endif()
 
 function(asr_compile_together target)
   if(NOT ASR_UNITY)
