@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "tests/support/asr_process.h"
+#include "tests/support/becomes_true.h"
 #include "tests/support/live_world.h"
 
 namespace asr::testing {
@@ -165,6 +166,10 @@ TEST_F(LibvirtKillTest, AJobThatLibvirtLostIsNamedWithItsCure) {
   guest.Start();
   guest.WaitForSynced(5);
   world_.AsrJson("enable web --policy gold");
+  // What libvirt writes of the job that has just ended would replace what is written here.
+  EXPECT_TRUE(BecomesTrue([] {
+    return Virsh({"domjobinfo", "web"}).find("None") != std::string::npos;
+  }));
   KillLibvirtd();
   MustRunShell(
       "sed -i \"s#^</domstatus>#<job type='none' async='backup' flags='0x0' "
