@@ -1,7 +1,6 @@
 #include "tests/support/image_in_memory.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "tests/support/image_file.h"
 
@@ -27,7 +26,7 @@ class ImageInMemory::OpenedFile : public File {
     if (offset_bytes >= image_.bytes_.size()) return std::size_t{0};
     const std::size_t count =
         std::min<std::size_t>(out.size(), image_.bytes_.size() - offset_bytes);
-    std::memcpy(out.data(), image_.bytes_.data() + offset_bytes, count);
+    std::ranges::copy(ByteSpan(image_.bytes_).subspan(offset_bytes, count), out.begin());
     image_.bytes_read_ += count;
     return count;
   }
