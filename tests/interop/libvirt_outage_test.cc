@@ -73,6 +73,13 @@ class LibvirtOutageTest : public ::testing::Test {
     return AsrProcess({"agent", "run", "--state-dir", world_.state_directory()},
                       world_.directory() / "log");
   }
+  // After that of the enable; it has seen the VM, then, and ended.
+  void RunAgentForOnePoint() {
+    AsrProcess agent = StartAgent();
+    ASSERT_TRUE(BecomesTrue([&] { return PointCount() >= 2; })) << Log();
+    agent.Signal(SIGTERM);
+    EXPECT_EQ(agent.Wait(), 0) << Log();
+  }
   [[nodiscard]] std::string Log() const {
     return RunShell("cat " + world_.directory() / "log").text;
   }
@@ -171,12 +178,7 @@ TEST_F(LibvirtOutageTest, AnAgentThatIsStartedDuringItLogsOnSchedule) {
   guest.WaitForSynced(5);
   world_.Asr("policy set fast --frequency 5s --retry-delays 10m");
   world_.AsrJson("enable web --policy fast");
-  {
-    AsrProcess agent = StartAgent();
-    ASSERT_TRUE(BecomesTrue([&] { return PointCount() >= 2; })) << Log();
-    agent.Signal(SIGTERM);
-    EXPECT_EQ(agent.Wait(), 0) << Log();
-  }
+  ASSERT_NO_FATAL_FAILURE(RunAgentForOnePoint());
   const std::size_t before = PointCount();
   SetVaultAway(true);
   AsrProcess agent = StartAgent();
@@ -213,12 +215,7 @@ TEST_F(LibvirtOutageTest, AnAppConsistentPointThatIsDueMeanwhileIsTaken) {
   guest.WaitForAgent();
   world_.Asr("policy set fast --frequency 5s --retry-delays 10m --app-consistent 1h");
   world_.AsrJson("enable web --policy fast");
-  {
-    AsrProcess agent = StartAgent();
-    ASSERT_TRUE(BecomesTrue([&] { return PointCount() >= 2; })) << Log();
-    agent.Signal(SIGTERM);
-    EXPECT_EQ(agent.Wait(), 0) << Log();
-  }
+  ASSERT_NO_FATAL_FAILURE(RunAgentForOnePoint());
   const std::size_t before = PointCount();
   EXPECT_EQ(frozen_points().size(), 1U) << Log();
   Open();
