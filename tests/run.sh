@@ -8,7 +8,7 @@ usage() {
 Usage: tests/run.sh [--fast | --nightly]
 
 --fast     the release build, its tests and the checks of the tree (layers, sizes, format, scripts, manual)
---nightly  also the sanitizers over the other suites, every call of the crash loops, and the benches
+--nightly  also the sanitizers over all suites but the live ones, every call of the crash loops, and the benches
 Logs of the steps lie in build/logs.
 USAGE
 }
