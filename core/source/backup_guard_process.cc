@@ -14,6 +14,7 @@
 
 #include "core/source/dead_man_switch.h"
 #include "core/source/domain_xml.h"
+#include "core/source/end_backup.h"
 #include "core/source/guard_words.h"
 #include "core/source/libvirt_host.h"
 #include "core/source/lost_backup.h"
@@ -33,6 +34,7 @@ constexpr std::chrono::seconds kLateCall{45};
 // libvirtd may be down meanwhile, or the network to another machine.
 constexpr std::chrono::minutes kUndoLimit{30};
 constexpr std::chrono::hours kRemoteUndoLimit{24};
+constexpr std::chrono::milliseconds kEndLook{500};
 constexpr std::chrono::milliseconds kRetryPause{500};
 constexpr std::chrono::seconds kLongestRetryPause{10};
 // Each look at another machine is a message to it and back.
@@ -201,13 +203,20 @@ class Guard {
 
   Status EndJob() {
     ASR_TRY(const auto job, domain_->BackupXml());
-    if (job && SocketOfBackup(*job) == orders_.socket_path) {
-      ASR_CHECK(domain_->EndBackup());
-      has_ended_ = true;
+    const bool is_ours = job && SocketOfBackup(*job) == orders_.socket_path;
+    has_ended_ = has_ended_ || (was_asked_to_end_ && !job);
+    if (is_ours) {
+      was_asked_to_end_ = true;
+      ASR_TRY(has_ended_, EndBackupOfSocket(*domain_, orders_.socket_path, kEndLook));
     }
     Status lost_ended = job || has_ended_ ? Status() : EndLostJob();
     ASR_TRY(const bool is_paused, domain_->IsPausedByIoError());
     if (is_paused && !was_paused_before_) ASR_CHECK(domain_->Resume());
+    // QEMU has ended it; libvirt may know that later. A guest that is frozen late is looked at
+    // meanwhile.
+    if (is_ours && !has_ended_) {
+      return Fail(ErrorKind::kBusy, ErrorCode::kVmBusy, "the job is not seen to end yet");
+    }
     return lost_ended;
   }
 
@@ -227,6 +236,7 @@ class Guard {
   steady_clock::time_point last_moved_;
   std::optional<steady_clock::time_point> frozen_since_;
   bool is_begun_ = false;
+  bool was_asked_to_end_ = false;
   bool has_ended_ = false;
   bool was_paused_before_ = false;
   steady_clock::time_point last_connected_;

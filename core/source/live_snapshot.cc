@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/source/domain_xml.h"
+#include "core/source/end_backup.h"
 #include "core/source/firmware_variables.h"
 #include "core/source/lost_backup.h"
 #include "core/source/release_tracking.h"
@@ -160,8 +161,8 @@ std::string LiveSnapshot::ScratchPathOf(const VmDisk& disk) const {
 Status LiveSnapshot::EndOldJob() {
   ASR_TRY(const auto job, domain_.BackupXml());
   if (job) {
-    const std::string socket = BaseName(SocketOfBackup(*job));
-    if (!socket.starts_with(CheckpointPrefix(request_.item))) {
+    const std::string socket = SocketOfBackup(*job);
+    if (!BaseName(socket).starts_with(CheckpointPrefix(request_.item))) {
       return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kVmBusy,
                             fmt::format("another backup of VM {} runs", request_.vm_name))
                       .WithCause("another backup program, or another protection of the same VM")
@@ -169,7 +170,7 @@ Status LiveSnapshot::EndOldJob() {
                                   "same command again")
                       .Retryable());
     }
-    ASR_CHECK(domain_.EndBackup());
+    ASR_CHECK(EndBackupOfSocket(domain_, socket));
   }
   ASR_CHECK(domain_.RequireNoJob());
   ASR_CHECK(EndLostJob());
@@ -359,7 +360,7 @@ Status LiveSnapshot::EndJob() {
   if (!is_open_) return {};
   // A job of which nobody knows whether it ended is the guard's.
   ASR_TRY(const auto job, JobXml());
-  if (job && SocketOfBackup(*job) == socket_path_) ASR_CHECK(domain_.EndBackup());
+  if (job) ASR_CHECK(EndBackupOfSocket(domain_, socket_path_));
   is_open_ = false;
   return {};
 }

@@ -93,7 +93,9 @@ TEST_F(LibvirtReplicationTest, AGuestThatGoesOffAndOnIsFollowed) {
   EXPECT_THAT(world_.said(), IsEmpty());
   const GuestJournal journal = world_.Restore(guest, PointOf(off), JournalState::kFrozen);
   EXPECT_EQ(journal.problem, "");
-  EXPECT_EQ(journal.SyncedNumber(), at_shutdown);
+  // The writer may have been ended between the sync of a number and saying so.
+  EXPECT_GE(journal.SyncedNumber(), at_shutdown);
+  EXPECT_LE(journal.SyncedNumber(), at_shutdown + 1);
   const std::string xml = world_.directory() / "web.xml";
   world_.Asr("points show web --domain-xml " + xml);
   // libvirt takes it back.
@@ -108,6 +110,21 @@ TEST_F(LibvirtReplicationTest, AGuestThatGoesOffAndOnIsFollowed) {
   const Json on = world_.AsrJson("replicate web");
   EXPECT_EQ(world_.Restore(guest, PointOf(on), JournalState::kCrash).problem, "");
   EXPECT_GE(world_.Restore(guest, PointOf(on), JournalState::kCrash).SyncedNumber(), synced);
+}
+
+// While the network of a guest comes up, libvirt hears late that a backup job has ended.
+TEST_F(LibvirtReplicationTest, AGuestThatBootsIsReplicatedAllTheTime) {
+  LibvirtGuest guest({.name = "web"});
+  guest.Start();
+  world_.AsrJson("enable web --policy gold");
+  for (int i = 0; i < 5; ++i) {
+    const Json replicated = world_.AsrJson("replicate web");
+    EXPECT_THAT(world_.said(), IsEmpty());
+    EXPECT_EQ(world_.Restore(guest, PointOf(replicated), JournalState::kCrash).problem, "");
+  }
+  const std::int64_t synced = guest.WaitForMoreSynced(1);
+  const Json last = world_.AsrJson("replicate web");
+  EXPECT_GE(world_.Restore(guest, PointOf(last), JournalState::kCrash).SyncedNumber(), synced);
 }
 
 TEST_F(LibvirtReplicationTest, AKilledQemuCostsOneComparisonAndNoPoint) {
