@@ -216,6 +216,18 @@ Json VmJson(const VirtualMachine& vm) {
   json["state"] = PowerStateName(vm.power_state);
   json["protectable"] = vm.protectable();
   json["reasons"] = vm.reasons;
+  json["generation"] = vm.settings.generation == 0 ? Json(nullptr) : Json(vm.settings.generation);
+  json["cpuCount"] = vm.settings.cpu_count;
+  json["memoryBytes"] = vm.settings.memory_bytes;
+  json["machineType"] = TextJson(vm.hardware.machine_type);
+  json["networkCards"] = Json::array();
+  for (const NetworkCard& card : vm.hardware.cards) {
+    Json entry;
+    entry["mac"] = TextJson(card.mac);
+    entry["model"] = TextJson(card.model);
+    entry["network"] = card.network;
+    json["networkCards"].push_back(std::move(entry));
+  }
   json["disks"] = Json::array();
   for (const VmDisk& disk : vm.disks) {
     Json entry;
@@ -223,6 +235,7 @@ Json VmJson(const VirtualMachine& vm) {
     entry["path"] = disk.path;
     entry["format"] = TextJson(disk.format);
     entry["sizeBytes"] = disk.size_bytes;
+    entry["bus"] = TextJson(disk.bus);
     json["disks"].push_back(std::move(entry));
   }
   return json;

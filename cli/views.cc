@@ -150,11 +150,17 @@ const View& VmView() {
                   Elastic("Reasons", "/reasons", Kind::kNames)},
       .fields = {Column{"Name", "/name"}, Column{"Host", "/host"}, Column{"State", "/state"},
                  Column{"Protectable", "/protectable", Kind::kYesNo},
-                 Column{"Reasons", "/reasons", Kind::kNames}},
+                 Column{"Reasons", "/reasons", Kind::kNames}, Column{"Generation", "/generation"},
+                 Column{"CPUs", "/cpuCount"}, Column{"Memory", "/memoryBytes", Kind::kBytes},
+                 Column{"Machine type", "/machineType"}},
       .sections = {{"Disks",
                     "/disks",
-                    {Column{"Name", "/name"}, Column{"Format", "/format"},
-                     Column{"Size", "/sizeBytes", Kind::kBytes}, Elastic("Path", "/path")}}}};
+                    {Column{"Name", "/name"}, Column{"Format", "/format"}, Column{"Bus", "/bus"},
+                     Column{"Size", "/sizeBytes", Kind::kBytes}, Elastic("Path", "/path")}},
+                   {"Network cards",
+                    "/networkCards",
+                    {Column{"MAC address", "/mac"}, Column{"Model", "/model"},
+                     Elastic("Network", "/network")}}}};
   return view;
 }
 

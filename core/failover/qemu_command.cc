@@ -1,5 +1,11 @@
 #include "core/failover/qemu_command.h"
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -35,22 +41,106 @@ std::string DiskBackend(const MachineDisk& disk, std::size_t index) {
         {{"driver", "file"}, {"filename", disk.path}, {"discard", "unmap"}, {"cache", cache}}}});
 }
 
-// Generation 1 has its first four disks on IDE, as on its host. IDE knows no 4 KiB sectors.
-// Generation 2 has SCSI on Hyper-V; here its disks are virtio-blk and not AHCI, because kernels
-// made for clouds (Debian's linux-image-cloud) have a driver for the one and none for the other.
-std::string DiskDevice(const MachineSpec& spec, std::size_t index) {
-  constexpr std::size_t kIdePlaces = 4;
-  const MachineDisk& disk = spec.disks[index];
-  std::string device;
-  if (spec.generation == 1 && index < kIdePlaces && disk.logical_sector_bytes == 512) {
-    device = fmt::format("ide-hd,bus=ide.{},unit={}", index / 2, index % 2);
-  } else {
-    device = fmt::format("virtio-blk-pci,logical_block_size={0},physical_block_size={1}",
-                         disk.logical_sector_bytes, std::max(disk.logical_sector_bytes, 4096U));
+bool IsQ35(const MachineSpec& spec) {
+  const std::string& type = spec.hardware.machine_type;
+  if (type.find("q35") != std::string::npos) return true;
+  return spec.generation == 2 && !type.starts_with("pc");
+}
+
+// libvirt's names of them (https://libvirt.org/formatdomain.html#controllers).
+std::string_view ScsiController(std::string_view model) {
+  if (model == "lsilogic") return "lsi53c895a";
+  if (model == "lsisas1068") return "mptsas1068";
+  if (model == "lsisas1078") return "megasas";
+  if (model == "vmpvscsi") return "pvscsi";
+  return "virtio-scsi-pci";
+}
+
+// The VM's disks, each on the bus that its guest knows it by: its drivers, and the names in its
+// boot loader, may know no other. Without a word of the host, generation 1 has its first four on
+// IDE, as Hyper-V has them; generation 2 has SCSI there, and virtio-blk here and not AHCI, because
+// kernels made for clouds (Debian's linux-image-cloud) have a driver for the one and none for the
+// other.
+class DiskPlaces {
+ public:
+  explicit DiskPlaces(const MachineSpec& spec) : spec_(spec) {}
+
+  // Devices in the order in which QEMU has to be told of them.
+  std::vector<std::string> Devices() {
+    for (std::size_t i = 0; i < spec_.disks.size(); ++i) {
+      // A failing disk of this host must stop the guest, where we see it: the guest cannot be
+      // blamed.
+      std::string device =
+          fmt::format("{},drive={}{},rerror=stop,werror=stop", Place(i), kDiskNodePrefix, i);
+      if (i == 0) device += ",bootindex=1";
+      devices_.push_back(std::move(device));
+    }
+    return std::move(devices_);
   }
-  // A failing disk of this host must stop the guest, where we see it: the guest cannot be blamed.
-  device += fmt::format(",drive={}{},rerror=stop,werror=stop", kDiskNodePrefix, index);
-  if (index == 0) device += ",bootindex=1";
+
+ private:
+  static constexpr std::size_t kIdePlaces = 4;
+  static constexpr std::size_t kPlacesOfController = 6;  // AHCI's; an old SCSI has 7
+
+  std::string Place(std::size_t index) {
+    const MachineDisk& disk = spec_.disks[index];
+    const std::string sectors =
+        fmt::format("logical_block_size={0},physical_block_size={1}", disk.logical_sector_bytes,
+                    std::max(disk.logical_sector_bytes, 4096U));
+    const bool knows_only_512 = disk.bus == "ide" || disk.bus == "sata" || disk.bus.empty();
+    if (knows_only_512 && disk.logical_sector_bytes != 512) return "virtio-blk-pci," + sectors;
+    if (disk.bus == "scsi") {
+      const std::size_t place = NextOn("scsi", ScsiController(spec_.hardware.scsi_model), scsi_);
+      return fmt::format("scsi-hd,bus=scsi{}.0,scsi-id={},{}", place / kPlacesOfController,
+                         place % kPlacesOfController, sectors);
+    }
+    if (disk.bus == "usb") {
+      if (!std::exchange(has_usb_, true)) devices_.emplace_back("qemu-xhci,id=usb0");
+      return "usb-storage,bus=usb0.0," + sectors;
+    }
+    const bool is_ide = disk.bus == "ide" || (disk.bus.empty() && spec_.generation == 1);
+    if (is_ide && !IsQ35(spec_)) {
+      const std::size_t place = disk.bus.empty() ? index : ide_++;
+      if (place < kIdePlaces) return fmt::format("ide-hd,bus=ide.{},unit={}", place / 2, place % 2);
+    }
+    // A q35 has no IDE; its own places for SATA are few.
+    if (disk.bus == "sata" || disk.bus == "ide") {
+      const std::size_t place = NextOn("sata", "ich9-ahci", sata_);
+      return fmt::format("ide-hd,bus=sata{}.{}", place / kPlacesOfController,
+                         place % kPlacesOfController);
+    }
+    return "virtio-blk-pci," + sectors;
+  }
+
+  std::size_t NextOn(std::string_view id, std::string_view controller, std::size_t& count) {
+    if (count % kPlacesOfController == 0) {
+      devices_.push_back(fmt::format("{},id={}{}", controller, id, count / kPlacesOfController));
+    }
+    return count++;
+  }
+
+  const MachineSpec& spec_;
+  std::vector<std::string> devices_;
+  std::size_t ide_ = 0;
+  std::size_t scsi_ = 0;
+  std::size_t sata_ = 0;
+  bool has_usb_ = false;
+};
+
+// As with disks: without a word of the host, generation 1 has what systems of its time know,
+// generation 2 virtio. A model that QEMU has not goes without, too.
+std::string CardDevice(const MachineSpec& spec, const NetworkCard& card, const std::string& id) {
+  constexpr std::array<std::string_view, 6> kModels = {"e1000",   "e1000e", "rtl8139",
+                                                       "vmxnet3", "pcnet",  "ne2k_pci"};
+  std::string device = spec.generation == 1 ? "e1000" : "virtio-net-pci";
+  if (card.model.starts_with("virtio")) device = "virtio-net-pci";
+  if (std::ranges::find(kModels, card.model) != kModels.end()) device = card.model;
+  device += fmt::format(",netdev={},romfile=", id);
+  // A guest may know its card by it. No other machine meets it: each card has a network of its own.
+  constexpr std::size_t kMacLetters = 17;
+  const bool is_mac = card.mac.size() == kMacLetters &&
+                      card.mac.find_first_not_of("0123456789abcdefABCDEF:") == std::string::npos;
+  if (is_mac) device += ",mac=" + card.mac;
   return device;
 }
 
@@ -63,14 +153,18 @@ void AddNetwork(std::vector<std::string>& arguments, const MachineSpec& spec) {
     arguments.insert(arguments.end(), {"-nic", "none"});
     return;
   }
-  std::string backend = fmt::format("user,id={},restrict=on", kNetworkId);
-  if (const auto port = spec.settings.sign_of_life.tcp_port; port != 0) {
-    backend += fmt::format(",hostfwd=tcp:127.0.0.1:0-:{}", port);
+  constexpr std::size_t kMostCards = 8;
+  std::vector<NetworkCard> cards = spec.hardware.cards;
+  // The VM may have none, and the test was asked for one.
+  cards.resize(std::clamp<std::size_t>(cards.size(), 1, kMostCards));
+  for (std::size_t i = 0; i < cards.size(); ++i) {
+    const std::string id = i == 0 ? kNetworkId : fmt::format("{}-{}", kNetworkId, i);
+    std::string backend = fmt::format("user,id={},restrict=on", id);
+    const auto port = spec.settings.sign_of_life.tcp_port;
+    if (i == 0 && port != 0) backend += fmt::format(",hostfwd=tcp:127.0.0.1:0-:{}", port);
+    arguments.insert(arguments.end(),
+                     {"-netdev", backend, "-device", CardDevice(spec, cards[i], id)});
   }
-  // As with disks: generation 1 has what systems of its time know, generation 2 virtio.
-  const char* card = spec.generation == 1 ? "e1000" : "virtio-net-pci";
-  arguments.insert(arguments.end(), {"-netdev", backend, "-device",
-                                     fmt::format("{},netdev={},romfile=", card, kNetworkId)});
 }
 
 void AddGuestAgent(std::vector<std::string>& arguments, const MachineSpec& spec) {
@@ -104,7 +198,8 @@ std::vector<std::string> QemuCommand(const MachineSpec& spec, const QemuHost& ho
       "-name",
       fmt::format("guest={}", Escaped(spec.name)),
       "-machine",
-      uefi ? "q35,pflash0=firmware-code,pflash1=firmware-variables" : "pc",
+      fmt::format("{}{}", IsQ35(spec) ? "q35" : "pc",
+                  uefi ? ",pflash0=firmware-code,pflash1=firmware-variables" : ""),
       "-accel",
       host.hardware ? "kvm" : "tcg",
       "-cpu",
@@ -140,8 +235,10 @@ std::vector<std::string> QemuCommand(const MachineSpec& spec, const QemuHost& ho
   AddGuestAgent(arguments, spec);
   if (uefi) AddFirmware(arguments, host);
   for (std::size_t i = 0; i < spec.disks.size(); ++i) {
-    arguments.insert(arguments.end(),
-                     {"-blockdev", DiskBackend(spec.disks[i], i), "-device", DiskDevice(spec, i)});
+    arguments.insert(arguments.end(), {"-blockdev", DiskBackend(spec.disks[i], i)});
+  }
+  for (std::string& device : DiskPlaces(spec).Devices()) {
+    arguments.insert(arguments.end(), {"-device", std::move(device)});
   }
   return arguments;
 }

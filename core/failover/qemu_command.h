@@ -12,6 +12,7 @@ namespace asr {
 struct MachineDisk {
   std::string path;  // a raw file, absolute
   std::uint32_t logical_sector_bytes = 512;
+  std::string bus = {};  // as in VmDisk; empty: as the VM's generation has it
 };
 
 // A restored VM, ready to be started.
@@ -21,6 +22,7 @@ struct MachineSpec {
   MachineSettings settings;
   int generation = 1;                   // 1 = BIOS, 2 = UEFI; decided, unlike settings.generation
   std::vector<MachineDisk> disks;       // the first is booted
+  MachineHardware hardware = {};        // followed as far as QEMU has it
   std::string firmware_variables = {};  // raw content; empty: those of a new machine
 };
 

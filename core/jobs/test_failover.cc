@@ -12,6 +12,7 @@
 #include "core/jobs/test_failover.h"
 #include "core/jobs/test_failover_traces.h"
 #include "core/model/duration.h"
+#include "core/source/domain_xml.h"
 #include "storage/base/subprocess.h"
 #include "storage/base/text.h"
 #include "storage/fs/private_directory.h"
@@ -160,6 +161,8 @@ class TestFailoverRun {
     // Whatever the mode of the state directory: they hold what a production machine has.
     ASR_CHECK(CreatePrivateDirectory(environment_.fs, ParentOf(row_.directory)));
     ASR_CHECK(CreatePrivateDirectory(environment_.fs, row_.directory));
+    const DomainDescription domain = Domain();
+    spec.hardware = domain.hardware;
     for (std::size_t i = 0; i < point_.disks.size(); ++i) {
       const PointDisk& disk = point_.disks[i];
       const std::string path = JoinPath(row_.directory, fmt::format("disk{}.raw", i));
@@ -167,7 +170,9 @@ class TestFailoverRun {
       ASR_CHECK(
           run_.RunTask(fmt::format("Restore disk {}", disk.name.value), bytes,
                        [&](TaskProgress& progress) { return RestoreOne(disk, path, progress); }));
-      spec.disks.push_back({.path = path, .logical_sector_bytes = disk.logical_sector_bytes});
+      spec.disks.push_back({.path = path,
+                            .logical_sector_bytes = disk.logical_sector_bytes,
+                            .bus = BusOf(domain, disk.name)});
     }
     // A test without them tells nearly as much as one with them.
     if (point_.firmware && point_.firmware->format == "raw") {
@@ -185,6 +190,20 @@ class TestFailoverRun {
       spec.generation = found.generation == 0 ? 1 : found.generation;
     }
     return spec;
+  }
+
+  // What libvirt knows of the machine; empty for a VM of another host.
+  DomainDescription Domain() {
+    if (settings_.domain_xml.empty()) return {};
+    auto domain = ParseDomainXml(settings_.domain_xml);
+    if (domain) return *std::move(domain);
+    environment_.progress.Warn("the guest's devices are chosen anew: " + domain.error().Line());
+    return {};
+  }
+
+  static std::string BusOf(const DomainDescription& domain, const DiskName& name) {
+    const auto disk = std::ranges::find(domain.disks, name, &VmDisk::name);
+    return disk == domain.disks.end() ? "" : disk->bus;
   }
 
   Status RestoreOne(const PointDisk& disk, const std::string& path, TaskProgress& progress) {

@@ -21,8 +21,26 @@ struct VmDisk {
   std::uint64_t size_bytes = 0;
   std::uint64_t allocated_bytes = 0;  // of a hypervisor's disk, on its host; about what is read
   std::uint32_t logical_sector_bytes = 512;
+  std::string bus{};  // by which the guest sees it, in libvirt's words ("virtio", "scsi", "sata",
+                      // "ide", "usb"); empty: its host does not say
   std::string refusal{};  // why it cannot be replicated; empty: it can
   bool operator==(const VmDisk&) const = default;
+};
+
+struct NetworkCard {
+  std::string mac;      // "52:54:00:12:34:56"
+  std::string model;    // "virtio", "e1000"; empty: the hypervisor's default
+  std::string network;  // what it is connected to: "network default", "bridge br0", "user"
+  bool operator==(const NetworkCard&) const = default;
+};
+
+// What a hypervisor says of the machine, in libvirt's words; all of it is empty for a VM that is
+// only a folder of images.
+struct MachineHardware {
+  std::string machine_type;  // "pc-q35-7.2"
+  std::string scsi_model;    // of the controller of its SCSI disks: "virtio-scsi", "lsilogic"
+  std::vector<NetworkCard> cards;
+  bool operator==(const MachineHardware&) const = default;
 };
 
 inline constexpr std::uint64_t kHighestTcpPort = 65535;
@@ -98,6 +116,7 @@ struct VirtualMachine {
   std::string uuid{};  // by which its hypervisor knows it; empty: its images are all there is
   VmPowerState power_state = VmPowerState::kOff;
   MachineSettings settings;
+  MachineHardware hardware{};
   std::vector<VmDisk> disks;          // ordered; the first is the boot disk
   std::vector<std::string> reasons;   // why it cannot be protected; empty: it can
   std::optional<Error> in_use;        // the reason that passes by itself: somebody writes to a disk

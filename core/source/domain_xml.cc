@@ -49,6 +49,35 @@ MachineSettings SettingsOf(const Node& domain) {
   return settings;
 }
 
+// What the card is connected to; which attribute of <source> says it depends on the type.
+std::string NetworkOf(const Node& interface) {
+  const std::string type = interface.attribute("type").as_string();
+  const Node source = interface.child("source");
+  for (const char* name : {"network", "bridge", "dev", "portgroup"}) {
+    if (const auto value = source.attribute(name)) {
+      return fmt::format("{} {}", type, value.as_string());
+    }
+  }
+  return type;
+}
+
+MachineHardware HardwareOf(const Node& domain) {
+  MachineHardware hardware;
+  hardware.machine_type = domain.child("os").child("type").attribute("machine").as_string();
+  const Node devices = domain.child("devices");
+  for (const Node& controller : devices.children("controller")) {
+    if (std::string_view(controller.attribute("type").as_string()) != "scsi") continue;
+    hardware.scsi_model = controller.attribute("model").as_string();
+    break;
+  }
+  for (const Node& interface : devices.children("interface")) {
+    hardware.cards.push_back({.mac = interface.child("mac").attribute("address").as_string(),
+                              .model = interface.child("model").attribute("type").as_string(),
+                              .network = NetworkOf(interface)});
+  }
+  return hardware;
+}
+
 // Where the boot order is told disk by disk, that counts; else the order of the description.
 struct DiskElement {
   Node node;
@@ -105,6 +134,7 @@ VmDisk DiskOf(const Node& element) {
   VmDisk disk;
   const Node source = element.child("source");
   disk.name = {element.child("target").attribute("dev").as_string()};
+  disk.bus = element.child("target").attribute("bus").as_string();
   disk.path = source.attribute("file").as_string(source.attribute("dev").as_string());
   // What libvirt follows, we follow: the chain is the administrator's, never the guest's.
   disk.folder = "/";
@@ -153,6 +183,7 @@ Result<DomainDescription> ParseDomainXml(const std::string& xml) {
     return Fail(NoDescription("it has no name or no UUID"));
   }
   description.settings = SettingsOf(domain);
+  description.hardware = HardwareOf(domain);
   const Node nvram = domain.child("os").child("nvram");
   description.nvram_path =
       nvram.child("source").attribute("file").as_string(nvram.text().as_string());

@@ -14,6 +14,7 @@ struct DomainDescription {
   std::string name;
   std::string uuid;
   MachineSettings settings;
+  MachineHardware hardware;
   std::string nvram_path;  // of the firmware's variables; empty: it has none
   std::string nvram_format = "raw";
   std::vector<VmDisk> disks;  // without their sizes

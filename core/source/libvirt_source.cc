@@ -25,6 +25,7 @@ VirtualMachine Describe(const LibvirtSource& host, const LibvirtDomain& domain) 
     ASR_TRY(DomainDescription description, ParseDomainXml(xml));
     vm.uuid = description.uuid;
     vm.settings = description.settings;
+    vm.hardware = std::move(description.hardware);
     ASR_TRY(vm.settings.domain_xml, domain.DefinedXml());
     vm.warnings = std::move(description.warnings);
     for (VmDisk& disk : description.disks) {

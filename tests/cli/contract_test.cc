@@ -61,8 +61,10 @@ TEST_F(ContractTest, JsonKeysAreThoseOfTheManual) {
   EXPECT_THAT(point["time"].get<std::string>(), MatchesRegex(kTime));
   EXPECT_THAT(Keys(point["disks"][0]), ElementsAre("name", "sizeBytes"));
   const Json vm = cli.Json("vm show web");
-  EXPECT_THAT(Keys(vm), ElementsAre("name", "host", "state", "protectable", "reasons", "disks"));
-  EXPECT_THAT(Keys(vm["disks"][0]), ElementsAre("name", "path", "format", "sizeBytes"));
+  EXPECT_THAT(Keys(vm),
+              ElementsAre("name", "host", "state", "protectable", "reasons", "generation",
+                          "cpuCount", "memoryBytes", "machineType", "networkCards", "disks"));
+  EXPECT_THAT(Keys(vm["disks"][0]), ElementsAre("name", "path", "format", "sizeBytes", "bus"));
 }
 
 TEST_F(ContractTest, EmptyListsAreEmptyArrays) {

@@ -91,6 +91,37 @@ TEST_F(LibvirtFirmwareTest, ATestFailoverStartsWithThem) {
   world_.AsrJson("test-failover-cleanup web");
 }
 
+// A guest that has drivers for its own devices alone must start in a test all the same.
+TEST_F(LibvirtFirmwareTest, ATestFailoverHasTheDevicesOfTheVm) {
+  LibvirtGuest guest({.name = "web",
+                      .disks = {{.size_bytes = 300 * kMiB, .bus = "scsi"}},
+                      .starts_from_disk = true,
+                      .devices_xml =
+                          "<controller type='scsi' model='virtio-scsi'/><interface type='user'>"
+                          "<mac address='52:54:00:aa:bb:cc'/><model type='e1000e'/></interface>"});
+  const Json vm = world_.AsrJson("vm show web");
+  EXPECT_THAT(vm.at("machineType").get<std::string>(), HasSubstr("q35"));
+  EXPECT_EQ(vm.at("generation"), 1);
+  EXPECT_EQ(vm.at("memoryBytes"), 256 * kMiB);
+  EXPECT_EQ(vm.at("disks").at(0).at("bus"), "scsi");
+  EXPECT_EQ(vm.at("networkCards"),
+            Json::parse(R"([{"mac": "52:54:00:aa:bb:cc", "model": "e1000e", "network": "user"}])"));
+  EXPECT_THAT(world_.Asr("vm show web"), HasSubstr("52:54:00:aa:bb:cc"));
+  guest.Start();
+  guest.WaitForSynced(5);
+  world_.AsrJson("enable web --policy gold");
+  const Json test = world_.AsrJson(
+      "test-failover web --network isolated --serial-text 'synced ' --wait-seconds 120");
+  EXPECT_EQ(test.at("state"), "Succeeded") << test.dump();
+  const std::string command = MustRunShell("tr '\\0' ' ' </proc/$(cat $(find " +
+                                           world_.state_directory() + " -name qemu.pid))/cmdline");
+  EXPECT_THAT(command, HasSubstr("-machine q35 "));
+  EXPECT_THAT(command, HasSubstr("-device virtio-scsi-pci,id=scsi0 "));
+  EXPECT_THAT(command, HasSubstr("-device scsi-hd,bus=scsi0.0,scsi-id=0,"));
+  EXPECT_THAT(command, HasSubstr("e1000e,netdev=net0,romfile=,mac=52:54:00:aa:bb:cc"));
+  world_.AsrJson("test-failover-cleanup web");
+}
+
 TEST_F(LibvirtFirmwareTest, OfAHostBehindSshTheyAreReadThere) {
   ReachLabBySsh();
   world_.Asr("host remove kvm1");

@@ -69,13 +69,15 @@ std::string Kit() {
 }
 
 std::string DiskXml(const std::string& path, const LabDisk& disk, std::size_t index) {
+  std::string target = DiskName(index);
+  if (disk.bus == "scsi") target.front() = 's';
   return fmt::format(R"(
     <disk type='file' device='disk'>
       <driver name='qemu' type='{}' discard='unmap'/>
       <source file='{}'/>
-      <target dev='{}' bus='virtio'/>
+      <target dev='{}' bus='{}'/>
     </disk>)",
-                     disk.format, path, DiskName(index));
+                     disk.format, path, target, disk.bus);
 }
 
 std::string ReadLine(int fd, steady_clock::time_point deadline) {

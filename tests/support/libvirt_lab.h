@@ -44,6 +44,7 @@ void ReachLabBySsh();
 struct LabDisk {
   std::string format = "qcow2";  // or "raw"
   std::uint64_t size_bytes = 256 * kMiB;
+  std::string bus = "virtio";  // or "scsi", then its target is sda and not vda
 };
 
 struct LabGuestSpec {

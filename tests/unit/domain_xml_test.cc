@@ -47,6 +47,27 @@ TEST(DomainXmlTest, ReadsWhatReplicationNeeds) {
   EXPECT_THAT(vm->warnings, IsEmpty());
 }
 
+TEST(DomainXmlTest, ReadsWhatTheMachineIsMadeOf) {
+  const auto vm = ParseDomainXml(DomainWith(
+      DiskXml("vda") + "<controller type='usb'/><controller type='scsi' model='lsilogic'/>" +
+          "<interface type='network'><mac address='52:54:00:00:00:01'/>" +
+          "<source network='default' bridge='virbr0'/><model type='virtio'/></interface>" +
+          "<interface type='bridge'><source bridge='br0'/></interface>" +
+          "<interface type='direct'><source dev='eth0' mode='bridge'/></interface>" +
+          "<interface type='user'/>",
+      "<type arch='x86_64' machine='pc-q35-7.2'>hvm</type>"));
+  ASSERT_TRUE(vm.has_value()) << vm.error().Line();
+  EXPECT_EQ(vm->disks[0].bus, "virtio");
+  const MachineHardware expected = {
+      .machine_type = "pc-q35-7.2",
+      .scsi_model = "lsilogic",
+      .cards = {{.mac = "52:54:00:00:00:01", .model = "virtio", .network = "network default"},
+                {.mac = "", .model = "", .network = "bridge br0"},
+                {.mac = "", .model = "", .network = "direct eth0"},
+                {.mac = "", .model = "", .network = "user"}}};
+  EXPECT_EQ(vm->hardware, expected);
+}
+
 TEST(DomainXmlTest, KnowsUefiByItsLoader) {
   const auto by_loader =
       ParseDomainXml(DomainWith("", "<loader type='pflash'>/f.fd</loader><nvram>/vars.fd</nvram>"));

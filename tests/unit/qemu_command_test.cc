@@ -11,6 +11,7 @@ namespace asr {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -62,6 +63,59 @@ TEST(QemuCommandTest, SecondGenerationHasFirmwareAndVirtio) {
   EXPECT_THAT(backends[0], HasSubstr(R"("filename":"/f/CODE,1.fd")"));
   EXPECT_THAT(backends[0], HasSubstr(R"("read-only":true)"));
   EXPECT_THAT(backends[1], HasSubstr(R"("read-only":false)"));
+}
+
+std::vector<std::string> DisksOf(const MachineSpec& spec) {
+  std::vector<std::string> devices = ValuesOf(QemuCommand(spec, {"/q", false, "/f"}), "-device");
+  std::erase_if(devices, [](const std::string& device) {
+    return device.starts_with("VGA") || device.starts_with("pvpanic");
+  });
+  for (std::string& device : devices) device = device.substr(0, device.find(",logical_"));
+  for (std::string& device : devices) device = device.substr(0, device.find(",drive="));
+  return devices;
+}
+
+TEST(QemuCommandTest, DisksAreOnTheBusOfTheirHost) {
+  MachineSpec spec = SpecWithDisks(1, {512, 512, 512, 4096, 512});
+  const std::vector<std::string> buses = {"scsi", "virtio", "ide", "sata", "usb"};
+  for (std::size_t i = 0; i < buses.size(); ++i) spec.disks[i].bus = buses[i];
+  spec.hardware = {.machine_type = "pc-i440fx-7.2", .scsi_model = "lsilogic", .cards = {}};
+  EXPECT_THAT(DisksOf(spec),
+              ElementsAre("lsi53c895a,id=scsi0", "scsi-hd,bus=scsi0.0,scsi-id=0", "virtio-blk-pci",
+                          "ide-hd,bus=ide.0,unit=0", "virtio-blk-pci", "qemu-xhci,id=usb0",
+                          "usb-storage,bus=usb0.0"));
+  // q35 has no IDE.
+  spec = SpecWithDisks(1, {512, 512});
+  spec.disks[0].bus = "ide";
+  spec.disks[1].bus = "sata";
+  spec.hardware.machine_type = "pc-q35-7.2";
+  EXPECT_EQ(ValuesOf(QemuCommand(spec, {"/q", true, ""}), "-machine").front(), "q35");
+  EXPECT_THAT(DisksOf(spec),
+              ElementsAre("ich9-ahci,id=sata0", "ide-hd,bus=sata0.0", "ide-hd,bus=sata0.1"));
+  // More than a controller has places for.
+  spec = SpecWithDisks(2, std::vector<std::uint32_t>(7, 512));
+  for (auto& disk : spec.disks) disk.bus = "scsi";
+  spec.hardware.machine_type = "pc-i440fx-7.2";
+  EXPECT_EQ(ValuesOf(QemuCommand(spec, {"/q", true, "/f"}), "-machine").front(),
+            "pc,pflash0=firmware-code,pflash1=firmware-variables");
+  EXPECT_THAT(DisksOf(spec), Contains("virtio-scsi-pci,id=scsi1"));
+  EXPECT_THAT(DisksOf(spec), Contains("scsi-hd,bus=scsi1.0,scsi-id=0"));
+}
+
+TEST(QemuCommandTest, CardsAreThoseOfTheHostAndNoneMeetsAnother) {
+  MachineSpec spec = SpecWithDisks(1, {512});
+  spec.hardware.cards = {{.mac = "52:54:00:00:00:01", .model = "virtio", .network = "bridge br0"},
+                         {.mac = "x,hostfwd=tcp::1-:1", .model = "igb,a=b", .network = "user"}};
+  EXPECT_EQ(ValuesOf(QemuCommand(spec, {"/q", true, ""}), "-nic"),
+            std::vector<std::string>{"none"});
+  spec.settings.sign_of_life.tcp_port = 22;
+  const auto command = QemuCommand(spec, {"/q", true, ""});
+  EXPECT_THAT(ValuesOf(command, "-netdev"),
+              ElementsAre("user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
+                          "user,id=net0-1,restrict=on"));
+  EXPECT_THAT(ValuesOf(command, "-device"),
+              Contains("virtio-net-pci,netdev=net0,romfile=,mac=52:54:00:00:00:01"));
+  EXPECT_THAT(ValuesOf(command, "-device"), Contains("e1000,netdev=net0-1,romfile="));
 }
 
 TEST(QemuCommandTest, FormatIsSaidAndNoNameBreaksOutOfItsOption) {
