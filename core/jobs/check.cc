@@ -55,17 +55,30 @@ CheckResult CheckDiskSize(const VmDisk& disk, bool is_bios_boot, bool is_on_azur
                       SizeText(is_on_azure ? 8 * kTiB : kLargestDiskBytes))};
 }
 
+CheckResult CheckGuestAgent(const VirtualMachine& vm) {
+  const std::string name = "Policy: app-consistent points";
+  if (vm.uuid.empty()) {
+    return {name, Verdict::kWarning,
+            "none will be made: the VMs of a folder are off, and their points are as consistent as "
+            "a shut-down VM"};
+  }
+  if (vm.has_guest_agent) {
+    // Of a VM that is off, only the channel can be told.
+    return {name, Verdict::kPassed,
+            vm.is_live() ? "the guest agent is connected" : "the VM has a channel for its agent"};
+  }
+  return {name, Verdict::kWarning,
+          "no guest agent is connected: points will be crash-consistent until qemu-guest-agent "
+          "runs in the guest, on a channel of the VM named org.qemu.guest_agent.0"};
+}
+
 void CheckPolicy(const VirtualMachine& vm, const Policy& policy,
                  std::vector<CheckResult>& results) {
   results.push_back(
       {"Policy", Verdict::kPassed,
        fmt::format("{}: every {}, kept {}", policy.name, FormatDuration(policy.frequency),
                    FormatRetention(policy.retention))});
-  if (policy.app_consistent.count() > 0 && vm.uuid.empty()) {
-    results.push_back({"Policy: app-consistent points", Verdict::kWarning,
-                       "none will be made: the VMs of a folder are off, and their points are as "
-                       "consistent as a shut-down VM"});
-  }
+  if (policy.app_consistent.count() > 0) results.push_back(CheckGuestAgent(vm));
   if (policy.start != "now") {
     results.push_back({"Policy: start", Verdict::kWarning,
                        fmt::format("{}, but asr enable begins when it is run", policy.start)});

@@ -26,6 +26,7 @@ VirtualMachine Describe(const LibvirtSource& host, const LibvirtDomain& domain) 
     vm.uuid = description.uuid;
     vm.settings = description.settings;
     vm.hardware = std::move(description.hardware);
+    vm.has_guest_agent = description.has_guest_agent;
     ASR_TRY(vm.settings.domain_xml, domain.DefinedXml());
     vm.warnings = std::move(description.warnings);
     for (VmDisk& disk : description.disks) {

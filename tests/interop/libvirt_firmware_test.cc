@@ -155,6 +155,7 @@ TEST_F(LibvirtFirmwareTest, TheDoctorKnowsWhatIsOnTheHost) {
   EXPECT_EQ(state(entries, "Host kvm1"), "ok") << entries.dump(2);
   EXPECT_EQ(state(entries, "Host kvm1: scratch files"), "ok");
   EXPECT_EQ(state(entries, "VM web: guest agent"), "ok");
+  EXPECT_THAT(world_.Asr("check web --policy gold"), HasSubstr("the guest agent is connected"));
   EXPECT_EQ(state(entries, "Left on VM web"), "none");
   Virsh({"checkpoint-create-as", "web", "asr-0badcafe-0123456789abcdef0123456789abcdef"});
   EXPECT_EQ(state(world_.AsrJson("doctor"), "Left on VM web"), "warning");
@@ -164,6 +165,7 @@ TEST_F(LibvirtFirmwareTest, TheDoctorKnowsWhatIsOnTheHost) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   EXPECT_EQ(agent(), "warning");
+  EXPECT_THAT(world_.Asr("check web --policy gold"), HasSubstr("no guest agent is connected"));
   // QEMU's user has to get there.
   RunQemuAs("nobody");
   MustRunShell("mkdir -p -m 700 /run/lab/closed/scratch");

@@ -112,6 +112,18 @@ TEST_F(LibvirtReplicationTest, AGuestThatGoesOffAndOnIsFollowed) {
   EXPECT_GE(world_.Restore(guest, PointOf(on), JournalState::kCrash).SyncedNumber(), synced);
 }
 
+// Reverting to one fails while changes are tracked: whoever protects the VM is told before.
+TEST_F(LibvirtReplicationTest, InternalSnapshotsAreWarnedOf) {
+  LibvirtGuest guest({.name = "web"});
+  world_.AsrJson("check web --policy gold");
+  EXPECT_THAT(world_.said(), Not(HasSubstr("internal snapshots")));
+  Virsh({"snapshot-create-as", "web", "before-update"});
+  EXPECT_THAT(world_.Asr("check web --policy gold"),
+              HasSubstr("internal snapshots, the first 'before-update'"));
+  world_.AsrJson("enable web --policy gold");
+  EXPECT_THAT(world_.said(), HasSubstr("internal snapshots, the first 'before-update'"));
+}
+
 // While the network of a guest comes up, libvirt hears late that a backup job has ended.
 TEST_F(LibvirtReplicationTest, AGuestThatBootsIsReplicatedAllTheTime) {
   LibvirtGuest guest({.name = "web"});
