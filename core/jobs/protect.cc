@@ -169,7 +169,11 @@ Status Enable(Environment& environment, Vault& vault, const VirtualMachine& vm,
   ASR_CHECK(run.RunTask("Check prerequisites", 0, [&](TaskProgress&) -> Status {
     const VirtualMachine chosen = WithoutDisks(vm, SortedNames(request.excluded_disks));
     ASR_TRY(const auto results, CheckVm(environment, vault, chosen, policy));
-    return RequirePassed(chosen, results);
+    ASR_CHECK(RequirePassed(chosen, results));
+    for (const std::string& warning : chosen.warnings) {
+      environment.progress.Warn(fmt::format("VM {}: {}", vm.name, warning));
+    }
+    return {};
   }));
   std::unique_ptr<ItemLease> lease;
   ASR_CHECK(run.RunTask("Enable protection", 0, [&](TaskProgress&) -> Status {

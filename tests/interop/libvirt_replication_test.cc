@@ -118,7 +118,7 @@ TEST_F(LibvirtReplicationTest, InternalSnapshotsAreWarnedOf) {
   world_.AsrJson("check web --policy gold");
   EXPECT_THAT(world_.said(), Not(HasSubstr("internal snapshots")));
   Virsh({"snapshot-create-as", "web", "before-update"});
-  EXPECT_THAT(world_.Asr("check web --policy gold"),
+  EXPECT_THAT(world_.AsrJson("check web --policy gold").dump(),
               HasSubstr("internal snapshots, the first 'before-update'"));
   world_.AsrJson("enable web --policy gold");
   EXPECT_THAT(world_.said(), HasSubstr("internal snapshots, the first 'before-update'"));
