@@ -51,7 +51,7 @@ MachineSettings SettingsOf(const Node& domain) {
 
 // What the card is connected to; which attribute of <source> says it depends on the type.
 std::string NetworkOf(const Node& interface) {
-  const std::string type = interface.attribute("type").as_string();
+  std::string type = interface.attribute("type").as_string();
   const Node source = interface.child("source");
   for (const char* name : {"network", "bridge", "dev", "portgroup"}) {
     if (const auto value = source.attribute(name)) {
