@@ -117,7 +117,7 @@ struct VirtualMachine {
   VmPowerState power_state = VmPowerState::kOff;
   MachineSettings settings;
   MachineHardware hardware{};
-  bool has_guest_agent = false;  // as in DomainDescription
+  bool has_guest_agent = false;       // as in DomainDescription
   std::vector<VmDisk> disks;          // ordered; the first is the boot disk
   std::vector<std::string> reasons;   // why it cannot be protected; empty: it can
   std::optional<Error> in_use;        // the reason that passes by itself: somebody writes to a disk

@@ -25,7 +25,7 @@ std::vector<std::string> ValuesOf(const std::vector<std::string>& command,
   return values;
 }
 
-MachineSpec SpecWithDisks(int generation, std::vector<std::uint32_t> sector_sizes) {
+MachineSpec SpecWithDisks(int generation, const std::vector<std::uint32_t>& sector_sizes) {
   MachineSpec spec;
   spec.name = "web";
   spec.directory = "/d";
