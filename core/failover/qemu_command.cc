@@ -53,14 +53,15 @@ std::string_view ScsiController(std::string_view model) {
   if (model == "lsisas1068") return "mptsas1068";
   if (model == "lsisas1078") return "megasas";
   if (model == "vmpvscsi") return "pvscsi";
+  if (model == "am53c974" || model == "dc390") return "am53c974";
   return "virtio-scsi-pci";
 }
 
 // The VM's disks, each on the bus that its guest knows it by: its drivers, and the names in its
-// boot loader, may know no other. Without a word of the host, generation 1 has its first four on
-// IDE, as Hyper-V has them; generation 2 has SCSI there, and virtio-blk here and not AHCI, because
-// kernels made for clouds (Debian's linux-image-cloud) have a driver for the one and none for the
-// other.
+// boot loader, may know no other. Where the host says nothing of the machine, generation 1 has its
+// first four on IDE, as Hyper-V has them; generation 2 has SCSI there, and virtio-blk here and not
+// AHCI, because kernels made for clouds (Debian's linux-image-cloud) have a driver for the one and
+// none for the other.
 class DiskPlaces {
  public:
   explicit DiskPlaces(const MachineSpec& spec) : spec_(spec) {}
@@ -87,8 +88,7 @@ class DiskPlaces {
     const std::string sectors =
         fmt::format("logical_block_size={0},physical_block_size={1}", disk.logical_sector_bytes,
                     std::max(disk.logical_sector_bytes, 4096U));
-    const bool knows_only_512 = disk.bus == "ide" || disk.bus == "sata" || disk.bus.empty();
-    if (knows_only_512 && disk.logical_sector_bytes != 512) return "virtio-blk-pci," + sectors;
+    if (IsLikeHyperV(index)) return fmt::format("ide-hd,bus=ide.{},unit={}", index / 2, index % 2);
     if (disk.bus == "scsi") {
       const std::size_t place = NextOn("scsi", ScsiController(spec_.hardware.scsi_model), scsi_);
       return fmt::format("scsi-hd,bus=scsi{}.0,scsi-id={},{}", place / kPlacesOfController,
@@ -98,18 +98,25 @@ class DiskPlaces {
       if (!std::exchange(has_usb_, true)) devices_.emplace_back("qemu-xhci,id=usb0");
       return "usb-storage,bus=usb0.0," + sectors;
     }
-    const bool is_ide = disk.bus == "ide" || (disk.bus.empty() && spec_.generation == 1);
-    if (is_ide && !IsQ35(spec_)) {
-      const std::size_t place = disk.bus.empty() ? index : ide_++;
-      if (place < kIdePlaces) return fmt::format("ide-hd,bus=ide.{},unit={}", place / 2, place % 2);
-    }
-    // A q35 has no IDE; its own places for SATA are few.
-    if (disk.bus == "sata" || disk.bus == "ide") {
+    // ATA disks have sectors of 512 bytes.
+    const bool is_ata = disk.bus == "ide" || disk.bus == "sata";
+    if (!is_ata || disk.logical_sector_bytes != 512) return "virtio-blk-pci," + sectors;
+    // A q35 has no IDE.
+    if (disk.bus == "sata" || IsQ35(spec_) || ide_ == kIdePlaces) {
       const std::size_t place = NextOn("sata", "ich9-ahci", sata_);
       return fmt::format("ide-hd,bus=sata{}.{}", place / kPlacesOfController,
                          place % kPlacesOfController);
     }
-    return "virtio-blk-pci," + sectors;
+    const std::size_t place = ide_++;
+    return fmt::format("ide-hd,bus=ide.{},unit={}", place / 2, place % 2);
+  }
+
+  // A disk of which the host says nothing, in a machine of which it says something, was plugged in
+  // while the VM ran, and is no such disk.
+  [[nodiscard]] bool IsLikeHyperV(std::size_t index) const {
+    const MachineDisk& disk = spec_.disks[index];
+    return spec_.hardware.machine_type.empty() && disk.bus.empty() && spec_.generation == 1 &&
+           index < kIdePlaces && disk.logical_sector_bytes == 512;
   }
 
   std::size_t NextOn(std::string_view id, std::string_view controller, std::size_t& count) {

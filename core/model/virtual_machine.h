@@ -70,8 +70,7 @@ enum class GuestNetwork : std::uint8_t { kNone, kIsolated };
 
 // What is needed to start the VM elsewhere; kept with every recovery point.
 struct MachineSettings {
-  int generation =
-      0;  // 1 = BIOS (pc, IDE), 2 = UEFI (q35, OVMF), 0 = by the boot disk's partitions
+  int generation = 0;  // 1 = BIOS, 2 = UEFI, 0 = by the boot disk's partitions
   int cpu_count = 1;
   std::uint64_t memory_bytes = 1ULL << 30;
   SignOfLife sign_of_life;
@@ -117,7 +116,7 @@ struct VirtualMachine {
   VmPowerState power_state = VmPowerState::kOff;
   MachineSettings settings;
   MachineHardware hardware{};
-  bool has_guest_agent = false;       // as in DomainDescription
+  bool has_guest_agent = false;       // a channel for it; of a VM that runs: the agent has it open
   std::vector<VmDisk> disks;          // ordered; the first is the boot disk
   std::vector<std::string> reasons;   // why it cannot be protected; empty: it can
   std::optional<Error> in_use;        // the reason that passes by itself: somebody writes to a disk

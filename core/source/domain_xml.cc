@@ -53,7 +53,7 @@ MachineSettings SettingsOf(const Node& domain) {
 std::string NetworkOf(const Node& interface) {
   std::string type = interface.attribute("type").as_string();
   const Node source = interface.child("source");
-  for (const char* name : {"network", "bridge", "dev", "portgroup"}) {
+  for (const char* name : {"network", "bridge", "dev"}) {
     if (const auto value = source.attribute(name)) {
       return fmt::format("{} {}", type, value.as_string());
     }

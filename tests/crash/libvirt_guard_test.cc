@@ -98,7 +98,7 @@ TEST_F(LibvirtGuardTest, AJobInWhichNothingMovesIsEnded) {
     std::this_thread::sleep_for(milliseconds(100));
   }
   EXPECT_TRUE(HasJob(guest));
-  // While the guest boots, libvirt may hear late of the end of a job: the guard stays until then.
+  // The guest's agent starts meanwhile; see kEndOfBackupLimit. The guard stays until the end.
   EXPECT_EQ(guard_->Wait(seconds(150)), 1);
   EXPECT_FALSE(HasJob(guest));
   EXPECT_EQ(guest.State(), "running");

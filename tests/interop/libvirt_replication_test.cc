@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "tests/support/asr_process.h"
+#include "tests/support/becomes_true.h"
 #include "tests/support/live_world.h"
 
 namespace asr::testing {
@@ -124,19 +126,27 @@ TEST_F(LibvirtReplicationTest, InternalSnapshotsAreWarnedOf) {
   EXPECT_THAT(world_.said(), HasSubstr("internal snapshots, the first 'before-update'"));
 }
 
-// While the network of a guest comes up, libvirt hears late that a backup job has ended.
-TEST_F(LibvirtReplicationTest, AGuestThatBootsIsReplicatedAllTheTime) {
+// See kEndOfBackupLimit: libvirt hears late of the end of a job in which the guest's agent stopped.
+TEST_F(LibvirtReplicationTest, AnAgentThatStopsInAJobFailsNoLaterCycle) {
   LibvirtGuest guest({.name = "web"});
   guest.Start();
-  world_.AsrJson("enable web --policy gold");
-  for (int i = 0; i < 5; ++i) {
-    const Json replicated = world_.AsrJson("replicate web");
-    EXPECT_THAT(world_.said(), IsEmpty());
-    EXPECT_EQ(world_.Restore(guest, PointOf(replicated), JournalState::kCrash).problem, "");
-  }
+  guest.WaitForAgent();
+  guest.WriteRandomFile("/data/random", 64 * kMiB);
+  // A line on which the job takes six seconds.
+  world_.Asr("throttle set --work-mbps 80 --other-mbps 80");
+  AsrProcess enabling(
+      {"enable", "web", "--policy", "gold", "--state-dir", world_.state_directory(), "-y"},
+      world_.directory() / "log");
+  ASSERT_TRUE(BecomesTrue([] { return TryVirsh({"backup-dumpxml", "web"}).exit_code == 0; }));
+  guest.RunInGuest("killall qemu-ga");
+  EXPECT_EQ(enabling.Wait(), 0);
+  EXPECT_NE(TryVirsh({"backup-dumpxml", "web"}).exit_code, 0);
+  world_.Asr("throttle clear");
   const std::int64_t synced = guest.WaitForMoreSynced(1);
-  const Json last = world_.AsrJson("replicate web");
-  EXPECT_GE(world_.Restore(guest, PointOf(last), JournalState::kCrash).SyncedNumber(), synced);
+  const Json replicated = world_.AsrJson("replicate web");
+  EXPECT_THAT(world_.said(), IsEmpty());
+  EXPECT_GE(world_.Restore(guest, PointOf(replicated), JournalState::kCrash).SyncedNumber(),
+            synced);
 }
 
 TEST_F(LibvirtReplicationTest, AKilledQemuCostsOneComparisonAndNoPoint) {

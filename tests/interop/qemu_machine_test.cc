@@ -135,6 +135,42 @@ TEST_F(QemuMachineTest, TextOnTheSerialPortIsASignOfLife) {
   EXPECT_FALSE(FindMachine(PosixFileSystem(), spec.directory));
 }
 
+// That QEMU has all devices that a VM of libvirt may have, and its firmware boots from them.
+TEST_F(QemuMachineTest, BootsFromEachBusOfEachMachine) {
+  struct Place {
+    std::string machine;
+    std::string bus;
+    std::string scsi;
+  };
+  std::vector<Place> places;
+  for (const std::string machine : {"pc-i440fx-7.2", "pc-q35-7.2"}) {
+    for (const std::string bus : {"virtio", "ide", "sata", "usb"}) {
+      places.push_back({machine, bus, ""});
+    }
+    for (const std::string scsi :
+         {"virtio-scsi", "lsilogic", "lsisas1068", "lsisas1078", "vmpvscsi", "am53c974"}) {
+      places.push_back({machine, "scsi", scsi});
+    }
+  }
+  MachineSpec spec = SpecFor(testing::kWriteText, "booted\r\n");
+  spec.settings.network = GuestNetwork::kIsolated;
+  for (const char* model :
+       {"virtio", "e1000", "e1000e", "rtl8139", "vmxnet3", "pcnet", "ne2k_pci", "unheard-of"}) {
+    spec.hardware.cards.push_back({.mac = "", .model = model, .network = "user"});
+  }
+  for (const Place& place : places) {
+    spec.disks[0].bus = place.bus;
+    spec.hardware.machine_type = place.machine;
+    spec.hardware.scsi_model = place.scsi;
+    const auto machine = Start(spec);
+    ASSERT_TRUE(machine) << place.machine << " " << place.bus << place.scsi << ": "
+                         << machine.error().Line();
+    const auto sign = Wait(*machine, "booted", 60);
+    EXPECT_TRUE(sign) << place.machine << " " << place.bus << place.scsi;
+    EXPECT_TRUE(Stop(*machine));
+  }
+}
+
 TEST_F(QemuMachineTest, GuestThatReadsItsDiskLives) {
   const auto machine = Start(SpecFor(kReadDisk));
   ASSERT_TRUE(machine) << machine.error().Line();

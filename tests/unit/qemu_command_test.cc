@@ -92,6 +92,12 @@ TEST(QemuCommandTest, DisksAreOnTheBusOfTheirHost) {
   EXPECT_EQ(ValuesOf(QemuCommand(spec, {"/q", true, ""}), "-machine").front(), "q35");
   EXPECT_THAT(DisksOf(spec),
               ElementsAre("ich9-ahci,id=sata0", "ide-hd,bus=sata0.0", "ide-hd,bus=sata0.1"));
+  // Its description does not tell of a disk that was plugged in while it ran.
+  spec = SpecWithDisks(1, {512, 512, 512});
+  spec.disks[0].bus = spec.disks[2].bus = "ide";
+  spec.hardware.machine_type = "pc-i440fx-7.2";
+  EXPECT_THAT(DisksOf(spec),
+              ElementsAre("ide-hd,bus=ide.0,unit=0", "virtio-blk-pci", "ide-hd,bus=ide.0,unit=1"));
   // More than a controller has places for.
   spec = SpecWithDisks(2, std::vector<std::uint32_t>(7, 512));
   for (auto& disk : spec.disks) disk.bus = "scsi";
