@@ -38,9 +38,21 @@ JobCommand CommandOf(const std::string& vm, const std::string& vault) {
   return {.words = EncodeWords({"replicate", vm, "--vault", vault}), .working_directory = "/"};
 }
 
+// Of what a command said with -o json.
+std::vector<std::string> WarningsIn(const std::string& said) {
+  std::vector<std::string> warnings;
+  std::istringstream lines(said);
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    const Json::json_pointer message("/warning/message");
+    if (json.contains(message)) warnings.push_back(json.at(message).get<std::string>());
+  }
+  return warnings;
+}
+
 // As `asr jobs retry` does it: a run of the command that the job was queued with.
 Status RunQueued(Session& agent, const Job& job, const JobCommand& command,
-                 const std::stop_token& stop) {
+                 const std::stop_token& stop, JobOutput& output) {
   const auto words = DecodeWords(command.words);
   if (!words) {
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kJobState,
@@ -51,17 +63,19 @@ Status RunQueued(Session& agent, const Job& job, const JobCommand& command,
   ASR_CHECK(split.status);
   std::istringstream in;
   std::ostringstream out;
-  CliContext context = agent.ContextFor(in, out, stop);
+  std::ostringstream err;
+  CliContext context = agent.ContextFor(in, out, err, stop);
   GlobalOptions options;
-  options.output = OutputFormat::kNone;
+  options.output = OutputFormat::kJson;
   ASR_TRY(const Environment* const environment, agent.OpenEnvironment());
   options.state_directory = environment->state_directory;
-  options.quiet = true;
   options.yes = true;
   Session session(context, options, {});
   session.Become(command, job.vault, split.options);
   session.AdoptJob(job.id, environment->throttle);
-  return RunVerb(session, split.rest);
+  Status outcome = RunVerb(session, split.rest);
+  output = {.json = out.str(), .warnings = WarningsIn(err.str())};
+  return outcome;
 }
 
 Result<LoopbackAddress> ParseMetricsAddress(const std::string& text) {
@@ -90,9 +104,9 @@ Status RunAgentVerb(Session& session, const RunOptions& options) {
   AgentSettings settings;
   settings.version = ASR_VERSION;
   settings.command_of = CommandOf;
-  settings.run_queued = [&](const Job& job, const JobCommand& command,
-                            const std::stop_token& stop) {
-    return RunQueued(session, job, command, stop);
+  settings.run_queued = [&](const Job& job, const JobCommand& command, const std::stop_token& stop,
+                            JobOutput& output) {
+    return RunQueued(session, job, command, stop, output);
   };
   settings.log = [&](const LogEntry& entry) {
     const std::lock_guard lock(log_mutex);

@@ -38,16 +38,14 @@ class TaskFollower {
 
 }  // namespace
 
-Result<Job> FollowJob(Environment& environment, const JobId& id,
-                      std::optional<double> limit_seconds) {
-  const double begun = environment.clock.MonotonicSeconds();
+Result<Job> FollowJobUntil(Environment& environment, const JobId& id,
+                           const std::function<Result<bool>(const Job&)>& is_over) {
   ASR_TRY(Job job, environment.state.FindJob(id.value));
   TaskFollower follower(environment.progress, job);
   while (true) {
     follower.Show(job);
-    if (HasEnded(job.state)) return job;
-    const double seconds = environment.clock.MonotonicSeconds() - begun;
-    if (limit_seconds && seconds >= *limit_seconds) return job;
+    ASR_TRY(const bool ends, is_over(job));
+    if (ends) return job;
     if (!CheckStop(environment.stop)) {
       return Fail(MakeError(ErrorKind::kCancelled, ErrorCode::kCancelled,
                             fmt::format("job {} is not followed any more", id.value))
@@ -58,6 +56,15 @@ Result<Job> FollowJob(Environment& environment, const JobId& id,
     environment.clock.SleepSeconds(kLookSeconds);
     ASR_TRY(job, environment.state.FindJob(id.value));
   }
+}
+
+Result<Job> FollowJob(Environment& environment, const JobId& id,
+                      std::optional<double> limit_seconds) {
+  const double begun = environment.clock.MonotonicSeconds();
+  return FollowJobUntil(environment, id, [&](const Job& job) -> Result<bool> {
+    const double seconds = environment.clock.MonotonicSeconds() - begun;
+    return HasEnded(job.state) || (limit_seconds && seconds >= *limit_seconds);
+  });
 }
 
 }  // namespace asr

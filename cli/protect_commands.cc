@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "cli/beside_agent.h"
+#include "cli/agent_handover.h"
 #include "cli/command_table.h"
 #include "cli/damaged_items.h"
 #include "cli/item_texts.h"
@@ -14,6 +14,7 @@
 #include "core/jobs/protect.h"
 #include "core/jobs/replicate.h"
 #include "core/jobs/resync.h"
+#include "core/jobs/retries.h"
 #include "core/jobs/schedule.h"
 #include "core/jobs/waiting_changes.h"
 #include "storage/base/text.h"
@@ -68,6 +69,13 @@ Status RunEnable(Session& session, const EnableRequest& request) {
     return {};
   }
   if (session.options().no_wait) return LeaveEnable(session, *environment, *vault, request);
+  // A file of a seed may be one that the agent must not see.
+  if (request.seed.seeds.empty()) {
+    ASR_TRY(const VirtualMachine vm, FindVm(*environment, request.vm));
+    if (const auto done = HandToAgent(session, "EnableProtection", vm.name, JobView())) {
+      return *done;
+    }
+  }
   ASR_TRY(const Job job, EnableProtection(*environment, *vault, request));
   return session.FinishJob(job);
 }
@@ -114,6 +122,12 @@ struct ResyncOptions {
   bool deep = false;
 };
 
+// What a person replicated is no failure to be tried again.
+Status NoteEnd(Environment& environment, const Vault& vault, const Item& item, const Job& job) {
+  if (job.state != JobState::kSucceeded) return {};
+  return NoteReplicationEnd(environment, vault.identity().id, item.id, {});
+}
+
 Status RunResyncVerb(Session& session, const ResyncOptions& options) {
   ASR_CHECK(options.now ? session.RequireAgentForNoWait() : session.RefuseNoWait());
   ASR_TRY(const Item item, session.FindItem(options.vm));
@@ -124,14 +138,12 @@ Status RunResyncVerb(Session& session, const ResyncOptions& options) {
     session.PrintPlan(plan);
     return {};
   }
-  if (options.now && session.options().no_wait) {
-    ASR_CHECK(RequireProtected(item));
-    return session.LeaveToAgent("Resync", item.name, session.Now());
-  }
   if (options.now) {
-    ASR_TRY(const ReplicateOutcome outcome, BesideAgent(*environment, *vault, item, [&] {
-              return Resync(*environment, *vault, item, options.deep);
-            }));
+    ASR_CHECK(RequireProtected(item));
+    if (session.options().no_wait) return session.LeaveToAgent("Resync", item.name, session.Now());
+    if (const auto done = HandToAgent(session, "Resync", item.name, JobView())) return *done;
+    ASR_TRY(const ReplicateOutcome outcome, Resync(*environment, *vault, item, options.deep));
+    ASR_CHECK(NoteEnd(*environment, *vault, item, outcome.job));
     return session.FinishJob(outcome.job);
   }
   ASR_TRY(const Item marked, ScheduleResync(*vault, item, options.deep));
@@ -163,14 +175,12 @@ Status RunReplicate(Session& session, const ReplicateOptions& options) {
     session.PrintPlan(plan);
     return {};
   }
-  if (session.options().no_wait) {
-    ASR_CHECK(RequireProtected(item));
-    return session.LeaveToAgent("Replicate", item.name, session.Now());
-  }
-  ASR_TRY(const ReplicateOutcome outcome, BesideAgent(*environment, *vault, item, [&] {
-            return Replicate(*environment, *vault, item,
-                             {.app_consistent = options.app_consistent});
-          }));
+  ASR_CHECK(RequireProtected(item));
+  if (session.options().no_wait) return session.LeaveToAgent("Replicate", item.name, session.Now());
+  if (const auto done = HandToAgent(session, "Replicate", item.name, ReplicateView())) return *done;
+  ASR_TRY(const ReplicateOutcome outcome,
+          Replicate(*environment, *vault, item, {.app_consistent = options.app_consistent}));
+  ASR_CHECK(NoteEnd(*environment, *vault, item, outcome.job));
   Json json;
   json["point"] = nullptr;
   if (outcome.point) {

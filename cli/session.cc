@@ -203,10 +203,10 @@ Status Session::RequireAgentForNoWait() {
   return RequireAgent(*environment);
 }
 
-Status Session::LeaveToAgent(const std::string& type, const std::string& vm, Timestamp due) {
+Result<Job> Session::QueueForAgent(const std::string& type, const std::string& vm, Timestamp due) {
   ASR_TRY(Environment* const environment, OpenEnvironment());
   ASR_TRY(const Vault* const vault, OpenVault());
-  if (command_.words.empty()) {
+  if (!CanBeQueued()) {
     return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
                           "a name in this command is not UTF-8, so that it cannot be queued")
                     .WithAction("run the same command without --no-wait"));
@@ -218,6 +218,11 @@ Status Session::LeaveToAgent(const std::string& type, const std::string& vm, Tim
   job.item = vm;
   job.vault = vault->name();
   ASR_CHECK(environment->state.QueueJob(job, command_, due));
+  return job;
+}
+
+Status Session::LeaveToAgent(const std::string& type, const std::string& vm, Timestamp due) {
+  ASR_TRY(const Job job, QueueForAgent(type, vm, due));
   Print(JobJson(job), JobView());
   Note(fmt::format("The agent runs it; follow it: asr jobs watch {}", job.id.value));
   return {};
@@ -333,12 +338,13 @@ void Session::WriteLog(const std::string& line) {
   context_.err.flush();
 }
 
-CliContext Session::ContextFor(std::istream& in, std::ostream& out, std::stop_token stop) {
+CliContext Session::ContextFor(std::istream& in, std::ostream& out, std::ostream& err,
+                               std::stop_token stop) {
   return {.fs = context_.fs,
           .clock = context_.clock,
           .in = in,
           .out = out,
-          .err = out,
+          .err = err,
           .terminal = {},
           .environment = context_.environment,
           .is_root = context_.is_root,

@@ -54,7 +54,12 @@ class Session {
   [[nodiscard]] Status RefuseNoWait();
   // Of a verb that can be left to the agent: with --no-wait, kState unless one runs.
   [[nodiscard]] Status RequireAgentForNoWait();
-  // Queues a job that does what this command says, for the agent to begin at `due`, and prints it.
+  // Whether this command can be queued: not with a name that is not UTF-8.
+  [[nodiscard]] bool CanBeQueued() const { return !command_.words.empty(); }
+  // Queues a job that does what this command says, for the agent to begin at `due`.
+  [[nodiscard]] Result<Job> QueueForAgent(const std::string& type, const std::string& vm,
+                                          Timestamp due);
+  // The same, and prints it.
   [[nodiscard]] Status LeaveToAgent(const std::string& type, const std::string& vm, Timestamp due);
   // This run is what `job` was queued for, and shares the line with whatever runs beside it.
   // Called before anything is opened; what `throttle` works with outlives this.
@@ -95,9 +100,10 @@ class Session {
   void Tell(const std::string& line, const Json& json);
   // On stderr as it is, at once.
   void WriteLog(const std::string& line);
-  // What a run of another command inside this process works with; nobody reads what it says. Lives
-  // no longer than this and the streams.
-  [[nodiscard]] CliContext ContextFor(std::istream& in, std::ostream& out, std::stop_token stop);
+  // What a run of another command inside this process works with. Lives no longer than this and the
+  // streams.
+  [[nodiscard]] CliContext ContextFor(std::istream& in, std::ostream& out, std::ostream& err,
+                                      std::stop_token stop);
   // A line for people, on stderr: only beside tables and without --quiet.
   void Note(const std::string& line);
   void Warn(const std::string& message);

@@ -41,7 +41,8 @@ struct AgentSettings {
   // The words that replicate a VM of a vault by hand, for the jobs' records.
   std::function<JobCommand(const std::string& vm, const std::string& vault)> command_of;
   // Runs what the job was queued with, until it has ended or `stop` is asked for.
-  std::function<Status(const Job&, const JobCommand&, const std::stop_token& stop)> run_queued;
+  std::function<Status(const Job&, const JobCommand&, const std::stop_token& stop, JobOutput&)>
+      run_queued;
   // From any thread.
   std::function<void(const LogEntry&)> log;
   // True once after each request to read everything anew.

@@ -92,9 +92,10 @@ void AgentLoop::StartQueued(const ItemKey& key, const std::string& host, const J
 }
 
 void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::stop_token& stop) {
+  JobOutput output;
   const auto run = [&]() -> Status {
     try {
-      return settings_.run_queued(job, command, stop);
+      return settings_.run_queued(job, command, stop, output);
     } catch (const std::exception& exception) {
       // One job's trouble is not the end of all VMs' replication.
       return Fail(ErrorKind::kInternal, ErrorCode::kInternal,
@@ -103,6 +104,9 @@ void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::
   };
   const Status outcome = run();
   wants_look_ = true;
+  for (const std::string& warning : output.warnings) {
+    Tell(LogLevel::kWarning, warning, job.vault, job.item);
+  }
   if (!outcome) {
     Tell(LogLevel::kError, fmt::format("job {} failed: {}", job.id.value, outcome.error().Line()),
          job.vault, job.item);
@@ -113,13 +117,16 @@ void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::
     if (!put_back) Tell(LogLevel::kError, put_back.error().Line(), job.vault, job.item);
     return;
   }
-  if (!now || now->state != JobState::kNotStarted) return;
-  // It ended before there was anything to run.
-  now->end_time = environment_.clock.Now();
-  now->state = outcome ? JobState::kSucceeded : JobState::kFailed;
-  if (!outcome) now->error = outcome.error();
-  if (!outcome) now->retryable = outcome.error().retryable;
-  const Status noted = environment_.state.UpdateJob(*now);
+  Status noted;
+  if (now && now->state == JobState::kNotStarted) {
+    // It ended before there was anything to run.
+    now->end_time = environment_.clock.Now();
+    now->state = outcome ? JobState::kSucceeded : JobState::kFailed;
+    if (!outcome) now->error = outcome.error();
+    if (!outcome) now->retryable = outcome.error().retryable;
+    noted = environment_.state.UpdateJob(*now);
+  }
+  if (noted) noted = environment_.state.PutJobOutput(job.id, output);
   if (!noted) Tell(LogLevel::kError, noted.error().Line(), job.vault, job.item);
 }
 

@@ -94,7 +94,7 @@ Result<std::unique_ptr<SourceSnapshot>> BeginJob(Environment& environment, const
       .app_consistent = wish.app_consistent,
       .scratch_directory = scratch_directory.value_or(""),
       .program = environment.program,
-      .note_directory = JoinPath(environment.state_directory, "frozen"),
+      .state_directory = environment.state_directory,
       .warn = [&environment](const std::string& text) { environment.progress.Warn(text); }};
   ASR_TRY(auto snapshot,
           LiveSnapshot::Begin(environment.fs, environment.clock, std::move(request)));

@@ -75,6 +75,13 @@ struct JobCommand {
   bool operator==(const JobCommand&) const = default;
 };
 
+// What the run of a job printed and warned of, for whoever follows it from another process.
+struct JobOutput {
+  std::string json;  // as with -o json; empty: nothing
+  std::vector<std::string> warnings;
+  bool operator==(const JobOutput&) const = default;
+};
+
 // "20261123T063000-4f2a9c": sorts by start, to the second.
 [[nodiscard]] JobId NewJobId(Timestamp start);
 

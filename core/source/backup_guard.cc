@@ -49,8 +49,9 @@ Error NoRoom() {
           "a twentieth of each of these file systems, 256 MiB to 4 GiB, stays free: a full "
           "one would pause the VM")
       .WithAction(
-          "make room beside the VM's images, or give scratch files another place: asr "
-          "config set scratch-dir DIR")
+          "make room beside the VM's images, and in asr's state directory, where logs of block "
+          "devices and of other machines' VMs go; or give scratch files another place: asr config "
+          "set scratch-dir DIR")
       .Retryable();
 }
 

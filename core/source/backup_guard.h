@@ -21,7 +21,8 @@ struct GuardOrders {
   std::string uri;
   std::string uuid;
   std::string socket_path;                    // by which the job is known to be ours
-  std::vector<std::string> directories;       // of scratch files and change logs
+  std::vector<std::string> directories;       // of scratch files and change logs, on its machine
+  std::vector<std::string> own_directories;   // of change logs, on this machine
   std::chrono::milliseconds stall_limit{0};   // nothing moves for so long: the job is ended
   std::chrono::milliseconds freeze_limit{0};  // the longest freeze of a guest
   std::uint64_t reserve_bytes = 0;            // 0: ReserveBytes of each file system

@@ -51,7 +51,7 @@ class Guard {
   Guard(GuardOrders orders, std::optional<SshTarget> ssh)
       : orders_(std::move(orders)),
         is_remote_(ssh.has_value()),
-        space_(orders_.directories, orders_.reserve_bytes, ssh) {
+        space_(orders_.directories, orders_.own_directories, orders_.reserve_bytes, ssh) {
     if (ssh) switch_.emplace(*std::move(ssh), orders_.uuid, orders_.socket_path);
   }
 

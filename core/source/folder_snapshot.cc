@@ -41,10 +41,11 @@ Result<std::unique_ptr<FolderSnapshot>> FolderSnapshot::Open(FileSystem& fs, Tim
         return Fail(InContext(std::move(rest).error(), vm_name, disk.name));
       }
     }
+    const bool is_device = stamps.front().stamp.type == FileType::kBlockDevice;
     snapshot->disks_.push_back({.name = disk.name,
                                 .disk = *std::move(opened),
                                 .image_path = disk.path,
-                                .log_directory = ParentOf(disk.path),
+                                .log_directory = is_device ? "" : ParentOf(disk.path),
                                 .stamps = std::move(stamps)});
   }
   return snapshot;
@@ -64,6 +65,8 @@ Status FolderSnapshot::VerifyDisk(const OpenedDisk& disk) const {
     const auto stamp = fs_->Stat(file.path);
     if (!stamp && !IsNotFound(stamp.error())) return Fail(stamp.error());
     if (!stamp || *stamp != file.stamp) return Fail(ImageChanged(file.path));
+    // What was written to a device shows in its stamp only once it left the page cache.
+    if (stamp->type == FileType::kBlockDevice) ASR_CHECK(RequireAtRest(*fs_, file.path));
   }
   return {};
 }

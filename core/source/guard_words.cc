@@ -11,6 +11,7 @@ std::string EncodeOrders(const GuardOrders& orders) {
                      {"uuid", orders.uuid},
                      {"socket", orders.socket_path},
                      {"directories", orders.directories},
+                     {"ownDirectories", orders.own_directories},
                      {"stallMs", orders.stall_limit.count()},
                      {"freezeMs", orders.freeze_limit.count()},
                      {"reserveBytes", orders.reserve_bytes}};
@@ -25,6 +26,7 @@ Result<GuardOrders> DecodeOrders(const std::string& text) {
     orders.uuid = json.at("uuid").get<std::string>();
     orders.socket_path = json.at("socket").get<std::string>();
     orders.directories = json.at("directories").get<std::vector<std::string>>();
+    orders.own_directories = json.at("ownDirectories").get<std::vector<std::string>>();
     orders.stall_limit = std::chrono::milliseconds(json.at("stallMs").get<std::int64_t>());
     orders.freeze_limit = std::chrono::milliseconds(json.at("freezeMs").get<std::int64_t>());
     orders.reserve_bytes = json.at("reserveBytes").get<std::uint64_t>();

@@ -115,11 +115,14 @@ Status LiveSnapshot::StartGuard() {
                      .uuid = request_.uuid,
                      .socket_path = socket_path_,
                      .directories = {},
+                     .own_directories = {},
                      .stall_limit = request_.stall_limit,
                      .freeze_limit = request_.freeze_limit};
   for (const VmDisk& disk : request_.disks) {
     orders.directories.push_back(ParentOf(ScratchPathOf(disk)));
     if (!IsDevice(disk)) orders.directories.push_back(ParentOf(disk.path));
+    // Its change logs go into the state directory.
+    if (LogDirectoryOf(disk).empty()) orders.own_directories = {request_.state_directory};
   }
   // It finds its way to the VM while we look after what an earlier run left.
   ASR_TRY(BackupGuard guard, BackupGuard::Start(request_.program, orders));
@@ -156,6 +159,11 @@ std::string LiveSnapshot::ScratchPathOf(const VmDisk& disk) const {
   }
   if (IsDevice(disk)) return JoinPath(directory_, disk.name.value + ".asr-scratch");
   return disk.path + ".asr-scratch";
+}
+
+// Beside its image, where this machine has that.
+std::string LiveSnapshot::LogDirectoryOf(const VmDisk& disk) const {
+  return IsDevice(disk) || line_ != nullptr ? "" : ParentOf(disk.path);
 }
 
 Status LiveSnapshot::EndOldJob() {
@@ -322,11 +330,10 @@ Status LiveSnapshot::OpenDisk(const VmDisk& wanted) {
                     .WithCause("it was resized just now")
                     .Retryable());
   }
-  OpenedDisk opened{
-      .name = wanted.name,
-      .disk = nullptr,
-      .image_path = wanted.path,
-      .log_directory = IsDevice(wanted) || line_ != nullptr ? "" : ParentOf(wanted.path)};
+  OpenedDisk opened{.name = wanted.name,
+                    .disk = nullptr,
+                    .image_path = wanted.path,
+                    .log_directory = LogDirectoryOf(wanted)};
   if (has_base) {
     opened.changed = [nbd = disk.get()](Extent window) { return nbd->DirtyExtents(window); };
   }

@@ -31,8 +31,9 @@ struct LiveSnapshotRequest {
   bool app_consistent = false;
   std::string scratch_directory = {};  // of scratch files; empty: each beside its image
   std::string program;                 // is started as the guard
-  // Of notes that guests may be frozen, which outlive us and the guard.
-  std::string note_directory;
+  // Of notes that guests may be frozen, which outlive us and the guard. Change logs that cannot lie
+  // beside their images go there, too.
+  std::string state_directory;
   std::chrono::milliseconds stall_limit = std::chrono::minutes(10);
   std::chrono::milliseconds freeze_limit = std::chrono::seconds(30);
   std::function<void(const std::string&)> warn = [](const std::string&) {};
@@ -75,12 +76,14 @@ class LiveSnapshot : public SourceSnapshot {
   Status EndJob();
   void DeleteCheckpointsBut(const std::string& kept);
   std::string ScratchPathOf(const VmDisk& disk) const;
+  std::string LogDirectoryOf(const VmDisk& disk) const;
 
   FileSystem& fs_;
   Clock& clock_;
   LiveSnapshotRequest request_;
   Result<std::optional<std::string>> JobXml() const;
-  std::string NotePath() const { return JoinPath(request_.note_directory, request_.item.value); }
+  std::string NoteDirectory() const { return JoinPath(request_.state_directory, "frozen"); }
+  std::string NotePath() const { return JoinPath(NoteDirectory(), request_.item.value); }
 
   // To the machine of the VM, where that is another one.
   mutable std::unique_ptr<SshLine> line_;

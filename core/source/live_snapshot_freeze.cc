@@ -53,7 +53,7 @@ Status LiveSnapshot::Freeze() {
     return {};
   }
   ASR_CHECK(guard_->Freezing());
-  ASR_CHECK(fs_.CreateDirectories(request_.note_directory));
+  ASR_CHECK(fs_.CreateDirectories(NoteDirectory()));
   ASR_CHECK(WriteFileAtomic(fs_, NotePath(), AsBytes(fmt::format("{}", domain_.run_id()))));
   freeze_began_ = steady_clock::now();
   const auto count = domain_.Freeze();

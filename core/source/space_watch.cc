@@ -18,16 +18,21 @@ constexpr std::chrono::seconds kSpaceReconnectPause{3};
 
 }  // namespace
 
-SpaceWatch::SpaceWatch(std::vector<std::string> directories, std::uint64_t reserve_bytes,
+SpaceWatch::SpaceWatch(std::vector<std::string> directories,
+                       std::vector<std::string> own_directories, std::uint64_t reserve_bytes,
                        std::optional<SshTarget> ssh)
-    : directories_(std::move(directories)), reserve_bytes_(reserve_bytes), ssh_(std::move(ssh)) {}
+    : directories_(std::move(directories)),
+      own_directories_(std::move(own_directories)),
+      reserve_bytes_(reserve_bytes),
+      ssh_(std::move(ssh)) {}
 
 bool SpaceWatch::IsShort(std::uint64_t total_bytes, std::uint64_t free_bytes) const {
   return free_bytes < (reserve_bytes_ != 0 ? reserve_bytes_ : ReserveBytes(total_bytes));
 }
 
 SpaceWatch::State SpaceWatch::Look() {
-  if (!ssh_) return LookHere();
+  if (LookHere(own_directories_) == State::kShort) return State::kShort;
+  if (!ssh_) return LookHere(directories_);
   const auto now = steady_clock::now();
   const bool may_try = line_ != nullptr || now - last_tried_ > kSpaceReconnectPause;
   if (const auto told = may_try ? LookThere() : std::nullopt) {
@@ -37,8 +42,8 @@ SpaceWatch::State SpaceWatch::Look() {
   return last_told_ && now - *last_told_ < kPatience ? State::kEnough : State::kUnknown;
 }
 
-SpaceWatch::State SpaceWatch::LookHere() const {
-  for (const std::string& directory : directories_) {
+SpaceWatch::State SpaceWatch::LookHere(const std::vector<std::string>& directories) const {
+  for (const std::string& directory : directories) {
     struct statvfs space {};
     if (::statvfs(directory.c_str(), &space) != 0) continue;
     const std::uint64_t unit = space.f_frsize;

@@ -14,10 +14,10 @@ namespace asr {
 
 class SpaceWatch {
  public:
-  // `reserve_bytes` 0: ReserveBytes of each file system. Directories of the machine that `ssh`
-  // leads to; none: of this one.
-  SpaceWatch(std::vector<std::string> directories, std::uint64_t reserve_bytes,
-             std::optional<SshTarget> ssh);
+  // `reserve_bytes` 0: ReserveBytes of each file system. `directories` of the machine that `ssh`
+  // leads to; none: of this one, as `own_directories` always are.
+  SpaceWatch(std::vector<std::string> directories, std::vector<std::string> own_directories,
+             std::uint64_t reserve_bytes, std::optional<SshTarget> ssh);
 
   enum class State : std::uint8_t {
     kEnough,
@@ -30,11 +30,12 @@ class SpaceWatch {
 
  private:
   [[nodiscard]] bool IsShort(std::uint64_t total_bytes, std::uint64_t free_bytes) const;
-  [[nodiscard]] State LookHere() const;
+  [[nodiscard]] State LookHere(const std::vector<std::string>& directories) const;
   // nullopt: it does not tell.
   [[nodiscard]] std::optional<State> LookThere();
 
   std::vector<std::string> directories_;
+  std::vector<std::string> own_directories_;
   std::uint64_t reserve_bytes_;
   std::optional<SshTarget> ssh_;
   std::unique_ptr<SshLine> line_;

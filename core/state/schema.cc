@@ -7,7 +7,7 @@ namespace {
 
 // Times are milliseconds since 1970 UTC. States are the words of JobStateName. Errors are JSON
 // (core/model/error_json.h).
-constexpr std::array<const char*, 11> kSteps = {R"sql(
+constexpr std::array<const char*, 12> kSteps = {R"sql(
 CREATE TABLE vaults (
   name TEXT PRIMARY KEY,
   target TEXT NOT NULL,
@@ -166,6 +166,14 @@ CREATE INDEX events_by_item ON events (vault_id, item, type, last_time);
                                                 R"sql(
 ALTER TABLE item_schedules ADD COLUMN view TEXT NOT NULL DEFAULT '';
 ALTER TABLE item_schedules ADD COLUMN known_state INTEGER;
+)sql",
+                                                // Warnings are a JSON array of texts.
+                                                R"sql(
+CREATE TABLE job_outputs (
+  job INTEGER PRIMARY KEY REFERENCES jobs (number) ON DELETE CASCADE,
+  json TEXT NOT NULL,
+  warnings TEXT NOT NULL
+) STRICT;
 )sql"};
 
 }  // namespace

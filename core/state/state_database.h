@@ -190,6 +190,9 @@ class StateDatabase {
   [[nodiscard]] Result<Job> FindJob(const std::string& id);
   // What a job was started with; empty for jobs of versions that did not keep it.
   [[nodiscard]] Result<JobCommand> FindJobCommand(const JobId& job);
+  // Of a job that was queued: its run is over, for good. Find: nullopt before.
+  [[nodiscard]] Status PutJobOutput(const JobId& job, const JobOutput& output);
+  [[nodiscard]] Result<std::optional<JobOutput>> FindJobOutput(const JobId& job);
   // The process that runs the job, or ran it; it may have ended by now.
   [[nodiscard]] Result<ProcessIdentity> FindJobProcess(const JobId& job);
 

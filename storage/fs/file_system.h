@@ -26,10 +26,13 @@ struct FileStamp {
   std::int64_t changed_ns = 0;   // ctime, since 1970
   FileType type = FileType::kRegular;
   std::uint64_t allocated_bytes = 0;  // no part of ==
+  // Of a block device: grows with everything that is written to it; 0: the kernel does not count.
+  std::uint64_t written = 0;
 
   bool operator==(const FileStamp& other) const {
     return device == other.device && inode == other.inode && size_bytes == other.size_bytes &&
-           modified_ns == other.modified_ns && changed_ns == other.changed_ns && type == other.type;
+           modified_ns == other.modified_ns && changed_ns == other.changed_ns &&
+           type == other.type && written == other.written;
   }
 };
 

@@ -11,7 +11,10 @@
 
 namespace asr {
 
+// Of no block device: their size and writes only StampOf tells.
 [[nodiscard]] FileStamp StampFromStat(const struct stat& status);
+// Of an open file; `path` is for errors.
+[[nodiscard]] Result<FileStamp> StampOf(int descriptor, const std::string& path);
 
 [[nodiscard]] Result<std::unique_ptr<File>> OpenPosixFile(const std::string& path,
                                                           OpenOptions options);

@@ -78,7 +78,10 @@ class MachineFileSystem : public FileSystem {
     if (::stat(path.c_str(), &status) != 0) {
       return Fail(ErrnoError(errno, fmt::format("cannot stat {}", path)));
     }
-    return StampFromStat(status);
+    if (!S_ISBLK(status.st_mode)) return StampFromStat(status);
+    const FileDescriptor device(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!device.valid()) return Fail(ErrnoError(errno, fmt::format("cannot open {}", path)));
+    return StampOf(device.get(), path);
   }
 
   Result<std::vector<DirectoryEntry>> List(const std::string& path) override {

@@ -47,6 +47,7 @@ class LibvirtGuardTest : public ::testing::Test {
                       .uuid = Virsh({"domuuid", guest.name()}).substr(0, kUuidLetters),
                       .socket_path = Socket(guest),
                       .directories = {scratch},
+                      .own_directories = {},
                       .stall_limit = stall_limit,
                       .freeze_limit = freeze_limit,
                       .reserve_bytes = 1}) +

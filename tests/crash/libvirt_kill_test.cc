@@ -47,24 +47,6 @@ class LibvirtKillTest : public ::testing::Test {
     MustRunShell("sed -i \"/async='backup'/d\" /run/libvirt/qemu/web.xml");
     RestartLibvirtd();
   }
-  // A point of now, found by what was noted of changes alone, holds what was synced before; and the
-  // replica is, to the last chunk, what the guest has.
-  void ExpectExact(const LibvirtGuest& guest) {
-    const std::int64_t synced = guest.WaitForMoreSynced(2);
-    const Json replicated = world_.AsrJson("replicate web");
-    const GuestJournal journal = world_.Restore(
-        guest, replicated.at("point").at("id").get<std::string>(), JournalState::kCrash);
-    EXPECT_EQ(journal.problem, "");
-    EXPECT_GE(journal.SyncedNumber(), synced);
-    guest.StopWriting();
-    world_.AsrJson("replicate web");
-    EXPECT_THAT(world_.said(), IsEmpty());
-    const Json compared = world_.AsrJson("resync web --now");
-    EXPECT_EQ(compared.at("stats").at("bytesSent"), 0) << compared.dump();
-    EXPECT_EQ(compared.at("stats").at("bytesCleared"), 0);
-    EXPECT_GT(compared.at("stats").at("bytesRead").get<std::uint64_t>(), 500 * kKiB);
-    guest.StartWriting();
-  }
 
   LiveWorld world_;
 };
@@ -86,7 +68,7 @@ TEST_F(LibvirtKillTest, AsrIsKilledAtEveryMomentOfACycle) {
   // What changed was known all the time: nothing says that it had to compare.
   world_.AsrJson("replicate web");
   EXPECT_THAT(world_.said(), IsEmpty());
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
   EXPECT_EQ(MustRunShell("virsh -c qemu:///system checkpoint-list web --name | grep -c ^asr-"),
             "1\n");
 }
@@ -115,7 +97,7 @@ TEST_F(LibvirtKillTest, AGuestDoesNotStayFrozenWhateverIsKilled) {
   }
   WaitUntilNoJob();
   world_.AsrJson("replicate web --app-consistent");
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 // What its guard and it did not get to do, the next cycle does.
@@ -136,7 +118,7 @@ TEST_F(LibvirtKillTest, AFreezeThatOutlivedAllIsEndedByTheNextCycle) {
   world_.AsrJson("replicate web");
   EXPECT_GT(guest.WaitForMoreSynced(2), frozen);
   EXPECT_EQ(MustRunShell("ls " + world_.state_directory() + "/frozen"), "");
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 TEST_F(LibvirtKillTest, LibvirtdIsKilledInTheMiddleOfACycle) {
@@ -157,7 +139,7 @@ TEST_F(LibvirtKillTest, LibvirtdIsKilledInTheMiddleOfACycle) {
     RemoveLostJob();
   }
   WaitUntilNoJob();
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 // libvirt 9.0 comes back so if it is killed just when a job begins or ends.
@@ -182,7 +164,7 @@ TEST_F(LibvirtKillTest, AJobThatLibvirtLostIsNamedWithItsCure) {
   EXPECT_THAT(refused.text, HasSubstr("libvirt believes that a backup job has the VM"));
   EXPECT_THAT(refused.text, HasSubstr("/run/libvirt/qemu/web.xml"));
   RemoveLostJob();
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 // Killed a moment earlier, libvirt comes back without any job, and QEMU goes on with it: it copies
@@ -240,7 +222,7 @@ TEST_F(LibvirtKillTest, AJobThatOnlyQemuKnowsIsEnded) {
     EXPECT_FALSE(has_copies());
   }
   EXPECT_EQ(guest.State(), "running");
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 TEST_F(LibvirtKillTest, QemuIsKilledInTheMiddleOfACycle) {
@@ -256,7 +238,7 @@ TEST_F(LibvirtKillTest, QemuIsKilledInTheMiddleOfACycle) {
     guest.Start();
     guest.WaitForMoreSynced(2);
   }
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 TEST_F(LibvirtKillTest, AFullScratchFileEndsTheJobAndNotTheGuest) {
@@ -288,7 +270,7 @@ TEST_F(LibvirtKillTest, AFullScratchFileEndsTheJobAndNotTheGuest) {
                 HasSubstr("backup job of VM web ended"));
   }
   world_.AsrJson("enable web --policy gold");
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 }  // namespace

@@ -8,12 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "core/jobs/environment.h"
-#include "core/jobs/replicate.h"
-#include "core/jobs/vaults.h"
-#include "tests/support/asr_process.h"
 #include "tests/support/becomes_true.h"
-#include "tests/support/live_world.h"
+#include "tests/support/live_outage_fixture.h"
 #include "tests/support/page_blob_server/page_blob_server.h"
 
 namespace asr::testing {
@@ -23,86 +19,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Json = LiveWorld::Json;
 
-class Warnings : public ProgressSink {
- public:
-  void TaskStarted(const std::string&, std::uint64_t) override {}
-  void TaskAdvanced(std::uint64_t) override {}
-  void TaskEnded(bool) override {}
-  void Warn(const std::string& message) override { text += message + "\n"; }
-  std::string text;
-};
-
-class LibvirtOutageTest : public ::testing::Test {
- protected:
-  // As a process that has the vault open when the outage begins.
-  void Open() {
-    auto state = StateDatabase::Open(PosixFileSystem(), SystemClock(), world_.state_directory());
-    ASSERT_TRUE(state) << state.error().Line();
-    state_ = *std::move(state);
-    environment_ =
-        std::make_unique<Environment>(Environment{.fs = PosixFileSystem(),
-                                                  .clock = SystemClock(),
-                                                  .state = *state_,
-                                                  .progress = warnings_,
-                                                  .state_directory = world_.state_directory(),
-                                                  .stop = {},
-                                                  .program = ASR_BINARY});
-    auto vault = OpenVault(*environment_, "lab");
-    ASSERT_TRUE(vault) << vault.error().Line();
-    vault_ = *std::move(vault);
-    const auto item = vault_->FindItem("web");
-    ASSERT_TRUE(item) << item.error().Line();
-    item_ = *item;
-  }
-  void SetVaultAway(bool is_away) {
-    const std::string here = world_.directory() / "vault";
-    const std::string away = world_.directory() / "elsewhere";
-    std::filesystem::rename(is_away ? here : away, is_away ? away : here);
-  }
-  // A cycle while it is away.
-  Job ReplicateInVain() {
-    const auto outcome = Replicate(*environment_, *vault_, item_);
-    EXPECT_TRUE(outcome) << outcome.error().Line();
-    if (!outcome) return {};
-    EXPECT_EQ(outcome->job.state, JobState::kFailed);
-    EXPECT_TRUE(outcome->job.retryable);
-    return outcome->job;
-  }
-  std::size_t PointCount() { return world_.AsrJson("points list web").size(); }
-  [[nodiscard]] AsrProcess StartAgent() const {
-    return AsrProcess({"agent", "run", "--state-dir", world_.state_directory()},
-                      world_.directory() / "log");
-  }
-  // After that of the enable; it has seen the VM, then, and ended.
-  void RunAgentForOnePoint() {
-    AsrProcess agent = StartAgent();
-    ASSERT_TRUE(BecomesTrue([&] { return PointCount() >= 2; })) << Log();
-    agent.Signal(SIGTERM);
-    EXPECT_EQ(agent.Wait(), 0) << Log();
-  }
-  [[nodiscard]] std::string Log() const {
-    return RunShell("cat " + world_.directory() / "log").text;
-  }
-  [[nodiscard]] std::size_t WaitingSets() const {
-    return static_cast<std::size_t>(std::stoi(MustRunShell(
-        fmt::format("find {}/changes -name '*.json' | wc -l", world_.state_directory()))));
-  }
-  void ExpectNothingToSend(const LibvirtGuest& guest) {
-    guest.StopWriting();
-    world_.AsrJson("replicate web");
-    const Json compared = world_.AsrJson("resync web --now");
-    EXPECT_EQ(compared.at("stats").at("bytesSent"), 0) << compared.dump();
-    EXPECT_EQ(compared.at("stats").at("bytesCleared"), 0);
-    guest.StartWriting();
-  }
-
-  LiveWorld world_;
-  Warnings warnings_;
-  std::unique_ptr<StateDatabase> state_;
-  std::unique_ptr<Environment> environment_;
-  std::unique_ptr<Vault> vault_;
-  Item item_;
-};
+class LibvirtOutageTest : public LiveOutageFixture {};
 
 TEST_F(LibvirtOutageTest, EachCycleOfItBecomesAPointOnceTheVaultIsBack) {
   LibvirtGuest guest({.name = "web", .disks = {{}, {}}});
@@ -141,7 +58,7 @@ TEST_F(LibvirtOutageTest, EachCycleOfItBecomesAPointOnceTheVaultIsBack) {
     EXPECT_LT(journal.SyncedNumber(), synced[i + 1] + 3) << id;
   }
   world_.Asr("points verify web");
-  ExpectNothingToSend(guest);
+  world_.ExpectExact(guest);
   EXPECT_EQ(
       MustRunShell(fmt::format("ls {} | grep -c -e scratch -e hrl || true", guest.directory())),
       "0\n");
@@ -168,7 +85,7 @@ TEST_F(LibvirtOutageTest, TheAgentLogsWithEachTry) {
   agent.Signal(SIGTERM);
   EXPECT_EQ(agent.Wait(), 0) << Log();
   world_.Asr("points verify web");
-  ExpectNothingToSend(guest);
+  world_.ExpectExact(guest);
 }
 
 // Between its tries, which are ten minutes apart, it logs as often as the policy says.
@@ -198,7 +115,7 @@ TEST_F(LibvirtOutageTest, AnAgentThatIsStartedDuringItLogsOnSchedule) {
   const std::string newest = world_.AsrJson("points list web").at(0).at("id");
   EXPECT_GE(world_.Restore(guest, newest, JournalState::kCrash).SyncedNumber(), synced);
   world_.Asr("points verify web");
-  ExpectNothingToSend(guest);
+  world_.ExpectExact(guest);
 }
 
 TEST_F(LibvirtOutageTest, AnAppConsistentPointThatIsDueMeanwhileIsTaken) {
@@ -275,7 +192,7 @@ TEST_F(LibvirtOutageTest, WhatIsWrittenWhileACredentialHasEndedBecomesPoints) {
   agent.Signal(SIGTERM);
   EXPECT_EQ(agent.Wait(), 0) << Log();
   world_.Asr("points verify web");
-  ExpectNothingToSend(guest);
+  world_.ExpectExact(guest);
 }
 
 // What does not fit into logs is found by the guest's own bitmap once the vault is back.
@@ -305,7 +222,7 @@ TEST_F(LibvirtOutageTest, LogsStopAtTheirLimitAndNothingIsLost) {
       world_.Restore(guest, replicated.at("point").at("id"), JournalState::kCrash);
   EXPECT_EQ(journal.problem, "");
   EXPECT_GE(journal.SyncedNumber(), synced);
-  ExpectNothingToSend(guest);
+  world_.ExpectExact(guest);
 }
 
 // QEMU dies, and the guest starts anew: a bitmap that was born since the last clean end is gone.
@@ -331,7 +248,7 @@ TEST_F(LibvirtOutageTest, AGuestThatIsStartedAnewIsComparedOnceTheVaultIsBack) {
       world_.Restore(guest, replicated.at("point").at("id"), JournalState::kCrash);
   EXPECT_EQ(journal.problem, "");
   EXPECT_GE(journal.SyncedNumber(), synced);
-  ExpectNothingToSend(guest);
+  world_.ExpectExact(guest);
 }
 
 }  // namespace

@@ -96,22 +96,6 @@ class LibvirtSshTest : public ::testing::Test {
     EXPECT_FALSE(HasJob(guest));
     EXPECT_EQ(RunShell("pgrep -a -x 'ssh|sshd'").text, "");
   }
-  // A point of now holds what was synced before; and the replica is what the guest has.
-  void ExpectExact(const LibvirtGuest& guest) {
-    const std::int64_t synced = guest.WaitForMoreSynced(2);
-    const Json replicated = world_.AsrJson("replicate " + guest.name());
-    const GuestJournal journal = world_.Restore(
-        guest, replicated.at("point").at("id").get<std::string>(), JournalState::kCrash);
-    EXPECT_EQ(journal.problem, "");
-    EXPECT_GE(journal.SyncedNumber(), synced);
-    guest.StopWriting();
-    world_.AsrJson("replicate " + guest.name());
-    EXPECT_THAT(world_.said(), IsEmpty());
-    const Json compared = world_.AsrJson("resync " + guest.name() + " --now");
-    EXPECT_EQ(compared.at("stats").at("bytesSent"), 0) << compared.dump();
-    EXPECT_EQ(compared.at("stats").at("bytesCleared"), 0);
-    guest.StartWriting();
-  }
 
   static constexpr int kMostTries = 20;
   LiveWorld world_;
@@ -140,7 +124,7 @@ TEST_F(LibvirtSshTest, DeltasAndAnAppConsistentPointOfAGuestBehindSsh) {
     EXPECT_EQ(journal.problem, "") << point;
     EXPECT_GE(journal.SyncedNumber(), synced) << point;
   }
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
   EXPECT_EQ(RunShell(fmt::format("ls {} | grep -e scratch -e hrl", guest.directory())).text, "");
   ExpectNothingLeft(guest);
   world_.AsrJson("disable " + name);
@@ -161,7 +145,7 @@ TEST_F(LibvirtSshTest, OfAKilledAsrNothingStays) {
   }
   EXPECT_GT(killed, 4);
   ExpectNothingLeft(guest);
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 TEST_F(LibvirtSshTest, ALineThatBreaksCostsTheCycleAndNoMore) {
@@ -185,7 +169,7 @@ TEST_F(LibvirtSshTest, ALineThatBreaksCostsTheCycleAndNoMore) {
     ExpectNothingLeft(guest);
   }
   EXPECT_THAT(said, HasSubstr("the ssh connection to root@lab-host is lost"));
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 // Its host ends the job by itself.
@@ -203,7 +187,7 @@ TEST_F(LibvirtSshTest, AJobWhoseLineIsCutEndsBeforeItIsBack) {
   EXPECT_EQ(guest.State(), "running");
   MendLines();
   ExpectNothingLeft(guest);
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 TEST_F(LibvirtSshTest, AGuestThatIsFrozenWhenTheLineIsCutIsThawed) {
@@ -221,7 +205,7 @@ TEST_F(LibvirtSshTest, AGuestThatIsFrozenWhenTheLineIsCutIsThawed) {
   EXPECT_EQ(world_.TryAsr("replicate web").exit_code, 1);
   MendLines();
   ExpectNothingLeft(guest);
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 // Another program's job is not ours to end; and a guard that is killed is as good as a cut line.
@@ -246,7 +230,7 @@ TEST_F(LibvirtSshTest, ASwitchWithoutSignsOfLifeEndsItsOwnJobOnly) {
   EXPECT_FALSE(is_armed());
   EXPECT_TRUE(HasJob(guest));
   Virsh({"domjobabort", "web"});
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 TEST_F(LibvirtSshTest, TheDoctorTellsOfAHostThatCannotEndAJobByItself) {
@@ -316,7 +300,7 @@ TEST_F(LibvirtSshTest, TheImagesOfAGuestThatIsOffAreReadThere) {
   EXPECT_EQ(RunShell("pgrep -a -x qemu-nbd").text, "");
   guest.Start();
   guest.WaitForMoreSynced(2);
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
   guest.Shutdown();
   world_.AsrJson("disable web --keep-data");
   EXPECT_THAT(world_.said(), IsEmpty());
@@ -349,7 +333,7 @@ TEST_F(LibvirtSshTest, AGuestThatIsStartedWhileItsImagesAreReadStartsAtOnce) {
   }
   EXPECT_TRUE(is_seen);
   ExpectNothingLeft(guest);
-  ExpectExact(guest);
+  world_.ExpectGoesOn(guest);
 }
 
 // What QEMU has open is not read behind its back.

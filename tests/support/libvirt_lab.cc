@@ -72,12 +72,13 @@ std::string DiskXml(const std::string& path, const LabDisk& disk, std::size_t in
   std::string target = DiskName(index);
   if (disk.bus == "scsi") target.front() = 's';
   return fmt::format(R"(
-    <disk type='file' device='disk'>
+    <disk type='{}' device='disk'>
       <driver name='qemu' type='{}' discard='unmap'/>
-      <source file='{}'/>
+      <source {}='{}'/>
       <target dev='{}' bus='{}'/>
     </disk>)",
-                     disk.format, path, target, disk.bus);
+                     disk.is_device ? "block" : "file", disk.format,
+                     disk.is_device ? "dev" : "file", path, target, disk.bus);
 }
 
 std::string ReadLine(int fd, steady_clock::time_point deadline) {
@@ -201,6 +202,10 @@ void LibvirtGuest::MakeDisk(std::size_t index, const std::string& kit) {
                              ShellQuote(raw), ShellQuote(path), ShellQuote(raw)));
   }
   disks_.push_back(path);
+  if (!disk.is_device) return;
+  const std::uint64_t room_bytes = disk.format == "raw" ? 0 : 16 * kMiB;
+  MustRunShell(fmt::format("truncate -s {} {}", disk.size_bytes + room_bytes, ShellQuote(path)));
+  disks_.back() = devices_.emplace_back(path).path();
 }
 
 std::string LibvirtGuest::DomainXml() const {
@@ -358,11 +363,32 @@ std::string LibvirtGuest::RunInGuest(const std::string& command, seconds limit) 
 }
 
 void LibvirtGuest::StopWriting() const {
-  RunInGuest("touch /run/pause; while [ ! -e /run/paused ]; do usleep 5000; done");
+  // The kernel would write times and sizes of the files some 30 s later.
+  RunInGuest("touch /run/pause; while [ ! -e /run/paused ]; do usleep 5000; done; sync");
+}
+
+std::uint64_t LibvirtGuest::WrittenBytes() const {
+  std::istringstream lines(Virsh({"domstats", name(), "--block"}));
+  std::uint64_t sum = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t at = line.find(".wr.bytes=");
+    if (at != std::string::npos) sum += std::stoull(line.substr(line.find('=') + 1));
+  }
+  return sum;
 }
 
 void LibvirtGuest::StartWriting() const {
   RunInGuest("rm -f /run/pause; while [ -e /run/paused ]; do usleep 5000; done");
+}
+
+void LibvirtGuest::GrowDevice(std::size_t index, std::uint64_t size_bytes) const {
+  for (const LoopDevice& device : devices_) {
+    if (device.path() != disks_[index]) continue;
+    const std::string file = directory_ / (DiskName(index) + ".raw");
+    MustRunShell(fmt::format("truncate -s {} {}", size_bytes, ShellQuote(file)));
+    device.Grow();
+  }
+  Virsh({"blockresize", name(), disks_[index], std::to_string(size_bytes) + "B"});
 }
 
 void LibvirtGuest::WriteRandomFile(const std::string& path, std::uint64_t size_bytes) const {

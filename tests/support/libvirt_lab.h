@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "storage/base/bytes.h"
+#include "tests/support/loop_device.h"
 #include "tests/support/shell_command.h"
 #include "tests/support/temp_dir.h"
 
@@ -45,6 +46,7 @@ struct LabDisk {
   std::string format = "qcow2";  // or "raw"
   std::uint64_t size_bytes = 256 * kMiB;
   std::string bus = "virtio";  // or "scsi", then its target is sda and not vda
+  bool is_device = false;      // a loop device with the image's content; qcow2 has room to grow
 };
 
 struct LabGuestSpec {
@@ -103,6 +105,10 @@ class LibvirtGuest {
   // Returns when nothing is being written, and all that was is synced.
   void StopWriting() const;
   void StartWriting() const;
+  // By this life of it, to all disks.
+  [[nodiscard]] std::uint64_t WrittenBytes() const;
+  // A disk that is a raw device, and what the running guest has of it.
+  void GrowDevice(std::size_t index, std::uint64_t size_bytes) const;
   // A file NAME of random bytes in a directory of the guest, synced.
   void WriteRandomFile(const std::string& path, std::uint64_t size_bytes) const;
 
@@ -121,6 +127,7 @@ class LibvirtGuest {
   LabGuestSpec spec_;
   TempDir directory_;
   std::vector<std::string> disks_;
+  std::vector<LoopDevice> devices_;
 };
 
 }  // namespace asr::testing

@@ -2,6 +2,7 @@
 // that libvirt_lab.sh runs.
 #pragma once
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -66,10 +67,44 @@ class LiveWorld {
     return journal;
   }
 
+  // By what was noted of changes alone, the replica is, to the last chunk, what the guest has.
+  // Returns what the last cycle said. The guest's writer is stopped meanwhile.
+  Json ExpectExact(const LibvirtGuest& guest) {
+    guest.StopWriting();
+    Json replicated;
+    for (int i = 0; i < kMostTries; ++i) {
+      const std::uint64_t written_bytes = guest.WrittenBytes();
+      replicated = AsrJson("replicate " + guest.name());
+      EXPECT_THAT(said_, ::testing::IsEmpty());
+      const Json compared = AsrJson("resync " + guest.name() + " --now").at("stats");
+      if (guest.WrittenBytes() != written_bytes) continue;  // its kernel has
+      EXPECT_EQ(compared.at("bytesSent"), 0) << compared.dump();
+      EXPECT_EQ(compared.at("bytesCleared"), 0);
+      EXPECT_GT(compared.at("bytesRead").get<std::uint64_t>(), 500 * kKiB);
+      guest.StartWriting();
+      return replicated;
+    }
+    ADD_FAILURE() << guest.name() << " does not stop writing";
+    return replicated;
+  }
+
+  // A point of now holds what was synced before, and the replica is exact.
+  void ExpectGoesOn(const LibvirtGuest& guest) {
+    const std::int64_t synced = guest.WaitForMoreSynced(2);
+    const Json replicated = AsrJson("replicate " + guest.name());
+    const GuestJournal journal =
+        Restore(guest, replicated.at("point").at("id").get<std::string>(), JournalState::kCrash);
+    EXPECT_EQ(journal.problem, "");
+    EXPECT_GE(journal.SyncedNumber(), synced);
+    ExpectExact(guest);
+  }
+
   [[nodiscard]] std::string state_directory() const { return directory_ / "state"; }
   [[nodiscard]] const TempDir& directory() const { return directory_; }
 
  private:
+  static constexpr int kMostTries = 5;
+
   TempDir directory_;
   mutable std::string said_;
   int restores_ = 0;

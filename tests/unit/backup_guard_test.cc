@@ -22,6 +22,7 @@ TEST(BackupGuardTest, OrdersArriveAsTheyWereGiven) {
                            .uuid = "6a3c",
                            .socket_path = "/run/a \"b\"\n",
                            .directories = {"/a", "/b"},
+                           .own_directories = {"/c"},
                            .stall_limit = milliseconds(600'000),
                            .freeze_limit = milliseconds(30'000),
                            .reserve_bytes = 7};
@@ -32,6 +33,7 @@ TEST(BackupGuardTest, OrdersArriveAsTheyWereGiven) {
   EXPECT_EQ(read->uri, orders.uri);
   EXPECT_EQ(read->socket_path, orders.socket_path);
   EXPECT_EQ(read->directories, orders.directories);
+  EXPECT_EQ(read->own_directories, orders.own_directories);
   EXPECT_EQ(read->stall_limit, orders.stall_limit);
   EXPECT_EQ(read->freeze_limit, orders.freeze_limit);
   EXPECT_EQ(read->reserve_bytes, 7u);
@@ -41,8 +43,11 @@ TEST(BackupGuardTest, OrdersArriveAsTheyWereGiven) {
 
 // A program that is no guard says nothing, and ends: nothing is done to any VM then.
 TEST(BackupGuardTest, AGuardThatDoesNotComeUpIsAnErrorAndNoWait) {
-  auto guard = BackupGuard::Start(
-      "/bin/true", {.uri = "test:///default", .uuid = "x", .socket_path = "x", .directories = {}});
+  auto guard = BackupGuard::Start("/bin/true", {.uri = "test:///default",
+                                                .uuid = "x",
+                                                .socket_path = "x",
+                                                .directories = {},
+                                                .own_directories = {}});
   if (!guard) return;  // it ended even before it had its orders
   const Status ready = guard->WaitUntilReady();
   ASSERT_FALSE(ready.has_value());

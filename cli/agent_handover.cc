@@ -1,0 +1,134 @@
+#include "cli/agent_handover.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "cli/job_follower.h"
+#include "core/jobs/agent.h"
+#include "storage/base/process.h"
+
+namespace asr {
+namespace {
+
+Result<bool> IsServedByOther(Environment& environment) {
+  ASR_TRY(const auto agent, FindRunningAgent(environment));
+  return agent && agent->process != CurrentProcess();
+}
+
+// One queued job, from here.
+class HandedJob {
+ public:
+  HandedJob(Session& session, Environment& environment)
+      : session_(session), environment_(environment) {}
+
+  // False: it was taken back before it began.
+  Result<bool> Follow(const JobId& id) {
+    queued_seconds_ = environment_.clock.MonotonicSeconds();
+    ASR_TRY(job_, FollowJobUntil(environment_, id, [&](const Job& job) { return IsOver(job); }));
+    return !was_taken_back_;
+  }
+
+  Status Print(const View& view) {
+    ASR_TRY(const auto output, environment_.state.FindJobOutput(job_.id));
+    if (output) {
+      for (const std::string& warning : output->warnings) session_.Warn(warning);
+      const Json json = Json::parse(output->json, nullptr, false);
+      if (!json.is_discarded()) session_.Print(json, view);
+    }
+    return OutcomeOf(job_);
+  }
+
+ private:
+  // Its state alone does not tell: an agent that is stopped puts a job back that it has cancelled.
+  Result<bool> IsOver(const Job& job) {
+    ASR_TRY(const auto output, environment_.state.FindJobOutput(job.id));
+    const double now = environment_.clock.MonotonicSeconds();
+    if (output) return HasEnded(job.state);
+    if (job.state == JobState::kNotStarted) TellOfWait(now);
+    if (now - looked_seconds_ < kSecondsBetweenLooks) return false;
+    looked_seconds_ = now;
+    ASR_TRY(const bool is_served, IsServedByOther(environment_));
+    if (!is_served) return IsOverWithoutAgent(job.id);
+    // Cancelled before it began: nobody is going to run it.
+    ASR_TRY(const auto request, FindRequest(job.id));
+    const bool was_dropped = HasEnded(job.state) && !request;
+    return std::exchange(was_dropped_, was_dropped) && was_dropped;
+  }
+
+  // What the agent did last is seen by now. Of a job that it did not begin, or that was cut with
+  // it, the command does the work; the next agent finds nothing to do.
+  Result<bool> IsOverWithoutAgent(const JobId& id) {
+    ASR_TRY(Job job, environment_.state.FindJob(id.value));
+    const bool was_cut = job.error && job.error->code == ErrorCode::kJobInterrupted;
+    if (job.state != JobState::kNotStarted && !was_cut) return HasEnded(job.state);
+    ASR_TRY(const auto request, FindRequest(id));
+    if (request) ASR_CHECK(environment_.state.RemoveRequest(request->number));
+    if (!was_cut) {
+      job.state = JobState::kCancelled;
+      job.end_time = session_.Now();
+      const Status cancelled = environment_.state.UpdateQueuedJob(job);
+      // Another agent was faster.
+      if (!cancelled && cancelled.error().code == ErrorCode::kJobState) return false;
+      ASR_CHECK(cancelled);
+    }
+    session_.Note(
+        fmt::format("The agent has ended; this command does the work of job {}.", job.id.value));
+    was_taken_back_ = true;
+    return true;
+  }
+
+  Result<std::optional<AgentRequest>> FindRequest(const JobId& id) {
+    ASR_TRY(const auto requests, environment_.state.ListRequests());
+    for (const AgentRequest& request : requests) {
+      if (request.kind == AgentRequest::Kind::kRun && request.subject == id.value) return request;
+    }
+    return std::optional<AgentRequest>();
+  }
+
+  void TellOfWait(double now) {
+    if (is_wait_told_ || now - queued_seconds_ < kSecondsOfQuietWait) return;
+    is_wait_told_ = true;
+    session_.Note(
+        "Waiting for the agent, which is busy with this VM or with as many jobs as it may run "
+        "(asr agent status).");
+  }
+
+  static constexpr double kSecondsBetweenLooks = 1;
+  static constexpr double kSecondsOfQuietWait = 3;
+
+  Session& session_;
+  Environment& environment_;
+  Job job_;
+  double queued_seconds_ = 0;
+  double looked_seconds_ = 0;
+  bool is_wait_told_ = false;
+  bool was_dropped_ = false;
+  bool was_taken_back_ = false;
+};
+
+// False: by nobody.
+Result<bool> RunByAgent(Session& session, const std::string& type, const std::string& vm,
+                        const View& view) {
+  ASR_TRY(Environment* const environment, session.OpenEnvironment());
+  ASR_TRY(const bool is_served, IsServedByOther(*environment));
+  if (!is_served || !session.CanBeQueued()) return false;
+  ASR_TRY(const Job queued, session.QueueForAgent(type, vm, session.Now()));
+  HandedJob job(session, *environment);
+  ASR_TRY(const bool has_run, job.Follow(queued.id));
+  if (!has_run) return false;
+  ASR_CHECK(job.Print(view));
+  return true;
+}
+
+}  // namespace
+
+std::optional<Status> HandToAgent(Session& session, const std::string& type, const std::string& vm,
+                                  const View& view) {
+  const Result<bool> done = RunByAgent(session, type, vm, view);
+  if (!done) return Fail(done.error());
+  if (!*done) return std::nullopt;
+  return Status();
+}
+
+}  // namespace asr
