@@ -83,10 +83,11 @@ build() {
   cmake --build --preset "$preset" -j"$(nproc)" "$@"
 }
 
+# Of halves of processors: tests/sharing.cmake.
 run_ctest() {
   local preset=$1
   shift
-  ctest --preset "$preset" -j"$(nproc)" "$@"
+  ctest --preset "$preset" -j"$((2 * $(nproc)))" "$@"
 }
 
 in_background=("build asan" "build tsan" "build fuzz" "clang-tidy")

@@ -98,9 +98,9 @@ Status ChangeLogWriter::CheckSize() const {
   const std::uint64_t bytes = log_->allocated_bytes();
   if (bytes > limits_.most_bytes) {
     return Fail(MakeError(ErrorKind::kState, ErrorCode::kLogTooLarge,
-                          fmt::format("over half of the disk was written since the last "
-                                      "replication: its change log has {} bytes",
-                                      bytes)));
+                          fmt::format("too much of the disk was written since the last "
+                                      "replication: its change log has {} bytes, and may have {}",
+                                      bytes, limits_.most_bytes)));
   }
   if (bytes <= limits_.space_bytes) return {};
   return Fail(MakeError(ErrorKind::kNoSpace, ErrorCode::kNoSpace,

@@ -18,12 +18,24 @@ class AgentHandoverTest : public AgentTest {
   void SetUp() override {
     AgentTest::SetUp();
     cli.Json("policy set slow --frequency 1h --retention 24h");
-    cli.Json("config set log-limit-percent 100");
   }
-  // Its disk is full of new bytes, for which the line takes ten seconds; the agent leaves it alone.
+  // Its disk has new bytes, for which the line takes ten seconds; the agent leaves it alone.
   void AddSlowVm(const std::string& name) {
-    AddBusyVm(name, 50, "slow");
+    constexpr std::size_t kDiskMib = 160;
+    constexpr std::size_t kNewMib = 50;
+    std::filesystem::create_directories(cli.Path("vms/" + name));
+    const std::string disk = cli.Path("vms/" + name + "/root.raw");
+    std::ofstream(disk).close();
+    std::filesystem::resize_file(disk, kDiskMib * kMiB);
+    cli.Json("enable " + name + " --policy slow");
     cli.Json("pause " + name);
+    std::fstream file(disk, std::ios::binary | std::ios::in | std::ios::out);
+    std::string block(kMiB, '\0');
+    for (std::size_t i = 0; i < kNewMib; ++i) {
+      std::ranges::generate(block, [&] { return static_cast<char>(random_()); });
+      file.write(block.data(), kMiB);
+    }
+    file.close();
     cli.Json("throttle set --work-mbps 40 --other-mbps 40");
   }
   std::unique_ptr<AsrProcess> Start(std::vector<std::string> words) {
@@ -36,6 +48,9 @@ class AgentHandoverTest : public AgentTest {
   }
   bool IsRunning(const std::string& vm) { return !JobsOf(vm, "InProgress").empty(); }
   bool IsQueued(const std::string& vm) { return !JobsOf(vm, "NotStarted").empty(); }
+
+ private:
+  std::mt19937_64 random_{11};
 };
 
 std::vector<std::string> KeysOf(const Json& json) {
