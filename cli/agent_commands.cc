@@ -74,7 +74,7 @@ Status RunQueued(Session& agent, const Job& job, const JobCommand& command,
   session.Become(command, job.vault, split.options);
   session.AdoptJob(job.id, environment->throttle);
   Status outcome = RunVerb(session, split.rest);
-  output = {.json = out.str(), .warnings = WarningsIn(err.str())};
+  output = {.json = out.str(), .warnings = WarningsIn(err.str()), .error = {}};
   return outcome;
 }
 

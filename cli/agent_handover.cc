@@ -1,20 +1,15 @@
 #include "cli/agent_handover.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "cli/job_follower.h"
 #include "core/jobs/agent.h"
-#include "storage/base/process.h"
 
 namespace asr {
 namespace {
-
-Result<bool> IsServedByOther(Environment& environment) {
-  ASR_TRY(const auto agent, FindRunningAgent(environment));
-  return agent && agent->process != CurrentProcess();
-}
 
 // One queued job, from here.
 class HandedJob {
@@ -25,7 +20,10 @@ class HandedJob {
   // False: it was taken back before it began.
   Result<bool> Follow(const JobId& id) {
     queued_seconds_ = environment_.clock.MonotonicSeconds();
+    served_seconds_ = queued_seconds_;
     ASR_TRY(job_, FollowJobUntil(environment_, id, [&](const Job& job) { return IsOver(job); }));
+    // What was looked at last may be a moment old.
+    ASR_TRY(job_, environment_.state.FindJob(id.value));
     return !was_taken_back_;
   }
 
@@ -35,6 +33,7 @@ class HandedJob {
       for (const std::string& warning : output->warnings) session_.Warn(warning);
       const Json json = Json::parse(output->json, nullptr, false);
       if (!json.is_discarded()) session_.Print(json, view);
+      if (output->error) return Fail(*output->error);
     }
     return OutcomeOf(job_);
   }
@@ -48,42 +47,41 @@ class HandedJob {
     if (job.state == JobState::kNotStarted) TellOfWait(now);
     if (now - looked_seconds_ < kSecondsBetweenLooks) return false;
     looked_seconds_ = now;
-    ASR_TRY(const bool is_served, IsServedByOther(environment_));
-    if (!is_served) return IsOverWithoutAgent(job.id);
-    // Cancelled before it began: nobody is going to run it.
-    ASR_TRY(const auto request, FindRequest(job.id));
-    const bool was_dropped = HasEnded(job.state) && !request;
-    return std::exchange(was_dropped_, was_dropped) && was_dropped;
+    ASR_TRY(const auto agent, FindRunningAgent(environment_));
+    if (agent) {
+      served_seconds_ = now;
+      // Cancelled before it began, and nobody is going to run it.
+      ASR_TRY(const bool is_queued, IsQueued(job.id));
+      const bool was_dropped = !IsRunning(job.state) && !is_queued;
+      return std::exchange(was_dropped_, was_dropped) && was_dropped;
+    }
+    // One that is started anew takes it up.
+    if (now - served_seconds_ < kSecondsOfRestart) return false;
+    return IsOverWithoutAgent(job.id);
   }
 
   // What the agent did last is seen by now. Of a job that it did not begin, or that was cut with
   // it, the command does the work; the next agent finds nothing to do.
   Result<bool> IsOverWithoutAgent(const JobId& id) {
-    ASR_TRY(Job job, environment_.state.FindJob(id.value));
+    ASR_TRY(const Job job, environment_.state.FindJob(id.value));
     const bool was_cut = job.error && job.error->code == ErrorCode::kJobInterrupted;
-    if (job.state != JobState::kNotStarted && !was_cut) return HasEnded(job.state);
-    ASR_TRY(const auto request, FindRequest(id));
-    if (request) ASR_CHECK(environment_.state.RemoveRequest(request->number));
-    if (!was_cut) {
-      job.state = JobState::kCancelled;
-      job.end_time = session_.Now();
-      const Status cancelled = environment_.state.UpdateQueuedJob(job);
-      // Another agent was faster.
-      if (!cancelled && cancelled.error().code == ErrorCode::kJobState) return false;
-      ASR_CHECK(cancelled);
+    const bool is_open =
+        job.state == JobState::kNotStarted || job.state == JobState::kCancelled || was_cut;
+    if (is_open) {
+      ASR_TRY(was_taken_back_, environment_.state.TakeBackJob(id));
     }
-    session_.Note(
-        fmt::format("The agent has ended; this command does the work of job {}.", job.id.value));
-    was_taken_back_ = true;
-    return true;
+    if (was_taken_back_) {
+      session_.Note(
+          fmt::format("The agent has ended; this command does the work of job {}.", job.id.value));
+    }
+    return was_taken_back_ || HasEnded(job.state);
   }
 
-  Result<std::optional<AgentRequest>> FindRequest(const JobId& id) {
+  Result<bool> IsQueued(const JobId& id) {
     ASR_TRY(const auto requests, environment_.state.ListRequests());
-    for (const AgentRequest& request : requests) {
-      if (request.kind == AgentRequest::Kind::kRun && request.subject == id.value) return request;
-    }
-    return std::optional<AgentRequest>();
+    return std::ranges::any_of(requests, [&](const AgentRequest& request) {
+      return request.kind == AgentRequest::Kind::kRun && request.subject == id.value;
+    });
   }
 
   void TellOfWait(double now) {
@@ -96,12 +94,14 @@ class HandedJob {
 
   static constexpr double kSecondsBetweenLooks = 1;
   static constexpr double kSecondsOfQuietWait = 3;
+  static constexpr double kSecondsOfRestart = 3;
 
   Session& session_;
   Environment& environment_;
   Job job_;
   double queued_seconds_ = 0;
   double looked_seconds_ = 0;
+  double served_seconds_ = 0;  // an agent was seen then
   bool is_wait_told_ = false;
   bool was_dropped_ = false;
   bool was_taken_back_ = false;
@@ -111,8 +111,8 @@ class HandedJob {
 Result<bool> RunByAgent(Session& session, const std::string& type, const std::string& vm,
                         const View& view) {
   ASR_TRY(Environment* const environment, session.OpenEnvironment());
-  ASR_TRY(const bool is_served, IsServedByOther(*environment));
-  if (!is_served || !session.CanBeQueued()) return false;
+  ASR_TRY(const auto agent, FindServingAgent(*environment));
+  if (!agent || !session.CanBeQueued()) return false;
   ASR_TRY(const Job queued, session.QueueForAgent(type, vm, session.Now()));
   HandedJob job(session, *environment);
   ASR_TRY(const bool has_run, job.Follow(queued.id));

@@ -148,6 +148,7 @@ void Session::Become(JobCommand command, const std::string& vault, const GlobalO
   command_ = std::move(command);
   if (environment_) environment_->command = command_;
   options_.vault = vault;
+  signs_in_otherwise_ = options_.credential || options_.ca_file;
   if (!options_.credential) options_.credential = given.credential;
   if (environment_) environment_->credential = options_.credential.value_or("");
   if (options_.ca_file || !given.ca_file) return;

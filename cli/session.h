@@ -54,8 +54,9 @@ class Session {
   [[nodiscard]] Status RefuseNoWait();
   // Of a verb that can be left to the agent: with --no-wait, kState unless one runs.
   [[nodiscard]] Status RequireAgentForNoWait();
-  // Whether this command can be queued: not with a name that is not UTF-8.
-  [[nodiscard]] bool CanBeQueued() const { return !command_.words.empty(); }
+  // Whether the words of this command say all of it: not with a name that is not UTF-8, nor where
+  // this is a run of another command, with other access to the vault.
+  [[nodiscard]] bool CanBeQueued() const { return !command_.words.empty() && !signs_in_otherwise_; }
   // Queues a job that does what this command says, for the agent to begin at `due`.
   [[nodiscard]] Result<Job> QueueForAgent(const std::string& type, const std::string& vm,
                                           Timestamp due);
@@ -127,6 +128,7 @@ class Session {
   std::optional<Environment> environment_;
   std::unique_ptr<Vault> vault_;
   bool only_looks_ = false;
+  bool signs_in_otherwise_ = false;
   std::optional<JobId> queued_job_;
   std::shared_ptr<Throttle> throttle_;
 };

@@ -9,11 +9,18 @@
 
 #include "core/jobs/agent_loop.h"
 #include "core/jobs/heartbeat.h"
+#include "storage/base/process.h"
 
 namespace asr {
 namespace {
 
 constexpr std::chrono::seconds kLongestStop{25};
+// A row of the settings: the process of the newest agent that notes what queued jobs print.
+constexpr const char* kServingAgent = "agent.notes-outputs";
+
+std::string TextOf(const ProcessIdentity& process) {
+  return fmt::format("{} {} {}", process.pid, process.start_ticks, process.boot_id);
+}
 
 Error AlreadyRunning(Environment& environment, const std::string& path) {
   const auto agent = environment.state.FindAgent();
@@ -52,6 +59,14 @@ Result<std::optional<AgentProcess>> FindRunningAgent(Environment& environment) {
   return agent;
 }
 
+Result<std::optional<AgentProcess>> FindServingAgent(Environment& environment) {
+  ASR_TRY(auto agent, FindRunningAgent(environment));
+  if (!agent || agent->process == CurrentProcess()) return std::optional<AgentProcess>();
+  ASR_TRY(const auto serving, environment.state.FindSetting(kServingAgent));
+  if (!serving || *serving != TextOf(agent->process)) agent.reset();
+  return agent;
+}
+
 Status RequireAgent(Environment& environment) {
   ASR_TRY(const auto agent, FindRunningAgent(environment));
   if (agent) return {};
@@ -73,6 +88,7 @@ Status RunAgent(Environment& environment, const AgentSettings& settings) {
   ASR_CHECK(environment.state.PutAgent({.process = CurrentProcess(),
                                         .since = environment.clock.Now(),
                                         .version = settings.version}));
+  ASR_CHECK(environment.state.SetSetting(kServingAgent, TextOf(CurrentProcess())));
   settings.log({.level = LogLevel::kInfo,
                 .message = fmt::format("agent {} runs on {}", id, environment.state_directory)});
   std::optional<LastResort> last_resort;  // outlives what it waits for

@@ -64,6 +64,10 @@ inline constexpr int kDefaultMostJobsOfAHost = 2;
 // The agent that runs on this state now.
 [[nodiscard]] Result<std::optional<AgentProcess>> FindRunningAgent(Environment& environment);
 
+// The same, if it is another process than this one and notes what queued jobs print
+// (StateDatabase::PutJobOutput): agents of older versions do not.
+[[nodiscard]] Result<std::optional<AgentProcess>> FindServingAgent(Environment& environment);
+
 // kState (kAgentNotRunning) unless one runs.
 [[nodiscard]] Status RequireAgent(Environment& environment);
 

@@ -183,7 +183,10 @@ Status AgentLoop::StartDue() {
     items.back().waits_for_vault = WaitsForVault(known);
   }
   const Timestamp now = environment_.clock.Now();
-  const ScheduleDecision decision = schedule_.Decide(items, running, limits_, now);
+  ScheduleLimits limits = limits_;
+  // The next place that becomes free is its.
+  if (waits_for_place_ && limits.jobs > 1) --limits.jobs;
+  const ScheduleDecision decision = schedule_.Decide(items, running, limits, now);
   next_due_ = decision.look_again;
   for (const CycleStart& start : decision.starts) {
     const Known& known = known_.at(start.key);

@@ -63,7 +63,8 @@ class AgentLoop {
   [[nodiscard]] Status NoteMembers();
   [[nodiscard]] Status TakeRequests();
   [[nodiscard]] Status TakeRun(const AgentRequest& request, bool& is_taken);
-  [[nodiscard]] Status PutBack(Job job);
+  [[nodiscard]] Status NoteQueuedEnd(const JobId& id, const Status& outcome,
+                                     const JobOutput& output);
   [[nodiscard]] Status StartDue();
   [[nodiscard]] double LastGoodCycle(const std::string& vault_id);
   [[nodiscard]] std::optional<Error> AwayFor(const Known& known, bool is_asked);
@@ -79,6 +80,9 @@ class AgentLoop {
   void NoteReach(const ItemKey& key, const Status& ended);
   [[nodiscard]] std::optional<Error> AwayOfCycles(const Known& known, const Reach& reach) const;
   [[nodiscard]] bool WaitsForVault(const Known& known);
+  [[nodiscard]] bool IsBusyFor(const Known& known,
+                               const std::map<ItemKey, std::string>& running) const;
+  [[nodiscard]] Status EndLost(Job job);
   void StartQueued(const ItemKey& key, const std::string& host, const Job& job,
                    const JobCommand& command);
   void RunQueued(const Job& job, const JobCommand& command, const std::stop_token& stop);
@@ -114,6 +118,7 @@ class AgentLoop {
   std::optional<double> vaults_seen_seconds_;
   std::optional<double> jobs_removed_seconds_;
   Timestamp next_due_{};
+  bool waits_for_place_ = false;  // a queued job does
   Timestamp clock_seen_;
   double clock_seen_seconds_;
   std::string told_;
@@ -121,6 +126,7 @@ class AgentLoop {
   std::mutex mutex_;                      // guards what follows
   std::map<std::string, ItemCounters> counters_;  // by "VAULT/ITEM", ids
   std::map<std::string, Reach> reach_;            // by vault, id
+  std::set<std::string> queued_;                  // ids of queued jobs that run now
   std::map<ItemKey, Timestamp> log_not_before_;
   std::map<ItemKey, std::set<std::string>> told_warnings_;  // by the cycles before
   AgentJobs jobs_;                                          // last: its threads use the others

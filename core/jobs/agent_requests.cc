@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/jobs/agent_loop.h"
+#include "storage/base/process.h"
 
 namespace asr {
 
@@ -21,6 +22,7 @@ Status AgentLoop::TakeRequests() {
   constexpr std::chrono::seconds kLongestKept{120};
   const Timestamp now = environment_.clock.Now();
   ASR_TRY(const auto requests, environment_.state.ListRequests());
+  waits_for_place_ = false;
   for (const AgentRequest& request : requests) {
     bool is_taken = true;
     switch (request.kind) {
@@ -29,6 +31,7 @@ Status AgentLoop::TakeRequests() {
         break;
       case AgentRequest::Kind::kCancel: {
         const auto job = environment_.state.FindJob(request.subject);
+        if (job) ASR_CHECK(environment_.state.TakeBackJob(job->id));
         // One that has ended meanwhile is not the next cycle of its VM.
         if (job && IsRunning(job->state) && jobs_.Cancel(job->item, job->vault)) {
           Tell(LogLevel::kInfo, fmt::format("job {} is cancelled", job->id.value), job->vault,
@@ -57,29 +60,61 @@ Status AgentLoop::TakeRun(const AgentRequest& request, bool& is_taken) {
   if (!job) return IsNotFound(job.error()) ? Status() : Fail(job.error());
   const bool was_cut = job->state == JobState::kFailed && job->error &&
                        job->error->code == ErrorCode::kJobInterrupted;
+  is_taken = false;
+  {
+    // Its last words are not noted yet.
+    const std::lock_guard lock(mutex_);
+    if (queued_.contains(job->id.value)) return {};
+  }
   const bool is_over =
       job->state != JobState::kNotStarted && job->state != JobState::kInProgress && !was_cut;
+  is_taken = is_over;
   if (is_over) return {};
-  is_taken = false;
-  if (was_cut) return PutBack(*job);
-  if (job->state == JobState::kInProgress || request.due > environment_.clock.Now()) return {};
+  if (was_cut) {
+    ASR_CHECK(environment_.state.PutBackJob(job->id));
+    return {};
+  }
+  if (job->state == JobState::kInProgress) return EndLost(*job);
+  if (request.due > environment_.clock.Now()) return {};
   ASR_TRY(const JobCommand command, environment_.state.FindJobCommand(job->id));
   const Known* const known = FindKnown(job->item, job->vault);
   const ItemKey key = known ? known->scheduled.key : ItemKey{"", {job->vault + "/" + job->item}};
   const auto running = jobs_.Running();
-  // One place is for cycles: those of a day's first replications would wait for days.
-  const std::size_t places = std::max<std::size_t>(limits_.jobs, 2) - 1;
-  if (running.contains(key) || running.size() >= places) return {};
+  // One place is for cycles, also for those that are asked for: those of a day's first replications
+  // would wait for days.
+  const std::size_t kept_places = job->type == "Replicate" ? 0 : 1;
+  const std::size_t places = std::max(limits_.jobs, kept_places + 1) - kept_places;
+  if (running.contains(key) || (known != nullptr && IsBusyFor(*known, running))) return {};
+  if (running.size() >= places) {
+    waits_for_place_ = true;
+    return {};
+  }
   StartQueued(key, known ? known->watched.item.host : "", *job, command);
   return {};
 }
 
-// It is begun again, by the next pass or by the next agent.
-Status AgentLoop::PutBack(Job job) {
-  job.state = JobState::kNotStarted;
-  job.error.reset();
-  job.end_time.reset();
-  job.retryable = false;
+// Its VM is worked on for another vault, or its host has as many jobs as it may have.
+bool AgentLoop::IsBusyFor(const Known& known, const std::map<ItemKey, std::string>& running) const {
+  const Item& item = known.watched.item;
+  std::size_t jobs_of_host = 0;
+  for (const auto& [key, host] : running) {
+    if (host != item.host) continue;
+    const auto other = known_.find(key);
+    if (other != known_.end() && other->second.watched.item.name == item.name) return true;
+    ++jobs_of_host;
+  }
+  return jobs_of_host >= limits_.jobs_of_a_host;
+}
+
+// One that this process began and does not run any more: its end could not be noted.
+Status AgentLoop::EndLost(Job job) {
+  ASR_TRY(const ProcessIdentity process, environment_.state.FindJobProcess(job.id));
+  if (process != CurrentProcess()) return {};
+  job.state = JobState::kFailed;
+  job.error = MakeError(ErrorKind::kIo, ErrorCode::kJobInterrupted,
+                        fmt::format("the end of job {} could not be noted", job.id.value));
+  job.retryable = true;
+  job.end_time = environment_.clock.Now();
   return environment_.state.UpdateJob(job);
 }
 
@@ -87,6 +122,10 @@ void AgentLoop::StartQueued(const ItemKey& key, const std::string& host, const J
                             const JobCommand& command) {
   Tell(LogLevel::kInfo, fmt::format("job {} ({}) begins", job.id.value, job.type), job.vault,
        job.item);
+  {
+    const std::lock_guard lock(mutex_);
+    queued_.insert(job.id.value);
+  }
   jobs_.Start(key, host, job.item, job.vault,
               [this, job, command](const std::stop_token& stop) { RunQueued(job, command, stop); });
 }
@@ -110,24 +149,32 @@ void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::
   if (!outcome) {
     Tell(LogLevel::kError, fmt::format("job {} failed: {}", job.id.value, outcome.error().Line()),
          job.vault, job.item);
+    output.error = outcome.error();
   }
-  auto now = environment_.state.FindJob(job.id.value);
-  if (now && now->state == JobState::kCancelled && environment_.stop.stop_requested()) {
-    const Status put_back = PutBack(*now);
-    if (!put_back) Tell(LogLevel::kError, put_back.error().Line(), job.vault, job.item);
-    return;
-  }
-  Status noted;
-  if (now && now->state == JobState::kNotStarted) {
-    // It ended before there was anything to run.
-    now->end_time = environment_.clock.Now();
-    now->state = outcome ? JobState::kSucceeded : JobState::kFailed;
-    if (!outcome) now->error = outcome.error();
-    if (!outcome) now->retryable = outcome.error().retryable;
-    noted = environment_.state.UpdateJob(*now);
-  }
-  if (noted) noted = environment_.state.PutJobOutput(job.id, output);
+  const Status noted = NoteQueuedEnd(job.id, outcome, output);
   if (!noted) Tell(LogLevel::kError, noted.error().Line(), job.vault, job.item);
+  const std::lock_guard lock(mutex_);
+  queued_.erase(job.id.value);
+}
+
+Status AgentLoop::NoteQueuedEnd(const JobId& id, const Status& outcome, const JobOutput& output) {
+  ASR_TRY(Job job, environment_.state.FindJob(id.value));
+  const bool was_stopped = !outcome && outcome.error().kind == ErrorKind::kCancelled &&
+                           environment_.stop.stop_requested();
+  if (was_stopped) {
+    // The next agent does it, unless nobody waits for it any more.
+    ASR_TRY(const bool is_put_back, environment_.state.PutBackJob(id));
+    if (is_put_back) return {};
+  }
+  if (!HasEnded(job.state)) {
+    // It ended before there was anything to run, or its end could not be noted.
+    job.end_time = environment_.clock.Now();
+    job.state = outcome ? JobState::kSucceeded : JobState::kFailed;
+    if (!outcome) job.error = outcome.error();
+    if (!outcome) job.retryable = outcome.error().retryable;
+    ASR_CHECK(environment_.state.UpdateJob(job));
+  }
+  return environment_.state.PutJobOutput(id, output);
 }
 
 }  // namespace asr

@@ -8,6 +8,7 @@
 #include "core/jobs/hosts.h"
 #include "core/source/firmware_variables.h"
 #include "core/source/folder_snapshot.h"
+#include "core/source/libvirt_source.h"
 #include "core/source/live_snapshot.h"
 #include "core/source/release_tracking.h"
 #include "core/source/remote_images.h"
@@ -69,10 +70,15 @@ Result<std::unique_ptr<SourceSnapshot>> OpenRemoteImages(Environment& environmen
   return images;
 }
 
+// `uri` of its libvirt; empty: nobody but its images tells whether it runs.
 Result<std::unique_ptr<SourceSnapshot>> OpenImages(Environment& environment, const Item& item,
+                                                   const std::string& uri, const std::string& uuid,
                                                    const std::vector<VmDisk>& disks) {
-  ASR_TRY(auto snapshot,
-          FolderSnapshot::Open(environment.fs, environment.clock.Now(), item.name, disks));
+  const auto require_off = [=, name = item.name] {
+    return uri.empty() ? Status() : RequireVmIsOff(uri, uuid, name);
+  };
+  ASR_TRY(auto snapshot, FolderSnapshot::Open(environment.fs, environment.clock.Now(), item.name,
+                                              disks, require_off));
   return snapshot;
 }
 
@@ -138,12 +144,14 @@ Result<std::unique_ptr<SourceSnapshot>> SnapshotOf(Environment& environment, con
                                                    const SnapshotWish& wish) {
   ASR_TRY(auto disks, DisksOf(item, vm));
   if (vm.is_live()) return BeginJob(environment, item, vm, std::move(disks), wish);
+  std::string uri;
   if (!vm.uuid.empty()) {
     ASR_TRY(const HostRegistration host, environment.state.FindHost(vm.host));
     ASR_TRY(const LibvirtUri place, ParseLibvirtUri(host.path));
     if (place.ssh) return OpenRemoteImages(environment, host.path, vm, disks);
+    uri = host.path;
   }
-  ASR_TRY(auto images, OpenImages(environment, item, disks));
+  ASR_TRY(auto images, OpenImages(environment, item, uri, vm.uuid, disks));
   images->TakeFirmware(FirmwareOrWarning(environment.fs, nullptr, vm.settings.domain_xml, vm.name,
                                          [&](auto& why) { environment.progress.Warn(why); }));
   return images;
@@ -166,7 +174,7 @@ Result<std::vector<std::uint64_t>> EstimateReads(Environment& environment, const
     for (const VmDisk& disk : disks) bytes.push_back(disk.allocated_bytes);
     return bytes;
   }
-  ASR_TRY(const auto snapshot, OpenImages(environment, item, disks));
+  ASR_TRY(const auto snapshot, OpenImages(environment, item, "", "", disks));
   for (const SourceSnapshot::OpenedDisk& disk : snapshot->disks()) {
     ASR_TRY(const std::uint64_t allocated_bytes, AllocatedBytes(*disk.disk));
     bytes.push_back(allocated_bytes);

@@ -79,7 +79,7 @@ struct JobCommand {
 struct JobOutput {
   std::string json;  // as with -o json; empty: nothing
   std::vector<std::string> warnings;
-  bool operator==(const JobOutput&) const = default;
+  std::optional<Error> error;  // of the command, which may fail where its job did not
 };
 
 // "20261123T063000-4f2a9c": sorts by start, to the second.

@@ -35,9 +35,11 @@ bool SendAll(int descriptor, std::string_view text) {
 Error GuardIsGone() {
   return MakeError(ErrorKind::kBusy, ErrorCode::kSnapshotFailed,
                    "the process that guards the VM's backup job has ended")
-      .WithCause("the scratch file's file system has less than its reserve left")
+      .WithCause("a file system of scratch files or change logs has less than its reserve left")
       .WithCause("somebody ended it")
-      .WithAction("make room beside the VM's images; then run the same command again")
+      .WithAction(
+          "make room beside the VM's images, and in asr's state directory; then run the same "
+          "command again")
       .Retryable();
 }
 

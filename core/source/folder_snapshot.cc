@@ -29,8 +29,9 @@ Error InContext(Error error, const std::string& vm_name, const DiskName& disk) {
 
 Result<std::unique_ptr<FolderSnapshot>> FolderSnapshot::Open(FileSystem& fs, Timestamp now,
                                                              const std::string& vm_name,
-                                                             const std::vector<VmDisk>& disks) {
-  std::unique_ptr<FolderSnapshot> snapshot(new FolderSnapshot(fs, vm_name));
+                                                             const std::vector<VmDisk>& disks,
+                                                             std::function<Status()> require_off) {
+  std::unique_ptr<FolderSnapshot> snapshot(new FolderSnapshot(fs, vm_name, std::move(require_off)));
   snapshot->taken_ = now;
   for (const VmDisk& disk : disks) {
     auto opened = OpenDisk(fs, disk.path, disk.format, disk.folder);
@@ -48,6 +49,8 @@ Result<std::unique_ptr<FolderSnapshot>> FolderSnapshot::Open(FileSystem& fs, Tim
                                 .log_directory = is_device ? "" : ParentOf(disk.path),
                                 .stamps = std::move(stamps)});
   }
+  // Only now: who starts it from here on changes a stamp, or shows in Verify.
+  ASR_CHECK(snapshot->require_off_());
   return snapshot;
 }
 
@@ -57,16 +60,17 @@ Status FolderSnapshot::Verify() const {
       return Fail(InContext(std::move(status).error(), vm_name_, disk.name));
     }
   }
-  return {};
+  return require_off_();
 }
 
 Status FolderSnapshot::VerifyDisk(const OpenedDisk& disk) const {
   for (const Disk::BackingFile& file : disk.stamps) {
+    // What is written to a device shows in its stamp only once it has left the page cache.
+    const bool is_device = file.stamp.type == FileType::kBlockDevice;
+    if (is_device) ASR_CHECK(RequireAtRest(*fs_, file.path));
     const auto stamp = fs_->Stat(file.path);
     if (!stamp && !IsNotFound(stamp.error())) return Fail(stamp.error());
     if (!stamp || *stamp != file.stamp) return Fail(ImageChanged(file.path));
-    // What was written to a device shows in its stamp only once it left the page cache.
-    if (stamp->type == FileType::kBlockDevice) ASR_CHECK(RequireAtRest(*fs_, file.path));
   }
   return {};
 }

@@ -26,7 +26,8 @@ Result<GuardOrders> DecodeOrders(const std::string& text) {
     orders.uuid = json.at("uuid").get<std::string>();
     orders.socket_path = json.at("socket").get<std::string>();
     orders.directories = json.at("directories").get<std::vector<std::string>>();
-    orders.own_directories = json.at("ownDirectories").get<std::vector<std::string>>();
+    // An agent of an older version, which still runs, does not name them.
+    orders.own_directories = json.value("ownDirectories", std::vector<std::string>{});
     orders.stall_limit = std::chrono::milliseconds(json.at("stallMs").get<std::int64_t>());
     orders.freeze_limit = std::chrono::milliseconds(json.at("freezeMs").get<std::int64_t>());
     orders.reserve_bytes = json.at("reserveBytes").get<std::uint64_t>();

@@ -89,4 +89,15 @@ Result<NamedVms> FindLibvirtVms(const LibvirtSource& host, const std::string& na
   return found;
 }
 
+Status RequireVmIsOff(const std::string& uri, const std::string& uuid, const std::string& name) {
+  ASR_TRY(const LibvirtHost host, LibvirtHost::Connect(uri));
+  ASR_TRY(const LibvirtDomain domain, host.FindDomain(uuid));
+  ASR_TRY(const VmPowerState state, domain.State());
+  if (state == VmPowerState::kOff) return {};
+  return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kVmStateChanged,
+                        fmt::format("VM {} was started just now", name))
+                  .WithAction("nothing: the next try takes it as it runs")
+                  .Retryable());
+}
+
 }  // namespace asr

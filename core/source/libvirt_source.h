@@ -23,4 +23,8 @@ struct LibvirtSource {
 // The VM of that name, if there is one, and the names of all.
 [[nodiscard]] Result<NamedVms> FindLibvirtVms(const LibvirtSource& host, const std::string& name);
 
+// kBusy (kVmStateChanged, retryable) if the VM runs, or its host does not say that it does not.
+[[nodiscard]] Status RequireVmIsOff(const std::string& uri, const std::string& uuid,
+                                    const std::string& name);
+
 }  // namespace asr

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "core/source/libvirt_host.h"
+#include "core/source/libvirt_source.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -81,16 +81,7 @@ Error RemoteImages::InThis(Error error, const std::string& disk) const {
       .WithContext(fmt::format("VM {}", vm_.name));
 }
 
-Status RemoteImages::RequireOff() const {
-  ASR_TRY(const LibvirtHost host, LibvirtHost::Connect(vm_.uri));
-  ASR_TRY(const LibvirtDomain domain, host.FindDomain(vm_.uuid));
-  ASR_TRY(const VmPowerState state, domain.State());
-  if (state == VmPowerState::kOff) return {};
-  return Fail(MakeError(ErrorKind::kBusy, ErrorCode::kVmStateChanged,
-                        fmt::format("VM {} was started just now", vm_.name))
-                  .WithAction("nothing: the next try takes it as it runs")
-                  .Retryable());
-}
+Status RemoteImages::RequireOff() const { return RequireVmIsOff(vm_.uri, vm_.uuid, vm_.name); }
 
 Status RemoteImages::AddDisk(const SshTarget& ssh, const VmDisk& wanted) {
   auto line = std::make_unique<Line>();

@@ -172,7 +172,8 @@ ALTER TABLE item_schedules ADD COLUMN known_state INTEGER;
 CREATE TABLE job_outputs (
   job INTEGER PRIMARY KEY REFERENCES jobs (number) ON DELETE CASCADE,
   json TEXT NOT NULL,
-  warnings TEXT NOT NULL
+  warnings TEXT NOT NULL,
+  error TEXT
 ) STRICT;
 )sql"};
 

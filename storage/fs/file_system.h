@@ -27,12 +27,13 @@ struct FileStamp {
   FileType type = FileType::kRegular;
   std::uint64_t allocated_bytes = 0;  // no part of ==
   // Of a block device: grows with everything that is written to it; 0: the kernel does not count.
+  // Where it does, the times are no part of ==: they are those of the node.
   std::uint64_t written = 0;
 
   bool operator==(const FileStamp& other) const {
+    const bool is_same_time = modified_ns == other.modified_ns && changed_ns == other.changed_ns;
     return device == other.device && inode == other.inode && size_bytes == other.size_bytes &&
-           modified_ns == other.modified_ns && changed_ns == other.changed_ns &&
-           type == other.type && written == other.written;
+           type == other.type && written == other.written && (written != 0 || is_same_time);
   }
 };
 

@@ -112,6 +112,31 @@ TEST_F(AgentHandoverTest, AFailureIsThatOfTheCommand) {
   EXPECT_EQ(handed.ErrJson()["error"]["message"], by_itself.ErrJson()["error"]["message"]);
 }
 
+// It would not say how a job ended.
+TEST_F(AgentHandoverTest, AnAgentOfAnOlderVersionIsLeftAlone) {
+  AddVm("web", 1, "slow");
+  const auto agent = StartAgent();
+  cli.Json("pause web");
+  const auto state = StateDatabase::Open(PosixFileSystem(), SystemClock(), cli.Path("state"));
+  ASSERT_TRUE((*state)->SetSetting("agent.notes-outputs", ""));
+  EXPECT_NE(ProcessOf(cli.Json("replicate web")["job"]), agent->pid());
+}
+
+TEST_F(AgentHandoverTest, OtherAccessThanTheJobsIsThatOfTheCommand) {
+  AddVm("web", 1, "slow");
+  std::filesystem::rename(cli.Path("vms/web"), cli.Path("away"));
+  EXPECT_NE(cli.Run("replicate web").exit_code, 0);
+  std::filesystem::rename(cli.Path("away"), cli.Path("vms/web"));
+  const std::string failed = JobsOf("web", "Failed")[0]["id"];
+  cli.WriteFile("ca.pem", cli.ReadFile("/etc/ssl/certs/ca-certificates.crt"));
+  const auto agent = StartAgent();
+  cli.Json("pause web");
+  const Json handed = cli.Json("jobs retry " + failed);
+  EXPECT_EQ(ProcessOf(handed["job"]), agent->pid());
+  const Json own = cli.Json("jobs retry " + failed + " --ca-file {dir}/ca.pem");
+  EXPECT_NE(ProcessOf(own["job"]), agent->pid());
+}
+
 TEST_F(AgentHandoverTest, SeedsAreReadByWhoNamedThem) {
   AddVm("web", 1, "");
   std::filesystem::copy(cli.Path("vms/web/root.raw"), cli.Path("seed.raw"));
@@ -124,7 +149,7 @@ TEST_F(AgentHandoverTest, SeedsAreReadByWhoNamedThem) {
 TEST_F(AgentHandoverTest, ItsLimitsHoldForCommands) {
   for (const char* name : {"one", "two", "three"}) AddSlowVm(name);
   cli.Json("throttle set --work-mbps 200 --other-mbps 200");
-  cli.Run("config set agent.max-jobs 2");  // one of them is for cycles
+  cli.Json("config set agent.max-jobs 1");
   const auto agent = StartAgent();
   const double begun = SystemClock().MonotonicSeconds();
   std::vector<std::unique_ptr<AsrProcess>> commands;

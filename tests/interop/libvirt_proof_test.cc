@@ -24,6 +24,7 @@ class LibvirtProofTest : public ::testing::Test {
   LiveWorld world_;
 };
 
+// Nightly each of them is booted.
 TEST_F(LibvirtProofTest, TwentyDeltasRestoreAndBootFromAFreshStateDirectory) {
   LibvirtGuest guest({.name = "web", .starts_from_disk = true});
   guest.Start();
@@ -53,7 +54,9 @@ TEST_F(LibvirtProofTest, TwentyDeltasRestoreAndBootFromAFreshStateDirectory) {
     return MustRunShell(fmt::format("{} {} --state-dir {} -y", ASR_BINARY, words, fresh));
   };
   asr("vault connect lab --target " + world_.directory() / "vault");
-  for (const std::size_t i : {std::size_t{0}, std::size_t{10}, points.size() - 1}) {
+  const bool boots_all = std::getenv("ASR_NIGHTLY") != nullptr;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (!boots_all && i != 0 && i != 10 && i + 1 != points.size()) continue;
     const std::string tested =
         asr(fmt::format("test-failover web --point {} --serial-text 'synced ' --wait-seconds 120",
                         points[i].first));
