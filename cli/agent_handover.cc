@@ -33,7 +33,11 @@ class HandedJob {
       for (const std::string& warning : output->warnings) session_.Warn(warning);
       const Json json = Json::parse(output->json, nullptr, false);
       if (!json.is_discarded()) session_.Print(json, view);
-      if (output->error) return Fail(*output->error);
+      // Who cancelled it wants no other reason.
+      if (output->error && job_.state != JobState::kCancelled) return Fail(*output->error);
+    } else if (job_.state == JobState::kSucceeded) {
+      session_.Warn(fmt::format("what job {0} printed is lost; it has succeeded: asr jobs show {0}",
+                                job_.id.value));
     }
     return OutcomeOf(job_);
   }
@@ -94,7 +98,7 @@ class HandedJob {
 
   static constexpr double kSecondsBetweenLooks = 1;
   static constexpr double kSecondsOfQuietWait = 3;
-  static constexpr double kSecondsOfRestart = 3;
+  static constexpr double kSecondsOfRestart = 10;
 
   Session& session_;
   Environment& environment_;

@@ -100,7 +100,8 @@ Status CancelQueued(Session& session, Environment& environment, Job job) {
   job.state = JobState::kCancelled;
   job.retryable = true;
   job.end_time = session.Now();
-  ASR_CHECK(environment.state.UpdateQueuedJob(job));
+  ASR_TRY(const bool was_queued, environment.state.TakeBackJob(job.id));
+  if (!was_queued) ASR_CHECK(environment.state.UpdateQueuedJob(job));
   session.Print(JobJson(job), JobView());
   return {};
 }

@@ -209,7 +209,9 @@ Result<Job> Session::QueueForAgent(const std::string& type, const std::string& v
   ASR_TRY(const Vault* const vault, OpenVault());
   if (!CanBeQueued()) {
     return Fail(MakeError(ErrorKind::kUsage, ErrorCode::kUsage,
-                          "a name in this command is not UTF-8, so that it cannot be queued")
+                          signs_in_otherwise_
+                              ? "with other access to the vault than the job's it cannot be queued"
+                              : "a name in this command is not UTF-8, so that it cannot be queued")
                     .WithAction("run the same command without --no-wait"));
   }
   Job job;

@@ -80,6 +80,8 @@ class AgentLoop {
   void NoteReach(const ItemKey& key, const Status& ended);
   [[nodiscard]] std::optional<Error> AwayOfCycles(const Known& known, const Reach& reach) const;
   [[nodiscard]] bool WaitsForVault(const Known& known);
+  [[nodiscard]] Result<bool> WasCut(const Job& job);
+  [[nodiscard]] std::map<ItemKey, std::string> RunningWithPlace();
   [[nodiscard]] bool IsBusyFor(const Known& known,
                                const std::map<ItemKey, std::string>& running) const;
   [[nodiscard]] Status EndLost(Job job);

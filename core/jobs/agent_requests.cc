@@ -31,7 +31,12 @@ Status AgentLoop::TakeRequests() {
         break;
       case AgentRequest::Kind::kCancel: {
         const auto job = environment_.state.FindJob(request.subject);
-        if (job) ASR_CHECK(environment_.state.TakeBackJob(job->id));
+        // What is cancelled is not put back, whatever happens to this process.
+        for (const AgentRequest& other : requests) {
+          const bool is_of_job = other.kind == AgentRequest::Kind::kRun && job &&
+                                 other.subject == job->id.value && IsRunning(job->state);
+          if (is_of_job) ASR_CHECK(environment_.state.RemoveRequest(other.number));
+        }
         // One that has ended meanwhile is not the next cycle of its VM.
         if (job && IsRunning(job->state) && jobs_.Cancel(job->item, job->vault)) {
           Tell(LogLevel::kInfo, fmt::format("job {} is cancelled", job->id.value), job->vault,
@@ -56,16 +61,18 @@ Status AgentLoop::TakeRequests() {
 
 // The request stays until the job has begun, so that it outlives this process.
 Status AgentLoop::TakeRun(const AgentRequest& request, bool& is_taken) {
-  const auto job = environment_.state.FindJob(request.subject);
-  if (!job) return IsNotFound(job.error()) ? Status() : Fail(job.error());
-  const bool was_cut = job->state == JobState::kFailed && job->error &&
-                       job->error->code == ErrorCode::kJobInterrupted;
   is_taken = false;
+  std::size_t queued_count = 0;
   {
-    // Its last words are not noted yet.
+    // Before its last words are noted it is not over.
     const std::lock_guard lock(mutex_);
-    if (queued_.contains(job->id.value)) return {};
+    queued_count = queued_.size();
+    if (queued_.contains(request.subject)) return {};
   }
+  const auto job = environment_.state.FindJob(request.subject);
+  is_taken = !job && IsNotFound(job.error());
+  if (!job) return is_taken ? Status() : Fail(job.error());
+  ASR_TRY(const bool was_cut, WasCut(*job));
   const bool is_over =
       job->state != JobState::kNotStarted && job->state != JobState::kInProgress && !was_cut;
   is_taken = is_over;
@@ -79,18 +86,39 @@ Status AgentLoop::TakeRun(const AgentRequest& request, bool& is_taken) {
   ASR_TRY(const JobCommand command, environment_.state.FindJobCommand(job->id));
   const Known* const known = FindKnown(job->item, job->vault);
   const ItemKey key = known ? known->scheduled.key : ItemKey{"", {job->vault + "/" + job->item}};
-  const auto running = jobs_.Running();
+  const auto running = RunningWithPlace();
   // One place is for cycles, also for those that are asked for: those of a day's first replications
   // would wait for days.
   const std::size_t kept_places = job->type == "Replicate" ? 0 : 1;
   const std::size_t places = std::max(limits_.jobs, kept_places + 1) - kept_places;
-  if (running.contains(key) || (known != nullptr && IsBusyFor(*known, running))) return {};
+  if (jobs_.Running().contains(key) || (known != nullptr && IsBusyFor(*known, running))) return {};
   if (running.size() >= places) {
-    waits_for_place_ = true;
+    // The next place that becomes free is its, unless others of the queue have all that are theirs.
+    waits_for_place_ |= queued_count < places;
     return {};
   }
   StartQueued(key, known ? known->watched.item.host : "", *job, command);
   return {};
+}
+
+// By the agent before, or by a stop of it that it did not live to note.
+Result<bool> AgentLoop::WasCut(const Job& job) {
+  if (job.state == JobState::kFailed) {
+    return job.error && job.error->code == ErrorCode::kJobInterrupted;
+  }
+  if (job.state != JobState::kCancelled) return false;
+  ASR_TRY(const auto output, environment_.state.FindJobOutput(job.id));
+  return !output;
+}
+
+// A cycle that waits for a vault that is away keeps nobody from a place.
+std::map<ItemKey, std::string> AgentLoop::RunningWithPlace() {
+  auto running = jobs_.Running();
+  std::erase_if(running, [&](const auto& entry) {
+    const auto known = known_.find(entry.first);
+    return known != known_.end() && WaitsForVault(known->second);
+  });
+  return running;
 }
 
 // Its VM is worked on for another vault, or its host has as many jobs as it may have.
@@ -160,7 +188,7 @@ void AgentLoop::RunQueued(const Job& job, const JobCommand& command, const std::
 Status AgentLoop::NoteQueuedEnd(const JobId& id, const Status& outcome, const JobOutput& output) {
   ASR_TRY(Job job, environment_.state.FindJob(id.value));
   const bool was_stopped = !outcome && outcome.error().kind == ErrorKind::kCancelled &&
-                           environment_.stop.stop_requested();
+                           job.state != JobState::kSucceeded && environment_.stop.stop_requested();
   if (was_stopped) {
     // The next agent does it, unless nobody waits for it any more.
     ASR_TRY(const bool is_put_back, environment_.state.PutBackJob(id));

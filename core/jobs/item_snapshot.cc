@@ -12,6 +12,7 @@
 #include "core/source/live_snapshot.h"
 #include "core/source/release_tracking.h"
 #include "core/source/remote_images.h"
+#include "storage/base/stop.h"
 #include "storage/base/text.h"
 
 namespace asr {
@@ -74,8 +75,18 @@ Result<std::unique_ptr<SourceSnapshot>> OpenRemoteImages(Environment& environmen
 Result<std::unique_ptr<SourceSnapshot>> OpenImages(Environment& environment, const Item& item,
                                                    const std::string& uri, const std::string& uuid,
                                                    const std::vector<VmDisk>& disks) {
-  const auto require_off = [=, name = item.name] {
-    return uri.empty() ? Status() : RequireVmIsOff(uri, uuid, name);
+  // A pass of hours is not lost because libvirtd is being started anew.
+  const auto require_off = [=, &environment, name = item.name]() -> Status {
+    constexpr int kMostTries = 30;
+    constexpr double kPauseSeconds = 2;
+    for (int i = 1; !uri.empty(); ++i) {
+      Status off = RequireVmIsOff(uri, uuid, name);
+      const bool may_come = !off && off.error().code == ErrorCode::kHostUnreachable;
+      if (!may_come || i == kMostTries) return off;
+      ASR_CHECK(CheckStop(environment.stop));
+      environment.clock.SleepSeconds(kPauseSeconds);
+    }
+    return {};
   };
   ASR_TRY(auto snapshot, FolderSnapshot::Open(environment.fs, environment.clock.Now(), item.name,
                                               disks, require_off));

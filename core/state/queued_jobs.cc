@@ -37,6 +37,12 @@ Result<bool> StateDatabase::TakeBackJob(const JobId& job) {
   const std::lock_guard lock(implementation_->mutex);
   SqlDatabase& database = implementation_->database;
   ASR_TRY(SqlTransaction transaction, database.BeginWrite());
+  // What a process works on by now is not ours.
+  ASR_TRY(const auto running,
+          database.QueryInteger("SELECT number FROM jobs WHERE id = ?1 AND state IN ('InProgress', "
+                                "'WaitingForInput')",
+                                {job.value}));
+  if (running) return false;
   ASR_TRY(
       const auto removed,
       database.Run("DELETE FROM agent_requests WHERE kind = 'run' AND subject = ?1", {job.value}));
@@ -53,15 +59,12 @@ Result<bool> StateDatabase::PutBackJob(const JobId& job) {
   const std::lock_guard lock(implementation_->mutex);
   SqlDatabase& database = implementation_->database;
   ASR_TRY(SqlTransaction transaction, database.BeginWrite());
-  ASR_TRY(
-      const auto request,
-      database.QueryInteger("SELECT number FROM agent_requests WHERE kind = 'run' AND subject = ?1",
-                            {job.value}));
-  if (!request) return false;
-  ASR_CHECK(
-      database.Run("UPDATE jobs SET state = 'NotStarted', retryable = 0, error = NULL, "
-                   "end_time = NULL WHERE id = ?1",
-                   {job.value}));
+  ASR_TRY(const auto put_back,
+          database.Run("UPDATE jobs SET state = 'NotStarted', retryable = 0, error = NULL, "
+                       "end_time = NULL WHERE id = ?1 AND state != 'Succeeded' AND id IN (SELECT "
+                       "subject FROM agent_requests WHERE kind = 'run')",
+                       {job.value}));
+  if (put_back == 0) return false;
   ASR_CHECK(transaction.Commit());
   return true;
 }

@@ -194,10 +194,10 @@ class StateDatabase {
   [[nodiscard]] Status PutJobOutput(const JobId& job, const JobOutput& output);
   [[nodiscard]] Result<std::optional<JobOutput>> FindJobOutput(const JobId& job);
   // What was left to the agent is not any more: its request goes, and a job that had not begun is
-  // Cancelled. False if its request is gone already, and nothing was changed.
+  // Cancelled. False if a process runs it, or its request is gone: nothing was changed.
   [[nodiscard]] Result<bool> TakeBackJob(const JobId& job);
-  // A job that an agent began, and leaves to the next one: NotStarted again. False if its request
-  // is gone, so that nobody waits for it, and nothing was changed.
+  // A job that an agent began, and leaves to the next one: NotStarted again. False if it has
+  // succeeded, or its request is gone, so that nobody waits for it: nothing was changed.
   [[nodiscard]] Result<bool> PutBackJob(const JobId& job);
   // The process that runs the job, or ran it; it may have ended by now.
   [[nodiscard]] Result<ProcessIdentity> FindJobProcess(const JobId& job);

@@ -163,11 +163,17 @@ namespace {
 
 // Documentation/admin-guide/abi-stable, /sys/block/<disk>/stat: the 5th number counts writes, the
 // 7th their sectors, the 12th and 14th the same of discards. Nothing is counted where queue/iostats
-// is 0, which stays as it is.
+// is 0.
 std::uint64_t WrittenTo(const struct stat& device) {
   constexpr std::array<std::size_t, 4> kCounts = {4, 6, 11, 13};
-  std::ifstream file(
-      fmt::format("/sys/dev/block/{}:{}/stat", ::major(device.st_rdev), ::minor(device.st_rdev)));
+  const std::string directory =
+      fmt::format("/sys/dev/block/{}:{}", ::major(device.st_rdev), ::minor(device.st_rdev));
+  // A partition's queue is that of its disk.
+  for (const char* queue : {"/queue/iostats", "/../queue/iostats"}) {
+    int counts = 1;
+    if (std::ifstream(directory + queue) >> counts && counts == 0) return 0;
+  }
+  std::ifstream file(directory + "/stat");
   std::uint64_t sum = 0;
   std::uint64_t number = 0;
   for (std::size_t i = 0; file >> number; ++i) {

@@ -165,6 +165,21 @@ TEST_F(AgentHandoverTest, ItsLimitsHoldForCommands) {
   EXPECT_GT(SystemClock().MonotonicSeconds() - begun, 5);
 }
 
+TEST_F(AgentHandoverTest, AQueueOfFirstReplicationsLeavesCyclesAPlace) {
+  AddVm("near");
+  for (int i = 0; i < 5; ++i) AddVm(fmt::format("far{}", i), 8, "");
+  cli.Json("throttle set --work-mbps 8 --other-mbps 8");  // 40 MiB take 40 s
+  cli.Json("config set agent.max-jobs-per-host 4");
+  const auto agent = StartAgent();
+  for (int i = 0; i < 5; ++i) cli.Json(fmt::format("enable far{} --policy slow --no-wait", i));
+  ASSERT_TRUE(BecomesTrue([&] { return cli.Json("jobs list --state InProgress").size() >= 3; }))
+      << Log();
+  // Its cycle has begun, and shares the line; its first job was that of its enable.
+  EXPECT_TRUE(BecomesTrue([&] { return cli.Json("jobs list --item near").size() > 1; }, 10))
+      << Log();
+  EXPECT_FALSE(cli.Json("jobs list --state NotStarted").empty());
+}
+
 TEST_F(AgentHandoverTest, CtrlCLeavesTheJobToTheAgent) {
   AddSlowVm("web");
   const auto agent = StartAgent();
