@@ -17,7 +17,7 @@ class HandedJob {
   HandedJob(Session& session, Environment& environment)
       : session_(session), environment_(environment) {}
 
-  // False: it was taken back before it began.
+  // False: it was taken back, for its agent has ended before it.
   Result<bool> Follow(const JobId& id) {
     queued_seconds_ = environment_.clock.MonotonicSeconds();
     served_seconds_ = queued_seconds_;

@@ -157,10 +157,6 @@ int OpenFlags(OpenMode mode) {
   return O_RDONLY;
 }
 
-}  // namespace
-
-namespace {
-
 // Documentation/admin-guide/abi-stable, /sys/block/<disk>/stat: the 5th number counts writes, the
 // 7th their sectors, the 12th and 14th the same of discards. Nothing is counted where queue/iostats
 // is 0.
